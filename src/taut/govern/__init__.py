@@ -1,0 +1,1 @@
+"""Rules over the whole line: what is attested, retained and erased."""

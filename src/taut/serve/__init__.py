@@ -1,0 +1,1 @@
+"""deployment -> prediction: a server answers requests and writes down what it said."""
