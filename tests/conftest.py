@@ -1,0 +1,100 @@
+"""Fixtures for all rooms: a clean environment, free ports, and real servers that start when a test first asks."""
+
+import itertools
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import hypothesis
+import pytest
+
+from tests import parts
+
+# Examples are the same in every run and on every machine, so that red means a change and not bad luck.
+hypothesis.settings.register_profile("house", deadline=None, derandomize=True, max_examples=50)
+hypothesis.settings.load_profile("house")
+
+BROKER = pytest.StashKey[parts.Broker]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # a worker of pytest-xdist asks the broker of the process that started it
+        config.stash[BROKER] = parts.Broker()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if broker := config.stash.get(BROKER, None):
+        broker.end()
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the person who runs the tests reaches them, and nothing is reported to anybody."""
+    for name in list(os.environ):
+        if name.startswith(("TAUT_", "MLFLOW_")) and name != parts.BROKER_ADDRESS:
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
+    monkeypatch.setenv("DO_NOT_TRACK", "true")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "Ada")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "ada@example.org")
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody listens on; `tests.parts.free_port()` gives more of them."""
+    return parts.free_port()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> str:
+    """The URL of the maintenance database of a real PostgreSQL."""
+    return parts.address_of("postgres")
+
+
+@pytest.fixture
+def postgres_database(postgres_server: str) -> Iterator[Callable[[], str]]:
+    """Call it for the URL of a new, empty database; all of them are dropped when the test ends."""
+    import psycopg
+    from psycopg import sql
+
+    unique, numbers, made = uuid.uuid4().hex[:12], itertools.count(), []
+
+    def make() -> str:
+        name = f"taut_{unique}_{next(numbers)}"
+        with psycopg.connect(postgres_server, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        made.append(name)
+        return urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
+
+    yield make
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        for name in made:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def postgres_url(postgres_database: Callable[[], str]) -> str:
+    """The URL of a new, empty PostgreSQL database."""
+    return postgres_database()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> parts.S3Server:
+    """A real S3 server with one bucket: its endpoint, bucket and keys."""
+    return parts.S3Server(parts.address_of("s3"))
+
+
+@pytest.fixture
+def s3_bucket(s3_server: parts.S3Server) -> str:
+    """The name of the S3 server's bucket, which all tests share: write below a prefix of your own."""
+    return s3_server.bucket
+
+
+@pytest.fixture
+def s3_url(s3_server: parts.S3Server, request: pytest.FixtureRequest) -> str:
+    """The URL of an empty place on a real S3 server: `s3://BUCKET/PREFIX?endpoint=...&access_key_id=...`."""
+    return s3_server.url(f"{parts.safe_name(request.node.name)}-{uuid.uuid4().hex[:8]}")
