@@ -1,0 +1,82 @@
+"""The errors that users meet: one root and eight kinds, each with one exit status and one HTTP status."""
+
+from typing import ClassVar
+
+
+class TautError(Exception):
+    """Something that taut can explain: `message` says what happened, `hint` what to do next, as a command if it can."""
+
+    exit_status: ClassVar[int] = 1
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    @property
+    def kind(self) -> str:
+        """The name of the kind, as it travels over the wire."""
+        return type(self).__name__
+
+
+class UsageError(TautError):
+    """The command or call itself is wrong: an option, an argument, a missing extra."""
+
+    exit_status, http_status = 2, 400
+
+
+class Refused(TautError):
+    """The answer is no: a gate, a policy or an audit decided against it."""
+
+    exit_status, http_status = 3, 422
+
+
+class NotFound(TautError):
+    """What was asked for does not exist here."""
+
+    exit_status, http_status = 10, 404
+
+
+class Conflict(TautError):
+    """It exists already, or changed in the meantime, or somebody else holds it."""
+
+    exit_status, http_status = 11, 409
+
+
+class Denied(TautError):
+    """The caller may not do this."""
+
+    exit_status, http_status = 12, 403
+
+
+class Invalid(TautError):
+    """A value, file or request is not what it must be."""
+
+    exit_status, http_status = 13, 400
+
+
+class Corrupt(TautError):
+    """Stored bytes are not what was stored."""
+
+    exit_status, http_status = 14, 500
+
+
+class Unavailable(TautError):
+    """A part that is needed does not answer; trying again later may help."""
+
+    exit_status, http_status = 15, 503
+
+
+KINDS: dict[str, type[TautError]] = {
+    kind.__name__: kind for kind in (UsageError, Refused, NotFound, Conflict, Denied, Invalid, Corrupt, Unavailable)
+}
+
+
+def error_of(kind: str, message: str, hint: str = "") -> TautError:
+    """Build the error that a server named; an unknown kind becomes the root.
+
+    >>> error_of("NotFound", "no run 'x'").exit_status
+    10
+    """
+    return KINDS.get(kind, TautError)(message, hint=hint)

@@ -1,0 +1,40 @@
+"""Tokens as verbs: made, listed and revoked by whoever administers access, each in the ledger."""
+
+from dataclasses import dataclass
+
+from taut.ground.access import Token, insert_token, list_tokens, revoke_token
+from taut.home import Home, verb
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token with its secret, which is shown this once and stored only as a hash."""
+
+    token: Token
+    secret: str
+
+
+@verb("token.create", needs="access:admin")
+def create_token(home: Home, name: str, role: str, *, days: int | None = 90) -> NewToken:
+    """Make a token for a person or machine in a role; it ends after `days`, None for never. Raises Invalid."""
+    now_ms = home.clock.now_ms()
+    with home.meta.transaction() as tx:
+        expires_ms = None if days is None else now_ms + days * 86_400_000
+        token, secret = insert_token(tx, name, role, now_ms=now_ms, expires_ms=expires_ms)
+        home.append(tx, "token.created", subject=f"token:{token.id}", body={"name": name, "role": role})
+    return NewToken(token, secret)
+
+
+@verb("token.list", needs="access:admin")
+def show_tokens(home: Home) -> list[Token]:
+    """Every token ever made, oldest first; never a secret."""
+    with home.meta.read() as tx:
+        return list_tokens(tx)
+
+
+@verb("token.revoke", needs="access:admin")
+def end_token(home: Home, token_id: str) -> None:
+    """End a token now. Raises NotFound where there is none that still works."""
+    with home.meta.transaction() as tx:
+        revoke_token(tx, token_id, now_ms=home.clock.now_ms())
+        home.append(tx, "token.revoked", subject=f"token:{token_id}")

@@ -1,0 +1,29 @@
+"""Metadata: rows in SQLite or PostgreSQL behind one protocol, and the migrations that shape them."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
+from taut.errors import UsageError
+from taut.ground.meta.protocol import Metadata, Row, Tx, Value
+
+__all__ = ["METADATA", "Metadata", "Row", "Tx", "Value", "connect_metadata"]
+
+# URL scheme -> the module whose `connect(url)` opens it; imported when used, so that nobody pays for the other driver.
+METADATA: dict[str, str] = {
+    "sqlite": "taut.ground.meta.sqlite",
+    "postgresql": "taut.ground.meta.postgres",
+    "postgres": "taut.ground.meta.postgres",
+}
+
+
+def connect_metadata(url: str) -> Metadata:
+    """Open the metadata store at `url` (`sqlite:///path` or `postgresql://…`) and migrate it to this version.
+
+    Raises UsageError for an unknown scheme or a missing driver, Unavailable where nothing answers.
+    """
+    scheme = url.partition(":")[0].partition("+")[0]
+    if scheme not in METADATA:
+        raise UsageError(f"no metadata store is called {scheme!r}; known are {', '.join(sorted(METADATA))}")
+    connect = cast("Callable[[str], Metadata]", import_module(METADATA[scheme]).connect)
+    return connect(url)

@@ -1,0 +1,60 @@
+"""Numbered migrations: each `.sql` file is applied once, in order, in one transaction with its own record."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import NamedTuple
+
+from taut.errors import Conflict
+from taut.ground.meta.protocol import Tx
+
+MAKE_TABLE = "CREATE TABLE IF NOT EXISTS migration (number BIGINT PRIMARY KEY, name TEXT NOT NULL)"
+SELECT_APPLIED = "SELECT number FROM migration ORDER BY number"
+INSERT_APPLIED = "INSERT INTO migration (number, name) VALUES (:number, :name)"
+
+
+class Migration(NamedTuple):
+    """One step of the schema: `0001_line.sql` is number 1, name `line`."""
+
+    number: int
+    name: str
+    statements: tuple[str, ...]
+
+
+def migrations() -> list[Migration]:
+    """Every migration of this version, in order."""
+    return sorted(_read_migrations())
+
+
+def migrate(tx: Tx) -> int:
+    """Bring an opened store to this version; returns how many migrations were applied.
+
+    Raises Conflict where the store was written by a newer taut than this one.
+    """
+    tx.execute(MAKE_TABLE)
+    applied = {int(str(number)) for (number,) in tx.rows(SELECT_APPLIED)}
+    known = migrations()
+    if newer := applied - {migration.number for migration in known}:
+        raise Conflict(
+            f"this home was written by a newer taut (migration {max(newer)}, this one knows {known[-1].number})",
+            hint="pip install --upgrade taut",
+        )
+    due = [migration for migration in known if migration.number not in applied]
+    for migration in due:
+        for statement in migration.statements:
+            tx.execute(statement)
+        tx.execute(INSERT_APPLIED, {"number": migration.number, "name": migration.name})
+    return len(due)
+
+
+def _read_migrations() -> Iterator[Migration]:
+    for entry in files("taut.ground.meta").joinpath("migrations").iterdir():
+        if entry.name.endswith(".sql"):
+            number, _, name = entry.name.removesuffix(".sql").partition("_")
+            yield Migration(int(number), name, tuple(_statements(entry.read_text())))
+
+
+def _statements(script: str) -> Iterator[str]:
+    lines = [line for line in script.splitlines() if not line.lstrip().startswith("--")]
+    for statement in "\n".join(lines).split(";"):
+        if statement.strip():
+            yield statement.strip()

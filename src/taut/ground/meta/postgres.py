@@ -1,0 +1,124 @@
+"""Metadata in PostgreSQL: a pool of connections, one database transaction a block, committed synchronously."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, LiteralString
+from urllib.parse import urlsplit, urlunsplit
+
+from taut.errors import TautError, Unavailable, UsageError
+from taut.ground.meta.migrate import migrate
+from taut.ground.meta.protocol import Row, Tx, Value
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+POOL_MAX = 16  # More than the worker threads of one server process; PostgreSQL's own default limit is 100.
+MIGRATION_LOCK = 7_461_754  # An arbitrary key: replicas that start together migrate one after another.
+CONNECT_TIMEOUT_S = 10.0
+
+
+def connect(url: str) -> "PostgresMetadata":
+    """Open `postgresql://user@host/database` and migrate it.
+
+    Raises UsageError where the driver is not installed, Unavailable where no server answers.
+    """
+    try:
+        import psycopg_pool  # noqa: F401  # Only asked whether it is there.
+    except ImportError:
+        raise UsageError("PostgreSQL needs its driver", hint="pip install 'taut[postgres]'") from None
+    return PostgresMetadata(url)
+
+
+class PostgresMetadata:
+    """A store on a PostgreSQL server; the server itself groups the commits of concurrent transactions."""
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str) -> None:
+        from psycopg import Error
+        from psycopg_pool import ConnectionPool, PoolTimeout
+
+        self._url = url
+        self._pool: ConnectionPool[Connection[Any]] = ConnectionPool(
+            url, min_size=1, max_size=POOL_MAX, timeout=CONNECT_TIMEOUT_S, open=False, kwargs={"autocommit": True}
+        )
+        try:
+            self._pool.open(wait=True, timeout=CONNECT_TIMEOUT_S)
+            with self.transaction() as tx:
+                tx.rows("SELECT pg_advisory_xact_lock(:key)", {"key": MIGRATION_LOCK})
+                migrate(tx)
+        except (Error, PoolTimeout) as problem:
+            self._pool.close()
+            raise _explained(problem, self.url) from problem
+        except TautError:
+            self._pool.close()
+            raise
+
+    @property
+    def url(self) -> str:
+        """Where the database is, without the password."""
+        parts = urlsplit(self._url)
+        secret = f":{parts.password}@"
+        return urlunsplit(parts._replace(netloc=parts.netloc.replace(secret, "@"))) if parts.password else self._url
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """One database transaction; it returns after the synchronous commit."""
+        from psycopg import Error
+        from psycopg_pool import PoolTimeout
+
+        try:
+            with self._pool.connection() as connection, connection.transaction():
+                yield _Tx(connection)
+        except (Error, PoolTimeout) as problem:
+            raise _explained(problem, self.url) from problem
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """A read-only transaction that sees one snapshot."""
+        from psycopg import Error
+        from psycopg_pool import PoolTimeout
+
+        try:
+            with self._pool.connection() as connection, connection.transaction():
+                connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+                yield _Tx(connection)
+        except (Error, PoolTimeout) as problem:
+            raise _explained(problem, self.url) from problem
+
+    def close(self) -> None:
+        """Close the pool."""
+        self._pool.close()
+
+
+class _Tx:
+    """One transaction on a PostgreSQL connection."""
+
+    def __init__(self, connection: "Connection[Any]") -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Mapping[str, Value] | None = None) -> int:
+        return self._connection.execute(_translated(sql), parameters).rowcount
+
+    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.executemany(_translated(sql), parameters)
+
+    def rows(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Sequence[Row]:
+        return self._connection.execute(_translated(sql), parameters).fetchall()
+
+    def row(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Row | None:
+        found: Row | None = self._connection.execute(_translated(sql), parameters).fetchone()
+        return found
+
+
+@lru_cache(maxsize=1024)
+def _translated(sql: str) -> LiteralString:
+    """`:name` to `%(name)s`, once per statement; the statements are constants, never text of a user."""
+    return re.sub(r"(?<!:):([a-z_][a-z0-9_]*)", r"%(\1)s", sql.replace("%", "%%"))
+
+
+def _explained(problem: Exception, url: str) -> TautError:
+    return Unavailable(f"the metadata at {url} did not answer: {str(problem).strip().splitlines()[0]}")

@@ -1,0 +1,54 @@
+"""The protocol of a metadata store: transactions that are whole and durable, and reads of one moment."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+Value = str | int | float | None
+Row = tuple[Value, ...]
+
+
+class Tx(Protocol):
+    """One transaction, or one read of a single moment. SQL is in the common subset; parameters are `:name`."""
+
+    def execute(self, sql: str, parameters: Mapping[str, Value] | None = None) -> int:
+        """Run one statement; returns the number of rows it changed."""
+        ...
+
+    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
+        """Run one statement for each set of parameters."""
+        ...
+
+    def rows(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Sequence[Row]:
+        """All rows of a query."""
+        ...
+
+    def row(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Row | None:
+        """The first row of a query, or None."""
+        ...
+
+
+class Metadata(Protocol):
+    """Rows. `transaction` returns only after everything in its block is committed and synced to disk."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, without secrets."""
+        ...
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`; for the few statements that must differ."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[Tx]:
+        """A block whose changes are all stored or none; an exception inside undoes them. Never nested."""
+        ...
+
+    def read(self) -> AbstractContextManager[Tx]:
+        """A block of queries that see one moment and block no writer."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections; what was acknowledged stays."""
+        ...

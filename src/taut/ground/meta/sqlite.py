@@ -1,0 +1,216 @@
+"""Metadata in one SQLite file: WAL, synced at every commit, one fsync for all writers that wait together."""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from taut.errors import Corrupt, Denied, TautError, Unavailable
+from taut.ground.meta.migrate import migrate
+from taut.ground.meta.protocol import Row, Tx, Value
+
+GROUP_MAX = 64  # Members of one group commit: past this the wait of the first outweighs the fsyncs saved.
+BUSY_TIMEOUT_S = 30.0  # Another process may hold the write lock for one group; this is far past any group.
+
+
+def connect(url: str) -> "SqliteMetadata":
+    """Open `sqlite:///path/to/file`, making the file where it is missing, and migrate it.
+
+    Raises Denied where the folder may not be written, Corrupt where the file is no database.
+    """
+    return SqliteMetadata(Path(url.partition("://")[2]))
+
+
+class SqliteMetadata:
+    """A store whose writers share a connection and, when several wait, one commit.
+
+    Each transaction runs alone inside a savepoint. Who leaves while others wait hands the open database
+    transaction on; the last one commits for all, and only then does any of them return. A failure inside one
+    block undoes that block alone; a failure of the commit reaches everyone in the group.
+    """
+
+    dialect = "sqlite"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._turn = threading.Lock()
+        self._count = threading.Lock()
+        self._waiting = 0
+        self._owner = 0
+        self._group: _Group | None = None
+        self._readers = threading.local()
+        self._reader_connections: list[sqlite3.Connection] = []
+        try:
+            self._writer = self._connection()
+            with self.transaction() as tx:
+                migrate(tx)
+        except sqlite3.Error as problem:
+            raise _explained(problem, path) from None
+
+    @property
+    def url(self) -> str:
+        """Where the file is."""
+        return f"sqlite:///{self._path}"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Tx]:
+        """Run the block alone, then wait until it is on disk."""
+        assert self._owner != threading.get_ident(), "transactions are never nested"
+        self._await_turn()
+        group = self._enter()
+        try:
+            with self._savepoint():
+                yield _Tx(self._writer)
+        except sqlite3.Error as problem:
+            raise _explained(problem, self._path) from problem
+        finally:
+            self._leave(group)
+        group.wait(self._path)
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """Queries of one moment on this thread's own connection."""
+        connection = getattr(self._readers, "connection", None)
+        if connection is None:
+            connection = self._readers.connection = self._connection(read_only=True)
+            with self._count:
+                self._reader_connections.append(connection)
+        try:
+            if connection.in_transaction:  # A read inside a read sees the same moment.
+                yield _Tx(connection)
+                return
+            connection.execute("BEGIN")
+            try:
+                yield _Tx(connection)
+            finally:
+                connection.execute("COMMIT")
+        except sqlite3.Error as problem:
+            raise _explained(problem, self._path) from problem
+
+    def close(self) -> None:
+        """Close all connections of this process."""
+        with self._turn:
+            self._writer.close()
+            for connection in self._reader_connections:
+                connection.close()
+
+    def _connection(self, *, read_only: bool = False) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=512
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if read_only:
+            connection.execute("PRAGMA query_only = ON")
+        return connection
+
+    def _await_turn(self) -> None:
+        """Queue up; who is interrupted in the queue must not leave the others' commit to nobody."""
+        with self._count:
+            self._waiting += 1
+        try:
+            self._turn.acquire()
+        except BaseException:
+            with self._count:
+                self._waiting -= 1
+            with self._turn:
+                if self._group is not None and not self._waiting:
+                    self._commit(self._group)
+            raise
+        with self._count:
+            self._waiting -= 1
+
+    def _enter(self) -> "_Group":
+        """Our turn has come: begin a database transaction, or join the one handed on."""
+        if self._group is None:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as problem:
+                self._turn.release()
+                raise _explained(problem, self._path) from problem
+            self._group = _Group()
+        self._group.members += 1
+        self._owner = threading.get_ident()
+        return self._group
+
+    @contextmanager
+    def _savepoint(self) -> Iterator[None]:
+        self._writer.execute("SAVEPOINT member")
+        try:
+            yield
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK TO member")
+                self._writer.execute("RELEASE member")
+            raise
+        self._writer.execute("RELEASE member")
+
+    def _leave(self, group: "_Group") -> None:
+        """Hand the transaction to the next who waits, or commit it for all members."""
+        self._owner = 0
+        try:
+            if not self._waiting or group.members >= GROUP_MAX or not self._writer.in_transaction:
+                self._commit(group)
+        finally:
+            self._turn.release()
+
+    def _commit(self, group: "_Group") -> None:
+        self._group = None
+        try:
+            if not self._writer.in_transaction:  # A full disk makes SQLite undo everything on its own.
+                raise sqlite3.OperationalError("the transaction was undone, the disk may be full")
+            self._writer.execute("COMMIT")
+        except sqlite3.Error as problem:
+            group.problem = problem
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+        finally:
+            group.done.set()
+
+
+class _Group:
+    """The transactions that one commit will make durable."""
+
+    def __init__(self) -> None:
+        self.members = 0
+        self.done = threading.Event()
+        self.problem: sqlite3.Error | None = None
+
+    def wait(self, path: Path) -> None:
+        self.done.wait()
+        if self.problem is not None:
+            raise _explained(self.problem, path) from self.problem
+
+
+class _Tx:
+    """One transaction on a SQLite connection."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, parameters: Mapping[str, Value] | None = None) -> int:
+        return self._connection.execute(sql, parameters or {}).rowcount
+
+    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
+        self._connection.executemany(sql, parameters)
+
+    def rows(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Sequence[Row]:
+        return self._connection.execute(sql, parameters or {}).fetchall()
+
+    def row(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Row | None:
+        found: Row | None = self._connection.execute(sql, parameters or {}).fetchone()
+        return found
+
+
+def _explained(problem: sqlite3.Error, path: Path) -> TautError:
+    """The kind of error a user can act on."""
+    words = str(problem)
+    if "readonly" in words or "unable to open" in words:
+        return Denied(f"the metadata in {path} cannot be written: {words}", hint=f"ls -ld {path.parent}")
+    if "not a database" in words or "malformed" in words:
+        return Corrupt(f"{path} is damaged or no database: {words}", hint="taut fsck")
+    if "full" in words:
+        return Unavailable(f"no room left for {path}: {words}", hint=f"df -h {path.parent}")
+    return Unavailable(f"the metadata in {path} did not answer: {words}")

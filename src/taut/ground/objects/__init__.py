@@ -1,0 +1,29 @@
+"""Objects: immutable bytes named by their SHA-256, in a directory, a bucket, memory or behind a server."""
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
+from taut.errors import UsageError
+from taut.ground.objects.protocol import Objects, oid_of, read_object
+
+__all__ = ["OBJECTS", "Objects", "connect_objects", "oid_of", "read_object"]
+
+# URL scheme -> the module whose `connect(url)` opens it; imported when used.
+OBJECTS: dict[str, str] = {
+    "file": "taut.ground.objects.local",
+    "memory": "taut.ground.objects.memory",
+    "s3": "taut.ground.objects.s3",
+}
+
+
+def connect_objects(url: str) -> Objects:
+    """Open the object store at `url`: `file:///path`, `s3://bucket/prefix?endpoint=…` or `memory://`.
+
+    Raises UsageError for an unknown scheme or a missing driver, Unavailable where nothing answers.
+    """
+    scheme = url.partition(":")[0]
+    if scheme not in OBJECTS:
+        raise UsageError(f"no object store is called {scheme!r}; known are {', '.join(sorted(OBJECTS))}")
+    connect = cast("Callable[[str], Objects]", import_module(OBJECTS[scheme]).connect)
+    return connect(url)

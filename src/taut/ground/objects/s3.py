@@ -1,0 +1,139 @@
+"""Objects in a bucket of anything that speaks S3."""
+
+import hashlib
+import io
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import parse_qsl, urlsplit
+
+from taut.errors import Denied, NotFound, Unavailable, UsageError
+from taut.ground.objects.protocol import chunks
+
+if TYPE_CHECKING:
+    from obstore.store import S3Store
+
+SPOOL_BYTES = 16 << 20  # Up to here an upload waits in memory for its digest; past it, in a temporary file.
+# What a URL may set, and what the object-store library calls it; the rest comes from the usual AWS_* variables.
+OPTIONS = {
+    "endpoint": "endpoint",
+    "region": "region",
+    "access_key_id": "access_key_id",
+    "secret_access_key": "secret_access_key",
+}
+
+
+def connect(url: str) -> "S3Objects":
+    """Open `s3://bucket/prefix?endpoint=http://host:port&region=…`; credentials from the URL or the AWS_* environment.
+
+    Raises UsageError where the driver is missing or an option is unknown, Unavailable where nothing answers.
+    """
+    try:
+        from obstore.store import S3Store
+    except ImportError:
+        raise UsageError("an S3 store needs its driver", hint="pip install 'taut[s3]'") from None
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    if unknown := options.keys() - OPTIONS.keys():
+        raise UsageError(f"an s3:// URL has no option {min(unknown)!r}; it has {', '.join(OPTIONS)}")
+    config = {OPTIONS[name]: value for name, value in options.items()}
+    store = S3Store(
+        parts.netloc,
+        prefix=parts.path.strip("/") or None,
+        config=config,  # type: ignore[arg-type]  # The keys are checked against OPTIONS above.
+        client_options={"allow_http": config.get("endpoint", "").startswith("http://"), "timeout": "60s"},
+        retry_config={"max_retries": 3},
+    )
+    return S3Objects(f"s3://{parts.netloc}{parts.path}", store)
+
+
+class S3Objects:
+    """`PREFIX/ab/cdef…` in a bucket. An upload appears whole or not at all, as S3 promises."""
+
+    def __init__(self, url: str, store: "S3Store") -> None:
+        self._url = url
+        self._store = store
+
+    @property
+    def url(self) -> str:
+        """Bucket and prefix."""
+        return self._url
+
+    def put(self, source: BinaryIO) -> str:
+        """Upload the bytes; returns their oid after the bucket has confirmed them."""
+        import obstore
+
+        hashed = hashlib.sha256()
+        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
+            for chunk in chunks(source):
+                hashed.update(chunk)
+                spool.write(chunk)
+            oid = hashed.hexdigest()
+            if self.missing([oid]):
+                spool.seek(0)
+                with self._explained(oid):
+                    obstore.put(self._store, _key(oid), spool)
+        return oid
+
+    def open(self, oid: str, *, start: int = 0, length: int | None = None) -> BinaryIO:
+        """Read an object or a range of it."""
+        import obstore
+
+        with self._explained(oid):
+            if length is not None:
+                data = obstore.get_range(self._store, _key(oid), start=start, length=length)
+            elif start:
+                data = obstore.get(self._store, _key(oid), options={"range": {"offset": start}}).bytes()
+            else:
+                data = obstore.get(self._store, _key(oid)).bytes()
+            return io.BytesIO(bytes(data))
+
+    def missing(self, oids: Iterable[str]) -> set[str]:
+        """Those that the bucket does not have."""
+        return {oid for oid in oids if not self._has(oid)}
+
+    def delete(self, oids: Iterable[str]) -> None:
+        """Remove objects."""
+        import obstore
+
+        keys = [_key(oid) for oid in oids]
+        with self._explained("objects"):
+            obstore.delete(self._store, keys)
+
+    def list(self) -> Iterator[str]:
+        """Every oid under the prefix."""
+        import obstore
+
+        with self._explained("listing"):
+            for batch in obstore.list(self._store):
+                yield from (str(entry["path"]).replace("/", "") for entry in batch)
+
+    def _has(self, oid: str) -> bool:
+        import obstore
+
+        try:
+            with self._explained(oid):
+                obstore.head(self._store, _key(oid))
+        except NotFound:
+            return False
+        return True
+
+    @contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+        try:
+            yield
+        except FileNotFoundError:
+            raise NotFound(f"no object {what[:12]} in {self._url}", hint="taut fsck") from None
+        except (PermissionDeniedError, UnauthenticatedError):
+            raise Denied(
+                f"{self._url} refused the credentials", hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            ) from None
+        except BaseError as problem:
+            raise Unavailable(f"{self._url} did not answer: {str(problem).strip().splitlines()[0][:200]}") from problem
+
+
+def _key(oid: str) -> str:
+    return f"{oid[:2]}/{oid[2:]}"

@@ -1,0 +1,52 @@
+"""How values leave the process: JSON of plain data classes, one canonical form, strict on the way in."""
+
+import hashlib
+from typing import Any, TypeVar
+
+import msgspec
+
+from taut.errors import Invalid
+
+T = TypeVar("T")
+
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+def encode(value: object) -> bytes:
+    """JSON bytes of data classes, lists, dicts and scalars; keys sorted, so equal values give equal bytes.
+
+    >>> encode({"b": 1, "a": [None, 0.5]})
+    b'{"a":[null,0.5],"b":1}'
+    """
+    return _encoder.encode(value)
+
+
+def text(value: object) -> str:
+    """The same as a string, for a column of a row."""
+    return _encoder.encode(value).decode()
+
+
+def decode(data: bytes | str, into: type[T], *, what: str = "value") -> T:
+    """Parse JSON into a type and check it; Invalid names `what` and the place in it."""
+    try:
+        return msgspec.json.decode(data, type=into)
+    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as problem:
+        raise Invalid(f"{what} cannot be read: {problem}") from None
+
+
+def plain(value: object) -> Any:
+    """Data classes as dicts and lists, ready for any serialiser."""
+    return msgspec.to_builtins(value)
+
+
+def convert(value: object, into: type[T], *, what: str = "value") -> T:
+    """Check and convert plain dicts and lists into a type; Invalid names `what` and the place in it."""
+    try:
+        return msgspec.convert(value, type=into)
+    except msgspec.ValidationError as problem:
+        raise Invalid(f"{what} is not valid: {problem}") from None
+
+
+def digest(value: object) -> str:
+    """SHA-256 of the canonical JSON, in hexadecimal."""
+    return hashlib.sha256(encode(value)).hexdigest()

@@ -1,0 +1,115 @@
+"""YAML files of people: parsed safely, checked against a type, and every mistake told with its line and column."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+
+from taut.errors import Invalid, NotFound
+
+T = TypeVar("T")
+
+Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_yaml(path: Path, into: type[T]) -> T:
+    """Read a YAML file into a type; an empty file is an empty mapping.
+
+    Raises NotFound where there is none, Invalid (`FILE:LINE:COLUMN: …`) for broken syntax, duplicates and wrong values.
+    """
+    try:
+        source = path.read_text()
+    except FileNotFoundError:
+        raise NotFound(f"no file {path}", hint="taut init") from None
+    except (OSError, UnicodeDecodeError) as problem:
+        raise Invalid(f"{path} cannot be read: {problem}") from None
+    return parse_yaml(source, into, name=path.name)
+
+
+def parse_yaml(source: str, into: type[T], *, name: str) -> T:
+    """The same for text; `name` stands where a file's name would."""
+    try:
+        root = yaml.compose(source, Loader)
+        _refuse_duplicates(root, name)
+        values = yaml.load(source, Loader)  # noqa: S506  # It is one of the two safe loaders.
+    except yaml.MarkedYAMLError as problem:
+        mark = problem.problem_mark or problem.context_mark
+        at = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
+        raise Invalid(f"{at}: {problem.problem or problem.context}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as problem:
+        raise Invalid(f"{name}: {str(problem).splitlines()[0]}") from None
+    try:
+        return msgspec.convert({} if values is None else values, into)
+    except msgspec.ValidationError as problem:
+        said, _, path = str(problem).partition(" - at `")
+        node = _node_at(root, path.rstrip("`"), said)
+        at = f"{name}:{node.start_mark.line + 1}:{node.start_mark.column + 1}" if node is not None else name
+        where = path.rstrip("`").removeprefix("$").removeprefix(".")
+        raise Invalid(f"{at}: {said[0].lower()}{said[1:]}" + (f" (in {where})" if where else "")) from None
+
+
+def _refuse_duplicates(node: yaml.Node | None, name: str) -> None:
+    for mapping in _mappings(node):
+        seen: set[str] = set()
+        for key, _ in mapping.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise Invalid(
+                        f"{name}:{key.start_mark.line + 1}:{key.start_mark.column + 1}: {key.value!r} stands here twice"
+                    )
+                seen.add(key.value)
+
+
+def _mappings(root: yaml.Node | None) -> Iterator[yaml.MappingNode]:
+    """Every mapping below a node; an alias is walked once."""
+    waiting, seen = [root] if root is not None else [], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            yield node
+            waiting.extend(value for _, value in node.value)
+        elif isinstance(node, yaml.SequenceNode):
+            waiting.extend(node.value)
+
+
+def _node_at(root: yaml.Node | None, path: str, said: str) -> yaml.Node | None:
+    """The node that a path as `$.models[...].gate.checks[0]` means; a misspelt key itself where the message names one.
+
+    The path says `[...]` for a key that it does not name, so every branch is tried and the first that fits is taken.
+    """
+    steps = re.findall(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]", path.removeprefix("$"))
+    unknown = re.search(r"unknown field `([^`]+)`", said)
+    for node in _branches(root, [name or index for name, index in steps]):
+        if unknown is None:
+            return node
+        if isinstance(node, yaml.MappingNode):
+            for key, _ in node.value:
+                if key.value == unknown[1]:
+                    return _as_node(key)
+    return root
+
+
+def _branches(node: yaml.Node | None, steps: list[str]) -> Iterator[yaml.Node]:
+    if node is None:
+        return
+    if not steps:
+        yield node
+        return
+    step, rest = steps[0], steps[1:]
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if step in ("...", key.value):
+                yield from _branches(value, rest)
+    elif isinstance(node, yaml.SequenceNode) and step.isdigit() and int(step) < len(node.value):
+        yield from _branches(node.value[int(step)], rest)
+
+
+def _as_node(key: Any) -> yaml.Node:
+    assert isinstance(key, yaml.Node)
+    return key

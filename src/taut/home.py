@@ -1,0 +1,174 @@
+"""The opened place: rows, objects, ledger, clock and actor in one value; and the verb, one function, three faces."""
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
+
+from taut.errors import Denied
+from taut.ground import wire
+from taut.ground.access import Actor, is_allowed, local_actor
+from taut.ground.clock import Clock, SystemClock
+from taut.ground.ledger import append_event
+from taut.ground.meta import Metadata, Tx, connect_metadata
+from taut.ground.objects import Objects, connect_objects
+from taut.ground.remote import Remote, RemoteMetadata, RemoteObjects, remote_token
+from taut.ground.settings import FOLDER, find_folder, read_settings
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """What a verb takes first.
+
+    `folder` is the `.taut` folder, None where only a server's URL is known; `remote` is set where verbs are forwarded.
+    """
+
+    place: str
+    folder: Path | None
+    meta: Metadata
+    objects: Objects
+    actor: Actor
+    clock: Clock = field(default_factory=SystemClock)
+    remote: Remote | None = None
+
+    @property
+    def project(self) -> Path:
+        """The project's own folder: that which holds `.taut`; the current one for a server's URL."""
+        return Path.cwd() if self.folder is None else self.folder.parent
+
+    def as_actor(self, actor: Actor) -> "Home":
+        """The same place, in somebody else's hands."""
+        return replace(self, actor=actor)
+
+    def append(self, tx: Tx, kind: str, *, subject: str, body: object = None) -> None:
+        """Write to the ledger, in this actor's name, inside the caller's transaction."""
+        append_event(tx, kind, subject=subject, actor=self.actor.name, at_ms=self.clock.now_ms(), body=body)
+
+    def close(self) -> None:
+        """Give back what is open."""
+        self.meta.close()
+        if self.remote is not None:
+            self.remote.close()
+
+    def __enter__(self) -> "Home":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_home(place: str | Path = "", *, actor: Actor | None = None, clock: Clock | None = None) -> Home:
+    """Open a folder or a server's URL; with nothing said, TAUT_HOME, else the nearest project at or above this folder.
+
+    A server is asked nothing before the first verb. Raises NotFound where there is no project, Denied where it may
+    not be written, Unavailable where a store does not answer.
+    """
+    chosen = str(place) or os.environ.get("TAUT_HOME", "")
+    if chosen.startswith(("http://", "https://")):
+        return _open_server(chosen, None, actor, clock)
+    folder = find_folder(Path.cwd()) if not chosen else _folder_of(Path(chosen))
+    settings = read_settings(folder)
+    if settings.server:
+        return _open_server(settings.server, folder, actor, clock)
+    meta = connect_metadata(settings.metadata or f"sqlite:///{folder / 'meta.db'}")
+    objects = connect_objects(settings.objects or f"file://{folder / 'objects'}")
+    return Home(str(folder.parent), folder, meta, objects, actor or local_actor(), clock or SystemClock())
+
+
+def _folder_of(path: Path) -> Path:
+    """A project folder or its `.taut`, said outright: never looked for above."""
+    path = path.absolute()
+    if path.name == FOLDER and path.is_dir():
+        return path
+    found = find_folder(path)
+    if found.parent != path:
+        return find_folder(path / FOLDER)  # Raises with the path that was named.
+    return found
+
+
+def _open_server(url: str, folder: Path | None, actor: Actor | None, clock: Clock | None) -> Home:
+    remote = Remote(url, remote_token())
+    return Home(
+        url, folder, RemoteMetadata(url), RemoteObjects(remote), actor or local_actor(), clock or SystemClock(), remote
+    )
+
+
+class Verb(Generic[P, R]):
+    """A function of a room that faces may call: it checks one permission, or forwards itself to a server."""
+
+    def __init__(self, function: Callable[Concatenate[Home, P], R], name: str, needs: str) -> None:
+        functools.update_wrapper(self, function)
+        self.function = function
+        self.name = name
+        self.needs = needs
+
+    def __call__(self, home: Home, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run it here or there; the result and the errors are the same."""
+        if home.remote is not None:
+            return self._forward(home.remote, args, kwargs)
+        require(home, self.needs, verb=self.name)
+        return self.function(home, *args, **kwargs)
+
+    def receive(self, home: Home, body: bytes) -> bytes:
+        """Run it for a caller over HTTP: JSON arguments, checked against the signature, and a JSON result."""
+        arguments = wire.decode(body or b"{}", self._arguments, what=f"the arguments of {self.name}")
+        given = {name: getattr(arguments, name) for name in self._arguments.__struct_fields__}
+        return wire.encode(self(home, **given))  # type: ignore[call-arg]  # Checked against the signature by the decoder.
+
+    def _forward(self, remote: Remote, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+        bound = inspect.signature(self.function).bind(None, *args, **kwargs)
+        bound.apply_defaults()
+        arguments = dict(list(bound.arguments.items())[1:])
+        answer = remote.call(self.name, arguments)
+        returned: R = wire.decode(answer, self._hints["return"], what=f"the answer of {self.name}")
+        return returned
+
+    @functools.cached_property
+    def _hints(self) -> dict[str, Any]:
+        return get_type_hints(self.function)
+
+    @functools.cached_property
+    def _arguments(self) -> Any:
+        import msgspec
+
+        fields: list[Any] = []
+        for parameter in list(inspect.signature(self.function).parameters.values())[1:]:
+            hint = self._hints[parameter.name]
+            has_default = parameter.default is not inspect.Parameter.empty
+            fields.append((parameter.name, hint, parameter.default) if has_default else (parameter.name, hint))
+        return msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
+
+
+def verb(name: str, *, needs: str) -> Callable[[Callable[Concatenate[Home, P], R]], Verb[P, R]]:
+    """Make a room's function a verb: `name` is `noun.verb`, `needs` the one permission it asks for.
+
+    Its arguments and result must be JSON-able: scalars, lists, dicts, data classes.
+    """
+
+    def made(function: Callable[Concatenate[Home, P], R]) -> Verb[P, R]:
+        return Verb(function, name, needs)
+
+    return made
+
+
+def require(home: Home, permission: str, *, verb: str) -> None:
+    """Let the actor pass, or write the refusal to the ledger and raise Denied."""
+    if is_allowed(home.actor, permission):
+        return
+    with home.meta.transaction() as tx:
+        home.append(
+            tx, "access.denied", subject=f"actor:{home.actor.name}", body={"permission": permission, "verb": verb}
+        )
+    raise Denied(
+        f"{home.actor.name} ({home.actor.role}) may not do {verb}: it needs {permission}",
+        hint="ask an owner of this home for another role",
+    )

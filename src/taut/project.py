@@ -1,0 +1,99 @@
+"""taut.yaml: the gate, the deployments, the monitors and what an alert triggers. The one small file that taut adds."""
+
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from taut.ground.yaml import read_yaml
+
+FILE = "taut.yaml"
+
+Measure = Literal["roc_auc", "brier", "log_loss", "accuracy", "calibration_error"]
+
+
+class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A part of taut.yaml: a misspelt key is an error, not a silence."""
+
+
+class CheckSpec(_Section, frozen=True):
+    """One question of a gate: a measure within bounds, or not worse than the champion's.
+
+    `worse_by_at_most` is in the measure's own units; the check passes where the 95 % interval of the paired difference
+    does not show the candidate worse by more than that.
+    """
+
+    measure: Measure
+    at_least: float | None = None
+    at_most: float | None = None
+    against: Literal["", "champion"] = ""
+    worse_by_at_most: float = 0.0
+
+
+class GateSpec(_Section, frozen=True):
+    """What a version must pass: labelled rows in a CSV file, its target column, and the checks."""
+
+    data: str
+    target: str
+    checks: tuple[CheckSpec, ...] = ()
+
+
+class ModelSpec(_Section, frozen=True):
+    """A registered model."""
+
+    gate: GateSpec | None = None
+
+
+class DeploymentSpec(_Section, frozen=True):
+    """What shall serve: `model` is `name@alias` or `name@number`; port 0 takes a free one."""
+
+    model: str
+    target: Literal["process", "docker", "kubernetes"] = "process"
+    host: str = "127.0.0.1"
+    port: int = 0
+    replicas: int = 1
+    cpu: str = "1"
+    memory: str = "1Gi"
+
+
+class MonitorSpec(_Section, frozen=True):
+    """How a deployment is watched. `score` is the output that is a probability of the positive class.
+
+    `alpha` bounds the chance of any false page over the whole life of a reference.
+    """
+
+    score: str = "probability"
+    window: str = "7d"
+    lateness: str = "0 s"
+    reference: str = "28d"
+    alpha: float = 0.01
+    tolerance: float = 0.01
+    features: tuple[str, ...] = ()
+
+
+class TriggerSpec(_Section, frozen=True):
+    """What an alert starts: a command that trains on `labelled`, the labelled rows, less the newest in `holdout`."""
+
+    on: Literal["page", "ticket"] = "page"
+    run: str = ""
+    model: str = ""
+    labelled: str = "data/labelled.csv"
+    holdout: str = "data/holdout.csv"
+    holdout_for: str = "14d"
+    cooldown: str = "14d"
+    target: str = "label"
+    approval: bool = False
+
+
+class ProjectFile(_Section, frozen=True):
+    """The whole of taut.yaml; monitors and triggers are named by the deployment they belong to."""
+
+    models: dict[str, ModelSpec] = {}
+    deployments: dict[str, DeploymentSpec] = {}
+    monitors: dict[str, MonitorSpec] = {}
+    triggers: dict[str, TriggerSpec] = {}
+
+
+def read_project(folder: Path) -> ProjectFile:
+    """Read `folder/taut.yaml`. Raises NotFound where there is none, Invalid with line and column."""
+    return read_yaml(folder / FILE, ProjectFile)

@@ -1,0 +1,292 @@
+"""The frozen data classes that flow along the line: what one room hands to the next, and what every face shows."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+# -- bytes -> dataset version
+
+
+@dataclass(frozen=True, slots=True)
+class TreeFile:
+    """One file of a tree: its path inside (POSIX, relative; `.` for a dataset of one file), its content, its size."""
+
+    path: str
+    oid: str
+    md5: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of tabular data, with what a glance at it tells; `low` and `high` are of numbers only."""
+
+    name: str
+    kind: Literal["number", "text", "empty"]
+    missing: int
+    distinct: int
+    low: float | None = None
+    high: float | None = None
+    mean: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetVersion:
+    """A tree of files that was snapshot; `tree` is the oid of its list of files and so the digest of all."""
+
+    name: str
+    number: int
+    tree: str
+    path: str
+    files: int
+    size_bytes: int
+    rows: int | None
+    columns: tuple[Column, ...]
+    at_ms: int
+    actor: str
+
+    @property
+    def point(self) -> str:
+        """Its name in the lineage."""
+        return f"data:{self.name}@{self.number}"
+
+
+# -- dataset version -> run
+
+
+@dataclass(frozen=True, slots=True)
+class GitState:
+    """Where the code stood: commit (empty before the first), branch, the oid of a patch of what was not committed."""
+
+    commit: str
+    branch: str
+    patch: str
+    changed: tuple[str, ...]
+    untracked: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class InputRead:
+    """A file that a run read: the dataset version it belongs to where one is known, else only its digest."""
+
+    path: str
+    oid: str
+    size_bytes: int
+    dataset: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run cost: wall and CPU seconds, cores there were, the largest memory of one of its processes, in bytes."""
+
+    wall_s: float
+    cpu_s: float
+    cores: int
+    memory_bytes_max: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """How a run came about; `missing` says what could not be recorded.
+
+    `environment` is the oid of the list of installed packages with their versions, `output` that of what it printed.
+    """
+
+    command: tuple[str, ...] = ()
+    folder: str = ""
+    git: GitState | None = None
+    environment: str = ""
+    python: str = ""
+    platform: str = ""
+    inputs: tuple[InputRead, ...] = ()
+    output: str = ""
+    exit_status: int | None = None
+    usage: Usage | None = None
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution. `cause` is `manual` or the point that asked for it, as `alert:ab12`."""
+
+    id: str
+    experiment_id: str
+    experiment: str
+    name: str
+    status: Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
+    actor: str
+    started_ms: int
+    ended_ms: int | None
+    lifecycle: Literal["active", "deleted"]
+    cause: str
+    capture: Capture
+    params: dict[str, str] = field(default_factory=dict)
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def point(self) -> str:
+        """Its name in the lineage."""
+        return f"run:{self.id}"
+
+
+# -- run -> model version -> gate
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """A registered model directory; `digest` is the oid of its tree, `source` where it came from."""
+
+    name: str
+    number: int
+    source: str
+    run_id: str
+    model_id: str
+    digest: str
+    signature: str
+    stage: str
+    status: str
+    description: str
+    actor: str
+    created_ms: int
+    updated_ms: int
+    aliases: tuple[str, ...] = ()
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def point(self) -> str:
+        """Its name in the lineage."""
+        return f"model:{self.name}@{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class GateCheck:
+    """One question the gate asked: what was found, what was allowed, and a sentence for people."""
+
+    name: str
+    passed: bool
+    found: float | None
+    bound: float | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """The verdict on one model version: every check with its evidence; `champion` is what it was held against."""
+
+    id: str
+    model: str
+    number: int
+    champion: int | None
+    passed: bool
+    checks: tuple[GateCheck, ...]
+    at_ms: int
+    actor: str
+
+    @property
+    def point(self) -> str:
+        """Its name in the lineage."""
+        return f"gate:{self.id}"
+
+
+# -- model version -> deployment
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What shall serve under a name: a model version on a target (`process`, `docker`, `kubernetes`)."""
+
+    name: str
+    revision: int
+    model: str
+    number: int
+    target: str
+    config: dict[str, str | int | float | bool]
+    cause: str
+    at_ms: int
+    actor: str
+
+    @property
+    def point(self) -> str:
+        """Its name in the lineage."""
+        return f"deployment:{self.name}@{self.revision}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentState:
+    """What does serve: the live revision, where it answers, and the target's own handle (a process id, a container)."""
+
+    name: str
+    revision: int
+    status: Literal["starting", "running", "stopped", "failed"]
+    url: str
+    handle: str
+    at_ms: int
+
+
+# -- deployment -> prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One answered request of `rows` rows, kept by columns. Row `i` of it is the prediction `ID.i`.
+
+    `event_ms` is when what it speaks of happened (the caller may say; else when it was asked), `at_ms` when it was
+    answered.
+    """
+
+    deployment: str
+    id: str
+    revision: int
+    model: str
+    number: int
+    at_ms: int
+    event_ms: int
+    rows: int
+    inputs: dict[str, list[str | float | int | bool | None]]
+    outputs: dict[str, list[str | float | int | bool | None]]
+
+
+# -- prediction -> window -> alert
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Predictions of one deployment between two moments; `start_ms` belongs to it, `end_ms` to the next.
+
+    `measures` are plain numbers (brier, roc_auc, error_rate, ...), `evidence` the e-values gathered so far.
+    """
+
+    deployment: str
+    start_ms: int
+    end_ms: int
+    reference: int
+    version: int
+    rows: int
+    labelled: int
+    measures: dict[str, float | None]
+    evidence: dict[str, float]
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A detector crossed its bound: in which window, by which feature, with what evidence.
+
+    A `page` asks for action, a `ticket` for a look.
+    """
+
+    id: str
+    deployment: str
+    version: int
+    window_start_ms: int
+    detector: str
+    severity: Literal["page", "ticket"]
+    feature: str
+    evidence: dict[str, float]
+    status: Literal["open", "handled", "dismissed"]
+    at_ms: int
+
+    @property
+    def point(self) -> str:
+        """Its name in the lineage."""
+        return f"alert:{self.id}"
