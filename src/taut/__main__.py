@@ -1,0 +1,5 @@
+"""`python -m taut` is `taut`."""
+
+from taut.faces.cli import main
+
+main()

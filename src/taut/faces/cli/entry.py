@@ -1,0 +1,139 @@
+"""The `taut` command: its commands in groups along the line, and the one place where errors become two lines."""
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from taut import __version__
+from taut.errors import TautError
+
+# Heading -> command -> (where it is, what it does). The words stand here so that `taut --help` imports nothing.
+COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
+    "Start": {
+        "demo": ("demo:demo", "Watch a workflow grow up, on real flights, in two minutes"),
+        "init": ("start:init", "Make a taut project in this folder"),
+        "audit": ("audit:audit", "Say which MLOps principles a workflow misses, the risk and the remedy"),
+        "status": ("start:status", "Show the whole line with its lights, and what to do next"),
+    },
+    "The line": {
+        "data": ("data:data", "Snapshot data, compare versions, get one back"),
+        "run": ("runs:run", "Run a command and record all it takes to run it again"),
+        "runs": ("runs:runs", "List, show and compare runs"),
+        "model": ("model:model", "Register, list, show and promote models"),
+        "gate": ("model:gate", "Ask whether a model version may go live"),
+        "deploy": ("deploy:deploy", "Put a model version behind an endpoint"),
+        "serve": ("deploy:serve", "Serve one model in this terminal"),
+        "predict": ("deploy:predict", "Ask a deployment"),
+        "watch": ("watch:watch", "See windows, alerts and the picture of a deployment"),
+        "why": ("trace:why", "Trace a prediction back to the bytes, and on to all they reached"),
+    },
+    "Automation": {
+        "up": ("loop:up", "Keep the loop closed: watch, retrain, gate, roll out"),
+        "plan": ("loop:plan", "Show what taut.yaml would change"),
+        "apply": ("loop:apply", "Make it so"),
+        "image": ("deploy:image", "Write a Dockerfile for a model and build it"),
+        "ci": ("ci:ci", "Write a workflow for GitHub Actions or Jenkins"),
+    },
+    "The place": {
+        "server": ("place:server", "Serve this home to a team: taut's own API and MLflow's"),
+        "token": ("place:token", "Make, list and revoke tokens"),
+        "ledger": ("place:ledger", "Read what was done, by whom"),
+        "fsck": ("place:fsck", "Check that nothing is lost, torn or altered"),
+    },
+}
+
+
+class LineGroup(click.Group):
+    """A group that knows its commands by name, imports one when it is called, and guesses what a typo meant."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every command, in the order of the line."""
+        return [name for commands in COMMANDS.values() for name in commands]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command."""
+        for commands in COMMANDS.values():
+            if cmd_name in commands:
+                module, _, attribute = commands[cmd_name][0].partition(":")
+                command = getattr(import_module(f"taut.faces.cli.{module}"), attribute)
+                assert isinstance(command, click.Command)
+                return command
+        return None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which was probably meant."""
+        if args and self.get_command(ctx, args[0]) is None:
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            ctx.fail(f"there is no command {args[0]!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands under their headings."""
+        for heading, commands in COMMANDS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name, says) for name, (_, says) in commands.items()])
+
+
+@click.group(
+    cls=LineGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: taut demo",
+)
+@click.version_option(__version__, message="taut %(version)s")
+@click.option(
+    "--home", metavar="PLACE", help="Project folder or server URL  [default: TAUT_HOME, else the nearest project]"
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def taut(home: str | None, debug: bool) -> None:
+    """One line pulled tight from the bytes a model learned from to each prediction it makes, and back again."""
+    if home is not None:
+        os.environ["TAUT_HOME"] = home  # Commands that a command starts open the same home.
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; ends the process with the exit status that `docs/errors.md` lists."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given[: given.index("--")] if "--" in given else "--debug" in given
+    try:
+        status = taut.main(
+            args=[word for word in given if word != "--debug"] if debug else given, standalone_mode=False
+        )
+    except TautError as error:
+        status = _told(error, debug=debug)
+    except click.exceptions.Exit as ended:
+        status = ended.exit_code
+    except click.ClickException as mistake:
+        status = _told_usage(mistake)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("taut: interrupted; nothing is half done", err=True)
+        status = 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Whoever read our output has had enough.
+        status = 0
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _told(error: TautError, *, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+    click.echo(f"taut: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"  try: {error.hint}", err=True)
+    return error.exit_status
+
+
+def _told_usage(mistake: click.ClickException) -> int:
+    message = mistake.format_message().rstrip(".")
+    click.echo(f"taut: {message[:1].lower()}{message[1:]}", err=True)
+    context: Any = getattr(mistake, "ctx", None)
+    click.echo(f"  try: {context.command_path if context else 'taut'} --help", err=True)
+    return 2

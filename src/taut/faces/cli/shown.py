@@ -1,0 +1,64 @@
+"""How commands show what a verb answered: JSON for programs, a table or sentences for people."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from taut.ground import wire
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+LIGHTS = {"ok": ("●", "green"), "warning": ("●", "yellow"), "failing": ("●", "red"), "missing": ("○", "white")}
+
+
+def json_option(command: F) -> F:
+    """`--json`: the result on stdout as JSON whose fields stay."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")(command)
+
+
+def shown(value: T, as_json: bool, render: Callable[[T], str]) -> None:
+    """Print a result: as JSON, or as `render` tells it."""
+    if as_json:
+        click.echo(wire.encode(value))
+    elif text := render(value):
+        click.echo(text)
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> str:
+    """Columns aligned to their widest cell; numbers to the right. `empty` is said where there are no rows.
+
+    >>> print(table(["name", "rows"], [["flights", 80789]], empty="nothing"))
+    name      rows
+    flights  80789
+    """
+    cells = [[_cell(value) for value in row] for row in rows]
+    if not cells:
+        return empty
+    widths = [max(len(row[i]) for row in [list(headings), *cells]) for i in range(len(headings))]
+    right = [all(_is_number(row[i]) for row in cells) for i in range(len(headings))]
+    lines = ["  ".join(_padded(word, widths[i], right[i]) for i, word in enumerate(row)) for row in [headings, *cells]]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def light(state: str) -> str:
+    """A coloured dot for `ok`, `warning`, `failing` or `missing`."""
+    sign, colour = LIGHTS[state]
+    return click.style(sign, fg=colour)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def _is_number(cell: str) -> bool:
+    return cell == "-" or cell.replace(".", "", 1).replace("-", "", 1).replace("e", "", 1).isdigit()
+
+
+def _padded(cell: str, width: int, right: bool) -> str:
+    return cell.rjust(width) if right else cell.ljust(width)

@@ -1,0 +1,124 @@
+"""`fsck`: the truth about a home: every object a row names is there and whole, every ledger entry follows the last."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from taut.errors import NotFound, TautError
+from taut.ground import wire
+from taut.ground.ledger import verify_ledger
+from taut.ground.meta import Tx
+from taut.ground.objects import read_object
+from taut.ground.objects.protocol import chunks
+from taut.ground.progress import Progress, Silent, progress
+from taut.home import Home, verb
+from taut.records import Capture, TreeFile
+
+COUNT_EVENTS = "SELECT count(*) FROM ledger"
+SELECT_TREES = """
+SELECT 'data:' || name || '@' || CAST(number AS TEXT), tree FROM dataset_version
+UNION ALL SELECT 'model:' || name || '@' || CAST(number AS TEXT), digest FROM model_version WHERE digest <> ''
+"""
+SELECT_ARTIFACTS = "SELECT root || '/' || path, oid FROM artifact"
+SELECT_REFERENCES = (
+    "SELECT 'reference:' || deployment || '@' || CAST(number AS TEXT), oid FROM monitor_reference WHERE oid <> ''"
+)
+SELECT_CAPTURES = "SELECT id, capture FROM run WHERE capture <> '{}'"
+SELECT_ORPHANS = """
+SELECT 'deployment:' || deployment.name || '@' || CAST(revision AS TEXT) FROM deployment
+LEFT JOIN model_version ON model_version.name = deployment.model AND model_version.number = deployment.number
+WHERE model_version.name IS NULL
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that is not as it must be: `kind` is missing, damaged, ledger or orphan; `subject` is what it hurts."""
+
+    kind: str
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What was checked, and every problem found; none means that all which was acknowledged is there."""
+
+    events: int
+    objects: int
+    size_bytes: int
+    problems: tuple[Problem, ...]
+
+
+@verb("home.fsck", needs="home:check")
+def check_home(home: Home, *, quick: bool = False) -> Health:
+    """Check the ledger's chain and every object anything refers to; `quick` only asks whether objects are there."""
+    with home.meta.read() as tx:
+        row = tx.row(COUNT_EVENTS)
+        problems = [Problem("ledger", "ledger", said) for said in verify_ledger(tx)]
+        problems += [Problem("orphan", str(point), "its model version is gone") for (point,) in tx.rows(SELECT_ORPHANS)]
+        named = _named(home, tx, problems)
+    with progress("checking objects", len(named), unit="obj") as bar:
+        size_bytes = sum(
+            _check_object(home, oid, subjects, quick, problems, bar) for oid, subjects in sorted(named.items())
+        )
+    return Health(int(str(row[0])) if row else 0, len(named), size_bytes, tuple(problems))
+
+
+def _named(home: Home, tx: Tx, problems: list[Problem]) -> dict[str, list[str]]:
+    """Every oid that something refers to, and what does."""
+    named: dict[str, list[str]] = {}
+    for subject, oid in (*_plain(tx), *_of_captures(tx)):
+        named.setdefault(oid, []).append(subject)
+    for point, tree in tx.rows(SELECT_TREES):
+        named.setdefault(str(tree), []).append(str(point))
+        try:
+            files = wire.decode(read_object(home.objects, str(tree)), tuple[TreeFile, ...], what=f"the tree of {point}")
+        except NotFound:
+            continue  # It is told with the other objects, where each is looked for.
+        except TautError as error:
+            problems.append(Problem("damaged", str(point), error.message))
+            continue
+        for file in files:
+            named.setdefault(file.oid, []).append(f"{point} ({file.path})")
+    return named
+
+
+def _plain(tx: Tx) -> Iterator[tuple[str, str]]:
+    for query in (SELECT_ARTIFACTS, SELECT_REFERENCES):
+        yield from ((str(subject), str(oid)) for subject, oid in tx.rows(query))
+
+
+def _of_captures(tx: Tx) -> Iterator[tuple[str, str]]:
+    for run_id, text in tx.rows(SELECT_CAPTURES):
+        capture = wire.decode(str(text), Capture, what=f"the capture of run {run_id}")
+        kept = {
+            "environment": capture.environment,
+            "output": capture.output,
+            "patch": capture.git.patch if capture.git else "",
+        }
+        yield from ((f"run:{run_id} ({what})", oid) for what, oid in kept.items() if oid)
+
+
+def _check_object(
+    home: Home, oid: str, subjects: Iterable[str], quick: bool, problems: list[Problem], bar: Progress | Silent
+) -> int:
+    """Read an object and hold it against its name; returns its size."""
+    whom = ", ".join(sorted(subjects)[:3])
+    bar.advance()
+    if quick:
+        if home.objects.missing([oid]):
+            problems.append(Problem("missing", whom, f"object {oid[:12]} is not in {home.objects.url}"))
+        return 0
+    hashed, size_bytes = hashlib.sha256(), 0
+    try:
+        with home.objects.open(oid) as stream:
+            for chunk in chunks(stream):
+                hashed.update(chunk)
+                size_bytes += len(chunk)
+    except NotFound:
+        problems.append(Problem("missing", whom, f"object {oid[:12]} is not in {home.objects.url}"))
+        return 0
+    if hashed.hexdigest() != oid:
+        problems.append(Problem("damaged", whom, f"object {oid[:12]} has other bytes than were stored"))
+    return size_bytes

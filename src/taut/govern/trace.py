@@ -1,0 +1,228 @@
+"""`why`: from one prediction back to the bytes its model learned from, and on to everything the same bytes reached."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from taut.errors import NotFound
+from taut.ground import wire
+from taut.ground.clock import iso
+from taut.ground.ledger import downstream, upstream
+from taut.ground.meta import Tx, Value
+from taut.home import Home, verb
+from taut.records import Capture, GateCheck
+
+REACHED_SHOWN = 5  # Enough to go and look at; the count says the rest.
+
+SELECT_PREDICTION = """
+SELECT deployment, id, revision, model, number, at_ms, event_ms, row_count, inputs, outputs
+FROM prediction WHERE id = :id ORDER BY deployment
+"""
+SELECT_LABEL = "SELECT value, at_ms FROM label WHERE deployment = :deployment AND id = :id AND row_index = :row"
+SELECT_DEPLOYMENT = "SELECT target, cause, at_ms, actor FROM deployment WHERE name = :name AND revision = :revision"
+SELECT_VERSION = "SELECT run_id, digest, created_ms, actor FROM model_version WHERE name = :model AND number = :number"
+SELECT_GATE = """
+SELECT id, passed, checks, champion, at_ms FROM gate_result
+WHERE model = :model AND number = :number ORDER BY at_ms DESC LIMIT 1
+"""
+SELECT_RUN = "SELECT name, status, cause, capture, started_ms, actor FROM run WHERE id = :id"
+SELECT_DATASET = (
+    "SELECT tree, files, size_bytes, row_count FROM dataset_version WHERE name = :name AND number = :number"
+)
+SELECT_ALERT = "SELECT deployment, detector, feature, window_start_ms FROM alert WHERE id = :id"
+SELECT_REACHED = """
+SELECT deployment, count(*), sum(row_count), min(event_ms), max(event_ms) FROM prediction
+WHERE model = :model AND number = :number GROUP BY deployment
+"""
+SELECT_NEIGHBOURS = """
+SELECT id, row_count FROM prediction WHERE model = :model AND number = :number AND id <> :id
+ORDER BY event_ms, id LIMIT :limit
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One point of the chain: what it is, and what is known of it, each fact a sentence fragment."""
+
+    point: str
+    facts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """Predictions of one model version on one deployment that the same data led to."""
+
+    model: str
+    deployment: str
+    requests: int
+    rows: int
+    first_ms: int
+    last_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The chain from a prediction back to the bytes, and all they reached; `examples` are other predictions."""
+
+    prediction: str
+    chain: tuple[Link, ...]
+    reached: tuple[Reached, ...]
+    rows_reached: int
+    examples: tuple[str, ...]
+
+
+@verb("prediction.why", needs="prediction:explain")
+def trace_prediction(home: Home, prediction_id: str) -> Trace:
+    """Trace `ID.ROW` (or `ID`, its first row) back to the data, and from that data on to every prediction it reached.
+
+    Raises NotFound where no such prediction was ever answered.
+    """
+    request_id, row = _split(prediction_id)
+    with home.meta.read() as tx:
+        found, row = _find(tx, prediction_id, request_id, row)
+        deployment, revision, model, number = str(found[0]), int(str(found[2])), str(found[3]), int(str(found[4]))
+        chain = [
+            _prediction_link(tx, found, row),
+            _deployment_link(tx, deployment, revision),
+            _model_link(tx, model, number),
+            *_gate_links(tx, model, number),
+        ]
+        data: set[str] = set()
+        for point in _ancestors(tx, f"model:{model}@{number}"):
+            chain.append(_link(tx, point))
+            if point.startswith("data:"):
+                data.add(point)
+        versions = _versions_below(tx, data) | {(model, number)}
+        reached = tuple(reached for version in sorted(versions) for reached in _reached(tx, *version))
+        examples = tuple(example for version in sorted(versions) for example in _examples(tx, *version, str(found[1])))
+    total = sum(one.rows for one in reached)
+    return Trace(f"{found[1]}.{row}", tuple(chain), reached, total - 1, examples[:REACHED_SHOWN])
+
+
+def _split(prediction_id: str) -> tuple[str, int]:
+    head, dot, tail = prediction_id.rpartition(".")
+    return (head, int(tail)) if dot and tail.isdigit() else (prediction_id, 0)
+
+
+def _find(tx: Tx, prediction_id: str, request_id: str, row: int) -> tuple[tuple[object, ...], int]:
+    for candidate, index in ((request_id, row), (prediction_id, 0)):
+        found = tx.row(SELECT_PREDICTION, {"id": candidate})
+        if found is not None and index < int(str(found[7])):
+            return found, index
+    raise NotFound(f"no prediction {prediction_id!r} was answered here", hint="taut watch predictions")
+
+
+def _prediction_link(tx: Tx, found: tuple[object, ...], row: int) -> Link:
+    deployment, request_id = str(found[0]), str(found[1])
+    inputs = wire.decode(str(found[8]), dict[str, list[object]])
+    outputs = wire.decode(str(found[9]), dict[str, list[object]])
+    asked = ", ".join(f"{name}={values[row]}" for name, values in inputs.items() if row < len(values))
+    said = ", ".join(f"{name}={_short(values[row])}" for name, values in outputs.items())
+    label = tx.row(SELECT_LABEL, {"deployment": deployment, "id": request_id, "row": row})
+    facts = [f"said {said}", f"asked {asked}", f"about {iso(int(str(found[6])))}, answered {iso(int(str(found[5])))}"]
+    facts.append("its label has not come" if label is None else f"its label came: {_short(label[0])}")
+    return Link(f"prediction:{request_id}.{row}", tuple(facts))
+
+
+def _deployment_link(tx: Tx, name: str, revision: int) -> Link:
+    found = tx.row(SELECT_DEPLOYMENT, {"name": name, "revision": revision})
+    facts = (
+        ()
+        if found is None
+        else (f"target {found[0]}, since {iso(int(str(found[2])))} by {found[3]}, cause {found[1]}",)
+    )
+    return Link(f"deployment:{name}@{revision}", facts)
+
+
+def _model_link(tx: Tx, model: str, number: int) -> Link:
+    found = tx.row(SELECT_VERSION, {"model": model, "number": number})
+    if found is None:
+        return Link(f"model:{model}@{number}", ("the version was deleted",))
+    facts = (f"digest sha256:{found[1]}", f"registered {iso(int(str(found[2])))} by {found[3]}")
+    return Link(f"model:{model}@{number}", facts)
+
+
+def _gate_links(tx: Tx, model: str, number: int) -> Iterable[Link]:
+    found = tx.row(SELECT_GATE, {"model": model, "number": number})
+    if found is None:
+        return [Link("gate:none", ("this version passed no gate",))]
+    checks = wire.decode(str(found[2]), tuple[GateCheck, ...])
+    verdict = "passed" if found[1] else "refused"
+    against = f", against champion {model}@{found[3]}" if found[3] is not None else ""
+    facts = [f"{verdict} {iso(int(str(found[4])))}{against}"]
+    facts += [f"{'yes' if check.passed else 'NO '} {check.name}: {check.text}" for check in checks]
+    return [Link(f"gate:{found[0]}", tuple(facts))]
+
+
+def _ancestors(tx: Tx, point: str) -> list[str]:
+    """Points above in the lineage, nearest first: the run, what caused it, the data it read."""
+    arrows = [arrow for arrow in upstream(tx, point) if not arrow.source.startswith(("gate:", "deployment:"))]
+    order, frontier = list[str](), [point]
+    while frontier:
+        above = [arrow.source for arrow in arrows if arrow.target in frontier and arrow.source not in order]
+        frontier = [source for source in dict.fromkeys(above) if not source.startswith("model:")]
+        order += sorted(frontier, key=lambda source: (source.startswith("data:"), source))
+    return order
+
+
+def _link(tx: Tx, point: str) -> Link:
+    kind, _, name = point.partition(":")
+    describe = {"run": _run_facts, "data": _data_facts, "alert": _alert_facts}.get(kind)
+    return Link(point, () if describe is None else tuple(describe(tx, name)))
+
+
+def _run_facts(tx: Tx, run_id: str) -> Iterable[str]:
+    found = tx.row(SELECT_RUN, {"id": run_id})
+    if found is None:
+        return
+    capture = wire.decode(str(found[3]), Capture)
+    yield f"{found[0]}, {str(found[1]).lower()}, started {iso(int(str(found[4])))} by {found[5]}, cause {found[2]}"
+    if capture.command:
+        yield f"command {' '.join(capture.command)}"
+    if capture.git is not None:
+        patch = f", with a patch sha256:{capture.git.patch}" if capture.git.patch else ", nothing uncommitted"
+        yield f"commit {capture.git.commit or 'none yet'} on {capture.git.branch}{patch}"
+    if capture.environment:
+        yield f"environment sha256:{capture.environment} ({capture.python}, {capture.platform})"
+    yield from (f"not recorded: {what}" for what in capture.missing)
+
+
+def _data_facts(tx: Tx, name: str) -> Iterable[str]:
+    dataset, _, number = name.partition("@")
+    found = tx.row(SELECT_DATASET, {"name": dataset, "number": int(number)})
+    if found is not None:
+        rows = f", {found[3]} rows" if found[3] is not None else ""
+        yield f"tree sha256:{found[0]}, {found[1]} files, {found[2]} bytes{rows}"
+
+
+def _alert_facts(tx: Tx, alert_id: str) -> Iterable[str]:
+    found = tx.row(SELECT_ALERT, {"id": alert_id})
+    if found is not None:
+        yield f"{found[1]} on {found[2]} of {found[0]}, window of {iso(int(str(found[3])))}"
+
+
+def _versions_below(tx: Tx, data: Iterable[str]) -> set[tuple[str, int]]:
+    """Model versions made by a run that read the data, itself: not those further round the loop."""
+    versions: set[tuple[str, int]] = set()
+    for point in data:
+        arrows = downstream(tx, point)
+        readers = {arrow.target for arrow in arrows if arrow.source == point and arrow.target.startswith("run:")}
+        for arrow in arrows:
+            if arrow.source in readers and arrow.target.startswith("model:"):
+                name, _, number = arrow.target.removeprefix("model:").rpartition("@")
+                versions.add((name, int(number)))
+    return versions
+
+
+def _reached(tx: Tx, model: str, number: int) -> Iterable[Reached]:
+    for deployment, requests, rows, first, last in tx.rows(SELECT_REACHED, {"model": model, "number": number}):
+        span = int(str(first)), int(str(last))
+        yield Reached(f"{model}@{number}", str(deployment), int(str(requests)), int(str(rows)), *span)
+
+
+def _examples(tx: Tx, model: str, number: int, but: str) -> Iterable[str]:
+    chosen: dict[str, Value] = {"model": model, "number": number, "id": but, "limit": REACHED_SHOWN}
+    return [f"{request}.0" for request, _ in tx.rows(SELECT_NEIGHBOURS, chosen)]
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
