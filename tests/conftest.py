@@ -4,11 +4,16 @@ import itertools
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import hypothesis
 import pytest
 
+from taut.ground.access import Actor
+from taut.ground.clock import SetClock
+from taut.ground.settings import Settings, make_folder
+from taut.home import Home, open_home
 from tests import parts
 
 # Examples are the same in every run and on every machine, so that red means a change and not bad luck.
@@ -98,3 +103,23 @@ def s3_bucket(s3_server: parts.S3Server) -> str:
 def s3_url(s3_server: parts.S3Server, request: pytest.FixtureRequest) -> str:
     """The URL of an empty place on a real S3 server: `s3://BUCKET/PREFIX?endpoint=...&access_key_id=...`."""
     return s3_server.url(f"{parts.safe_name(request.node.name)}-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """An empty taut project on SQLite and a folder of objects; nothing in it is open."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    make_folder(folder)
+    return folder
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
+    """An opened, empty home, once on SQLite and once on PostgreSQL; its clock stands until a test moves it."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else ""
+    make_folder(folder, Settings(metadata=url))
+    with open_home(folder, actor=Actor("ada", "owner"), clock=SetClock(1_700_000_000_000)) as opened:
+        yield opened

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
-from taut.errors import Denied
+from taut.errors import Denied, NotFound
 from taut.ground import wire
 from taut.ground.access import Actor, is_allowed, local_actor
 from taut.ground.clock import Clock, SystemClock
@@ -89,10 +89,9 @@ def _folder_of(path: Path) -> Path:
     path = path.absolute()
     if path.name == FOLDER and path.is_dir():
         return path
-    found = find_folder(path)
-    if found.parent != path:
-        return find_folder(path / FOLDER)  # Raises with the path that was named.
-    return found
+    if not (path / FOLDER).is_dir():
+        raise NotFound(f"no taut project in {path}", hint=f"taut --home {path} init")
+    return path / FOLDER
 
 
 def _open_server(url: str, folder: Path | None, actor: Actor | None, clock: Clock | None) -> Home:

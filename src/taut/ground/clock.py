@@ -93,4 +93,4 @@ def moment_ms(written: str) -> int:
         moment = datetime.fromisoformat(written)
     except ValueError:
         raise Invalid(f"{written!r} is no ISO 8601 date or time, as 2013-04-01 or 2013-04-01T05:00Z") from None
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
