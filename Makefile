@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help demo test test-all lint check bench format lock clean venv
+.PHONY: help demo test test-slow test-lowest lint check bench format lock clean venv
 
 # The newest Python that really runs and can make a virtual environment. A name on PATH is not enough: version
 # managers leave shims behind that only print an error, and some systems ship Python without venv.
@@ -53,8 +53,14 @@ venv:
 test: venv
 	.venv/bin/python -m pytest -n $(JOBS) -m "not slow" $(PYTEST)
 
-test-all: venv
-	.venv/bin/python -m pytest -n $(JOBS) $(PYTEST)
+# What `make test` leaves out: slow tests, and with engines at hand those that skipped.
+test-slow: venv
+	.venv/bin/python -m pytest -n $(JOBS) -m "slow or engine" $(PYTEST)
+
+# The same tests on the oldest versions of everything that pyproject.toml allows.
+test-lowest:
+	$(call venv,.venv-lowest,requirements/lowest.lock)
+	.venv-lowest/bin/python -m pytest -n $(JOBS) -m "not slow and not engine" $(PYTEST)
 
 lint: venv
 	.venv/bin/python -m ruff format --check .
