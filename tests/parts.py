@@ -78,20 +78,15 @@ class S3Server:
 class Part:
     """A server process of ours in a folder of its own; ending it takes both away."""
 
-    stop: signal.Signals = (
-        signal.SIGINT
-    )  # PostgreSQL's fast shutdown; SeaweedFS takes 28 s over an orderly one, so it is killed
+    stop: signal.Signals = signal.SIGINT  # an orderly end, and PostgreSQL's fast one
 
     def __init__(self, folder: Path, command: list[str], *, user: str | None = None, env: dict[str, str] | None = None):
         self.folder = folder
         self.command = command
         self.log = folder / "server.log"
         # A killed test run should leave no server behind; only Linux can promise that, through setpriv.
-        guard = (
-            [setpriv, "--pdeathsig", self.stop.name.removeprefix("SIG"), "--"]
-            if (setpriv := shutil.which("setpriv"))
-            else []
-        )
+        setpriv = shutil.which("setpriv")
+        guard = [setpriv, "--pdeathsig", self.stop.name.removeprefix("SIG"), "--"] if setpriv else []
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [*guard, *command],
@@ -152,7 +147,10 @@ def start_postgres() -> tuple[Part, str]:
     data, port = folder / "data", free_port()
     initdb = [str(programs / "initdb"), f"--pgdata={data}", "--username=postgres", "--auth=trust", "--encoding=utf8"]
     made = Part(folder, [*initdb, "--no-sync"], user=user)
-    assert made.process.wait(READY_WITHIN_S) == 0, f"{initdb} failed:\n{made.tail()}"
+    if made.process.wait(READY_WITHIN_S) != 0:
+        said = made.tail()
+        made.end()
+        raise AssertionError(f"{initdb} failed:\n{said}")
     settings = ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200"]
     settings += ["listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}"]
     options = [word for setting in settings for word in ("-c", setting)]
@@ -163,7 +161,7 @@ def start_postgres() -> tuple[Part, str]:
 
 
 class KilledPart(Part):
-    """A server with nothing worth an orderly shutdown."""
+    """A server that is killed: SeaweedFS takes 28 s over an orderly end, and nothing in it is worth them."""
 
     stop = signal.SIGKILL
 
