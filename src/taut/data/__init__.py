@@ -1,1 +1,32 @@
-"""bytes -> dataset version: snapshots, checkouts and differences of the files that a model learns from."""
+"""bytes -> dataset version: trees of file digests with rows and columns, DVC's pointers, and back into a folder."""
+
+from taut.data.add import add_dataset, path_in_project
+from taut.data.checkout import checkout_dataset
+from taut.data.diff import ColumnChange, DatasetDiff, dataset_diff
+from taut.data.index import Digests
+from taut.data.pointers import Pointer, pointer_over, read_pointer
+from taut.data.snapshot import digest_file, take_snapshot
+from taut.data.status import DatasetState, dataset_status
+from taut.data.versions import find_dataset, find_versions, list_datasets, read_tree, record_dataset
+
+__all__ = [
+    "ColumnChange",
+    "DatasetDiff",
+    "DatasetState",
+    "Digests",
+    "Pointer",
+    "add_dataset",
+    "checkout_dataset",
+    "dataset_diff",
+    "dataset_status",
+    "digest_file",
+    "find_dataset",
+    "find_versions",
+    "list_datasets",
+    "path_in_project",
+    "pointer_over",
+    "read_pointer",
+    "read_tree",
+    "record_dataset",
+    "take_snapshot",
+]

@@ -1,0 +1,109 @@
+"""What a glance at a table tells: rows and, for each column, what it holds. One streaming pass over CSV files."""
+
+import csv
+import gzip
+import io
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import islice, zip_longest
+from pathlib import Path
+from typing import TextIO
+
+from taut.records import Column
+
+SUFFIXES = (".csv", ".csv.gz")
+ROWS_AT_ONCE = 4096  # Columns of this many cells are worked on by C code; larger gains nothing measurable.
+DISTINCT_MAX = 100_000  # Beyond it nobody reads the exact number, and memory would grow with the file.
+# What pandas, R and databases write for a value that is not there.
+MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA>"})
+
+
+def profile_files(paths: Sequence[Path]) -> tuple[int | None, tuple[Column, ...]]:
+    """Rows and columns of CSV files with one header, taken as one table; (None, ()) where they are no such table.
+
+    Plain or gzip (`.csv`, `.csv.gz`), comma-separated, UTF-8, the first line naming the columns. `missing` counts empty
+    cells, NA, NaN, null and None; `distinct` stops at 100,000. A column is of numbers if every other cell is one.
+    """
+    if not paths or not all(path.name.lower().endswith(SUFFIXES) for path in paths):
+        return None, ()
+    rows, columns = 0, list[_Tally]()
+    try:
+        for path in paths:
+            with closing(_text(path)) as text:
+                reader = csv.reader(text)
+                header = next(reader, [])
+                if not columns:
+                    columns = [_Tally(name) for name in header]
+                if not header or header != [column.name for column in columns]:
+                    return None, ()
+                rows += sum(_tallied(columns, chunk) for chunk in _chunks(reader))
+    except (csv.Error, gzip.BadGzipFile, EOFError):
+        return None, ()  # It is called a table and is none: it is versioned as bytes, like any other file.
+    return rows, tuple(column.summed() for column in columns)
+
+
+def _text(path: Path) -> TextIO:
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    stream = opened(path, "rb")
+    return io.TextIOWrapper(io.BufferedReader(stream, 1 << 20), encoding="utf-8-sig", errors="replace", newline="")
+
+
+def _chunks(reader: Iterator[list[str]]) -> Iterator[list[list[str]]]:
+    while chunk := list(islice(reader, ROWS_AT_ONCE)):
+        if full := [row for row in chunk if row]:  # An empty line is no row.
+            yield full
+
+
+def _tallied(columns: Sequence["_Tally"], rows: list[list[str]]) -> int:
+    cells = (
+        zip_longest(*rows, fillvalue="") if any(len(row) != len(columns) for row in rows) else zip(*rows, strict=True)
+    )
+    for column, values in zip(columns, cells, strict=False):
+        column.add(values)
+    return len(rows)
+
+
+class _Tally:
+    """What is known of a column so far."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._seen: set[str] = set()
+        self._cells = self._missing = 0
+        self._is_number = True
+        self._sum, self._low, self._high = 0.0, math.inf, -math.inf
+
+    def add(self, values: Sequence[str]) -> None:
+        """Count some more cells."""
+        self._cells += len(values)
+        present = [value for value in values if value not in MISSING]
+        self._missing += len(values) - len(present)
+        if len(self._seen) < DISTINCT_MAX:
+            self._seen.update(present)
+        if self._is_number and present:
+            self._add_numbers(present)
+
+    def _add_numbers(self, present: Iterable[str]) -> None:
+        try:
+            numbers = list(map(float, present))
+        except ValueError:
+            self._is_number = False
+            return
+        self._sum += math.fsum(numbers)
+        self._low, self._high = min(self._low, *numbers), max(self._high, *numbers)
+
+    def summed(self) -> Column:
+        """The column's summary."""
+        present, distinct = self._cells - self._missing, min(len(self._seen), DISTINCT_MAX)
+        if not present:
+            return Column(self.name, "empty", self._missing, 0)
+        if not self._is_number:
+            return Column(self.name, "text", self._missing, distinct)
+        low, high, mean = (_finite(value) for value in (self._low, self._high, self._sum / present))
+        return Column(self.name, "number", self._missing, distinct, low, high, mean)
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinities."""
+    return value if math.isfinite(value) else None

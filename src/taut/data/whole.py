@@ -1,0 +1,83 @@
+"""Files of the workspace replaced whole or not at all: written beside, synced, moved into place in one step."""
+
+import errno
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from taut.errors import Denied, TautError, Unavailable
+
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2  # linux/fs.h
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Give a file new content, which is on disk when this returns; a reader sees the old or the new, never a part.
+
+    Raises Denied where the folder may not be written, Unavailable where the disk does not take it.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as problem:
+        raise explained(problem, path, "written") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def swap_in(staged: Path, target: Path) -> None:
+    """Put a staged file or folder where `target` is; what was there before is removed after the swap.
+
+    The two change places in one step where the file system can do that (`renameat2`), so a kill leaves the old or the
+    new. Elsewhere a folder's place is empty for the moment between two renames.
+    """
+    if target.is_dir() and not target.is_symlink():
+        if not _exchange(staged, target):
+            aside = target.with_name(f"{staged.name}.old")
+            target.rename(aside)
+            staged.rename(target)
+            aside.rename(staged)
+        sync_folder(target.parent)
+        shutil.rmtree(staged) if staged.is_dir() else staged.unlink()
+    elif staged.is_dir() and target.exists():
+        target.unlink()
+        staged.rename(target)
+        sync_folder(target.parent)
+    else:
+        staged.replace(target)
+        sync_folder(target.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def explained(problem: OSError, path: Path, what: str) -> TautError:
+    """The kind of error a user can act on; `what` is what could not be done, as `read`."""
+    reason = problem.strerror or str(problem)
+    if problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return Denied(f"{path} cannot be {what}: {reason}", hint=f"ls -ld {path.parent} {path}")
+    return Unavailable(f"{path} cannot be {what}: {reason}", hint=f"df -h {path.parent}")
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Whether the two have changed places; False where this system cannot do that in one step."""
+    import ctypes
+
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    done: int = rename(AT_FDCWD, os.fsencode(one), AT_FDCWD, os.fsencode(other), RENAME_EXCHANGE)
+    return done == 0
