@@ -31,10 +31,16 @@ class CheckSpec(_Section, frozen=True):
 
 
 class GateSpec(_Section, frozen=True):
-    """What a version must pass: labelled rows in a CSV file, its target column, and the checks."""
+    """What a version must pass: labelled rows in a CSV file, its target column, and the checks.
+
+    `time` names the column with each row's ISO time, whose days are resampled whole: rows of one day share their
+    luck. `improves`: where there is a champion, at least one of these measures must be shown better than its.
+    """
 
     data: str
     target: str
+    time: str = ""
+    improves: tuple[Measure, ...] = ()
     checks: tuple[CheckSpec, ...] = ()
 
 

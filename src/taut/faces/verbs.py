@@ -10,6 +10,10 @@ from taut.home import Verb
 # Name -> where its function is; imported when it is called, so that no command pays for another's packages.
 VERBS: MappingProxyType[str, str] = MappingProxyType(
     {
+        "home.fsck": "taut.govern.fsck:check_home",
+        "home.status": "taut.govern.status:show_line",
+        "ledger.show": "taut.govern.history:show_ledger",
+        "prediction.why": "taut.govern.trace:trace_prediction",
         "token.create": "taut.govern.tokens:create_token",
         "token.list": "taut.govern.tokens:show_tokens",
         "token.revoke": "taut.govern.tokens:end_token",

@@ -1,0 +1,106 @@
+"""`taut data`: snapshot, compare and restore datasets."""
+
+from pathlib import Path
+
+import click
+
+from taut.faces.cli.shown import json_option, shown, table
+from taut.ground.clock import iso
+from taut.home import open_home
+from taut.records import DatasetVersion
+
+
+@click.group(epilog="Example: taut data add data/flights.csv")
+def data() -> None:
+    """Snapshot data, compare versions, get one back."""
+
+
+@data.command(epilog="Example: taut data add data/flights.csv")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--name", default="", help="Name of the dataset  [default: the file's name without its endings]")
+@json_option
+def add(path: Path, name: str, as_json: bool) -> None:
+    """Snapshot a file or folder as a new version of a dataset; the same content is the same version."""
+    from taut.data import add_dataset
+
+    with open_home() as home:
+        shown(add_dataset(home, path, name=name), as_json, _told)
+
+
+@data.command(epilog="Example: taut data status")
+@json_option
+def status(as_json: bool) -> None:
+    """Say which snapshot files and folders have changed since."""
+    from taut.data import dataset_status
+
+    with open_home() as home:
+        shown(
+            dataset_status(home, home.project),
+            as_json,
+            lambda found: table(
+                ["path", "dataset", "state"],
+                [(one.path, one.dataset, one.state) for one in found],
+                empty="nothing is snapshot here; try: taut data add PATH",
+            ),
+        )
+
+
+@data.command(epilog="Example: taut data diff flights 1 2")
+@click.argument("name")
+@click.argument("old", type=int)
+@click.argument("new", type=int)
+@json_option
+def diff(name: str, old: int, new: int, as_json: bool) -> None:
+    """Compare two versions of a dataset: files, and columns of tables."""
+    from taut.data import dataset_diff, render_diff
+
+    with open_home() as home:
+        shown(dataset_diff(home, name, old, new), as_json, render_diff)
+
+
+@data.command(epilog="Example: taut data checkout flights@1 --to old/")
+@click.argument("version")
+@click.option("--to", type=click.Path(path_type=Path), help="Where to put it  [default: where it was taken]")
+@click.option("--force", is_flag=True, help="Replace files that have changed and were never snapshot.")
+@json_option
+def checkout(version: str, to: Path | None, force: bool, as_json: bool) -> None:
+    """Put a version of a dataset back on disk, every byte checked."""
+    from taut.data import checkout_dataset, find_dataset
+
+    with open_home() as home:
+        found = find_dataset(home, version)
+        place = checkout_dataset(home, found.name, found.number, to, force=force)
+        shown(
+            {"dataset": f"{found.name}@{found.number}", "path": str(place)},
+            as_json,
+            lambda _: f"{version} is in {place}",
+        )
+
+
+@data.command(epilog="Example: taut data log flights")
+@click.argument("name", default="")
+@json_option
+def log(name: str, as_json: bool) -> None:
+    """List the versions of one dataset, or of all, newest first."""
+    from taut.data import list_datasets
+
+    with open_home() as home:
+        shown(list_datasets(home, name), as_json, _listed)
+
+
+def _told(version: DatasetVersion) -> str:
+    rows = f", {version.rows} rows" if version.rows is not None else ""
+    what = f"{version.files} files, {version.size_bytes} bytes{rows}"
+    return f"{version.name}@{version.number}: {what}, sha256:{version.tree[:12]}"
+
+
+def _listed(versions: list[DatasetVersion]) -> str:
+    rows = [
+        (f"{v.name}@{v.number}", iso(v.at_ms)[:19], v.files, v.size_bytes, v.rows, v.tree[:12], v.actor)
+        for v in versions
+    ]
+    return table(
+        ["version", "when", "files", "bytes", "rows", "digest", "by"],
+        rows,
+        empty="no dataset yet; try: taut data add PATH",
+    )

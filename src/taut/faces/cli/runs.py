@@ -1,0 +1,149 @@
+"""`taut run` and `taut runs`: execute, list, show and compare."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from taut.faces.cli.shown import json_option, shown, table
+from taut.ground.clock import iso
+from taut.home import open_home
+from taut.records import Run
+
+LISTED_METRICS = 3  # As many as fit beside the rest in 100 columns.
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    epilog="Example: taut run --name first -- python train.py --depth 4",
+)
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+@click.option("--name", default="", help="Name of the run.")
+@click.option("--experiment", default="Default", show_default=True, help="Experiment that it belongs to.")
+@click.option("--cause", default="manual", show_default=True, help="What asked for it: manual, or a point as alert:ID.")
+@click.option(
+    "--run-id", default="", help="Id to give to the run; the same id again resumes it and starts nothing twice."
+)
+@json_option
+def run(command: tuple[str, ...], name: str, experiment: str, cause: str, run_id: str, as_json: bool) -> None:
+    """Run a command and record code, data, environment, parameters, metrics, output and cost."""
+    from taut.faces.http.embedded import embedded_server
+    from taut.runs import execute_run
+
+    with open_home() as home:
+        with embedded_server(home) as tracking_uri:
+            done = execute_run(
+                home, list(command), tracking_uri=tracking_uri, name=name, experiment=experiment,
+                cause=cause, run_id=run_id, folder=Path.cwd(),
+            )  # fmt: skip
+        shown(done, as_json, told_briefly)
+    if done.status != "FINISHED":
+        sys.exit(_exit_status(done))
+
+
+@click.group(epilog="Example: taut runs list")
+def runs() -> None:
+    """List, show and compare runs."""
+
+
+@runs.command("list", epilog="Example: taut runs list --experiment flights")
+@click.option("--experiment", default="", help="Only of this experiment.")
+@click.option(
+    "--filter", "written", default="", help="Only those that match, as \"metrics.auc > 0.7 AND params.depth = '4'\"."
+)
+@click.option("--limit", default=20, show_default=True, help="At most so many.")
+@json_option
+def list_runs(experiment: str, written: str, limit: int, as_json: bool) -> None:
+    """List runs, newest first."""
+    from taut.runs import reconcile_runs, search_runs
+
+    with open_home() as home:
+        if home.remote is None:
+            reconcile_runs(home)
+        found = search_runs(home, experiments=[experiment] if experiment else [], filter=written, limit=limit)
+        shown(found, as_json, lambda page: _listed(list(page)))
+
+
+@runs.command(epilog="Example: taut runs show 3fa1")
+@click.argument("run_id")
+@json_option
+def show(run_id: str, as_json: bool) -> None:
+    """Show all that is known of a run; the first digits of its id are enough."""
+    from taut.runs import get_run, resolve_run
+
+    with open_home() as home:
+        shown(get_run(home, resolve_run(home, run_id)), as_json, told)
+
+
+@runs.command(epilog="Example: taut runs compare 3fa1 9bc0")
+@click.argument("run_ids", nargs=-1, required=True)
+@json_option
+def compare(run_ids: tuple[str, ...], as_json: bool) -> None:
+    """Show where runs differ: code, data, environment, parameters, metrics."""
+    from taut.runs import compare_runs, render_comparison, resolve_run
+
+    with open_home() as home:
+        ids = [resolve_run(home, run_id) for run_id in run_ids]
+        shown(compare_runs(home, ids), as_json, render_comparison)
+
+
+def told_briefly(run: Run) -> str:
+    """A run in two lines."""
+    metrics = ", ".join(f"{key} {value:.4g}" for key, value in sorted(run.metrics.items()) if value is not None)
+    data = ", ".join(sorted({read.dataset or read.path for read in run.capture.inputs})) or "none seen"
+    return f"run {run.id[:8]} {run.status.lower()} ({run.name}); data read: {data}" + (
+        f"\n  {metrics}" if metrics else ""
+    )
+
+
+def told(run: Run) -> str:
+    """A run in full."""
+    capture = run.capture
+    git = capture.git
+    facts = [
+        ("run", f"{run.id} ({run.name}) in {run.experiment}"),
+        ("status", f"{run.status}, exit {capture.exit_status}, cause {run.cause}, by {run.actor}"),
+        ("time", f"{iso(run.started_ms)} to {iso(run.ended_ms) if run.ended_ms else '…'}"),
+        ("command", " ".join(capture.command) or "logged by a client"),
+        (
+            "code",
+            f"{git.commit} on {git.branch}" + (", with a patch" if git.patch else "") if git else "no git repository",
+        ),
+        ("environment", f"sha256:{capture.environment[:12]}, {capture.python}, {capture.platform}"),
+        ("cost", _cost(run)),
+    ]
+    lines = [f"{name:<12} {fact}" for name, fact in facts if fact]
+    lines += [f"{'data':<12} {read.path} sha256:{read.oid[:12]} {read.dataset}" for read in capture.inputs]
+    for heading, values in (("param", run.params), ("metric", run.metrics), ("tag", run.tags)):
+        lines += [f"{heading:<12} {key} = {value}" for key, value in sorted(values.items())]
+    return "\n".join([*lines, *(f"{'not recorded':<12} {what}" for what in capture.missing)])
+
+
+def _cost(run: Run) -> str:
+    usage = run.capture.usage
+    if usage is None:
+        return ""
+    return f"{usage.wall_s:.1f} s, {usage.cpu_s:.1f} CPU s on {usage.cores} cores, {usage.memory_bytes_max / 1e6:.0f} MB at most"
+
+
+def _listed(page: list[Run]) -> str:
+    keys = list(dict.fromkeys(key for one in page for key in sorted(one.metrics)))[:LISTED_METRICS]
+    rows = [
+        (
+            one.id[:8],
+            one.name,
+            one.status.lower(),
+            iso(one.started_ms)[:19],
+            one.cause[:20],
+            *(one.metrics.get(k) for k in keys),
+        )
+        for one in page
+    ]
+    return table(
+        ["run", "name", "status", "started", "cause", *keys], rows, empty="no run yet; try: taut run -- python train.py"
+    )
+
+
+def _exit_status(done: Run) -> int:
+    status = done.capture.exit_status
+    return status if status is not None and 0 < status < 256 else 1

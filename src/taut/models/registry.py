@@ -1,0 +1,230 @@
+"""The registry: named models and their numbered versions, each tied to its run and to the digest of its files."""
+
+from pathlib import Path
+
+from taut.errors import Conflict, Invalid
+from taut.ground import wire
+from taut.ground.ledger import draw_arrow
+from taut.ground.meta import Tx
+from taut.ground.objects import Objects, read_object
+from taut.home import Home, verb
+from taut.models.mlmodel import MLMODEL, parse_mlmodel
+from taut.models.signature import parse_mlflow_signature, signature_text
+from taut.models.sources import Origin, origin_in
+from taut.models.tree import check_paths, read_tree, store_tree, tree_of_folder
+from taut.models.versions import (
+    CHAMPION,
+    DELETED_MODEL_TAG,
+    RegisteredModel,
+    check_model_name,
+    is_deleted,
+    lock_model,
+    model_in,
+    model_of_row,
+    next_number_in,
+    referred_version_in,
+    version_in,
+    versions_in,
+    SELECT_ALIASES,
+    SELECT_MODEL,
+    SELECT_MODELS,
+)
+from taut.records import ModelVersion, TreeFile
+
+INSERT_MODEL = """
+INSERT INTO registered_model (name, description, created_ms, updated_ms, tags)
+VALUES (:name, :description, :at_ms, :at_ms, :tags) ON CONFLICT (name) DO NOTHING
+"""
+REVIVE_MODEL = """
+UPDATE registered_model SET description = :description, created_ms = :at_ms, updated_ms = :at_ms, tags = :tags
+WHERE name = :name
+"""
+SELECT_SAME = """SELECT number FROM model_version
+WHERE name = :name AND digest = :digest AND run_id = :run_id AND status <> 'DELETED' ORDER BY number LIMIT 1"""
+INSERT_VERSION = """
+INSERT INTO model_version (name, number, source, run_id, model_id, digest, signature, stage, status, description,
+    actor, created_ms, updated_ms, tags)
+VALUES (:name, :number, :source, :run_id, :model_id, :digest, :signature, 'None', 'READY', :description,
+    :actor, :at_ms, :at_ms, :tags)
+"""
+
+
+@verb("model.register", needs="model:write")
+def register_model(
+    home: Home,
+    name: str,
+    *,
+    run_id: str = "",
+    model_id: str = "",
+    source: str = "",
+    description: str = "",
+    tags: dict[str, str] | None = None,
+    again: bool = False,
+) -> ModelVersion:
+    """Make the model of a run the next version of a registered model, which is created where it is missing.
+
+    The run's newest logged model is taken, or `model_id`, or `source` (`runs:/RUN/PATH`, `models:/MODEL_ID`, …). The
+    same files of the same run are the same version, unless `again` asks for a new number, as MLflow's protocol does.
+    Raises NotFound for an unknown run or model, Invalid where there is no MLmodel file or the three do not agree.
+    """
+    with home.meta.read() as tx:
+        origin = origin_in(tx, run_id=run_id, model_id=model_id, source=source)
+    digest = origin.digest or store_tree(home.objects, origin.files)
+    return _record_version(home, name, origin, digest, description=description, tags=tags or {}, again=again)
+
+
+@verb("model.record", needs="model:write")
+def record_model(home: Home, name: str, files: list[TreeFile], *, source: str, description: str = "") -> ModelVersion:
+    """Make files that are stored already the next version of a model; `register_folder` stores them first.
+
+    Raises Invalid where an object is missing or there is no MLmodel file.
+    """
+    check_paths(tuple(files))
+    if not any(file.path == MLMODEL for file in files):
+        raise Invalid(
+            f"{source} holds no {MLMODEL} file, so it is no model", hint="save it with mlflow.sklearn.save_model"
+        )
+    if absent := home.objects.missing([file.oid for file in files]):
+        raise Invalid(f"{len(absent)} of {len(files)} files of {source} are not stored", hint="register it again")
+    plain = tuple(TreeFile(file.path, file.oid, "", file.size_bytes) for file in sorted(files, key=lambda f: f.path))
+    origin = Origin(source, "", "", plain)
+    return _record_version(home, name, origin, store_tree(home.objects, plain), description=description)
+
+
+def register_folder(home: Home, name: str, folder: Path, *, description: str = "") -> ModelVersion:
+    """Store a model directory of this machine and make it the next version; it has no run, so its line starts here.
+
+    The same files are the same version. Raises NotFound for no folder, Invalid where it is no MLflow model.
+    """
+    files = list(tree_of_folder(folder))
+    if not any(file.path == MLMODEL for file in files):
+        raise Invalid(
+            f"{folder} holds no {MLMODEL} file, so it is no model", hint="save it with mlflow.sklearn.save_model"
+        )
+    absent = home.objects.missing([file.oid for file in files])
+    for file in files:
+        if file.oid in absent:
+            with (folder / file.path).open("rb") as stream:
+                stored = home.objects.put(stream)
+            if stored != file.oid:
+                raise Conflict(f"{folder / file.path} changed while it was registered", hint="register it again")
+    return record_model(home, name, files, source=f"folder:{folder.name}", description=description)
+
+
+@verb("model.list", needs="model:read")
+def list_models(home: Home) -> list[RegisteredModel]:
+    """Every registered model by name, with its aliases and newest number."""
+    with home.meta.read() as tx:
+        newest = {version.name: version.number for version in versions_in(tx)}
+        aliases: dict[str, dict[str, int]] = {}
+        for name, alias, number in tx.rows(SELECT_ALIASES, {"name": ""}):
+            aliases.setdefault(str(name), {})[str(alias)] = int(str(number))
+        rows = [row for row in tx.rows(SELECT_MODELS) if not is_deleted(row)]
+    return [model_of_row(row, newest=newest.get(str(row[0]), 0), aliases=aliases.get(str(row[0]), {})) for row in rows]
+
+
+@verb("model.show", needs="model:read")
+def show_model(home: Home, name: str) -> RegisteredModel:
+    """One registered model. Raises NotFound with the nearest name."""
+    with home.meta.read() as tx:
+        return model_in(tx, name)
+
+
+@verb("model.versions", needs="model:read")
+def list_versions(home: Home, name: str = "") -> list[ModelVersion]:
+    """Every version, oldest first, of one model where it is named. Raises NotFound for an unknown name."""
+    with home.meta.read() as tx:
+        if name:
+            model_in(tx, name)
+        return versions_in(tx, name)
+
+
+@verb("model.find", needs="model:read")
+def find_model(home: Home, reference: str) -> ModelVersion:
+    """The version that `late@3`, `late@champion` or `late` (the newest) means. Raises NotFound with the nearest name."""
+    with home.meta.read() as tx:
+        return referred_version_in(tx, reference)
+
+
+@verb("model.files", needs="model:read")
+def model_files(home: Home, name: str, number: int) -> list[TreeFile]:
+    """The files of a version, in order of their paths."""
+    with home.meta.read() as tx:
+        version = version_in(tx, name, number)
+    return list(read_tree(home.objects, version.digest))
+
+
+@verb("model.create", needs="model:write")
+def create_model(
+    home: Home, name: str, *, description: str = "", tags: dict[str, str] | None = None
+) -> RegisteredModel:
+    """Register a name that has no versions yet. Raises Conflict where it exists, Invalid for an impossible name."""
+    check_model_name(name)
+    with home.meta.transaction() as tx:
+        if not _create_in(home, tx, name, description, tags or {}):
+            raise Conflict(f"model {name!r} exists already", hint=f"taut model show {name}")
+        return model_in(tx, name)
+
+
+def _record_version(
+    home: Home,
+    name: str,
+    origin: Origin,
+    digest: str,
+    *,
+    description: str = "",
+    tags: dict[str, str] | None = None,
+    again: bool = False,
+) -> ModelVersion:
+    check_model_name(name)
+    files = origin.files or read_tree(home.objects, digest)
+    signature = _signature_of(home.objects, files)
+    with home.meta.transaction() as tx:
+        _create_in(home, tx, name, "", {})
+        lock_model(tx, name, home.clock.now_ms())
+        same = tx.row(SELECT_SAME, {"name": name, "digest": digest, "run_id": origin.run_id})
+        if same is not None and not again:
+            return version_in(tx, name, int(str(same[0])))
+        number, at_ms = next_number_in(tx, name), home.clock.now_ms()
+        tx.execute(
+            INSERT_VERSION,
+            {
+                "name": name, "number": number, "source": origin.source, "run_id": origin.run_id,
+                "model_id": origin.model_id, "digest": digest, "signature": signature, "description": description,
+                "actor": home.actor.name, "at_ms": at_ms, "tags": wire.text(tags or {}),
+            },
+        )  # fmt: skip
+        version = version_in(tx, name, number)
+        if origin.run_id:
+            draw_arrow(tx, f"run:{origin.run_id}", "made", version.point, at_ms=at_ms)
+        home.append(tx, "model.registered", subject=version.point, body={"digest": digest, "source": origin.source})
+        return version
+
+
+def _create_in(home: Home, tx: Tx, name: str, description: str, tags: dict[str, str]) -> bool:
+    """Make the registered model inside a transaction; False where it is there already."""
+    row = tx.row(SELECT_MODEL, {"name": name})
+    if row is not None and not is_deleted(row):
+        return False
+    values = {"name": name, "description": description, "at_ms": home.clock.now_ms(), "tags": wire.text(tags)}
+    changed = tx.execute(INSERT_MODEL if row is None else REVIVE_MODEL, values)
+    if not changed:  # Somebody else made it in the same moment.
+        return False
+    home.append(tx, "model.created", subject=f"model:{name}")
+    return True
+
+
+def _signature_of(objects: Objects, files: tuple[TreeFile, ...]) -> str:
+    """What the MLmodel file says the model takes; empty where it says nothing, or nothing that is a table.
+
+    A model of images can be registered, kept and handed out like any other; only taut's own gate and server need
+    columns, and they say so.
+    """
+    oid = next(file.oid for file in files if file.path == MLMODEL)
+    values = parse_mlmodel(read_object(objects, oid)).signature
+    if values is None:
+        return ""
+    try:
+        return signature_text(parse_mlflow_signature(values))
+    except Invalid:
+        return ""

@@ -1,0 +1,95 @@
+"""The loop: windows are closed, an alert retrains, the gate decides, the rollout follows; each step once, whatever dies.
+
+A plan is the answer to one alert; its steps are recorded as they are done. Whoever is killed between the deed and its
+record does the deed again, and every deed here gives the same result when it is done twice: the same rows export to
+the same file, the same file is the same dataset version, a run that has finished is not started again, the same model
+is the same version, a version that serves already changes nothing.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from taut.deploy import reconcile_deployments
+from taut.errors import TautError
+from taut.ground.clock import duration_ms
+from taut.home import Home
+from taut.pipelines.retrain import RETRAIN
+from taut.pipelines.steps import Facts, list_steps, record_step
+from taut.project import ProjectFile, TriggerSpec
+from taut.records import Alert
+from taut.watch import close_alert, close_windows, list_alerts
+
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """Something the loop did: for which alert or deployment, which step, and what came of it."""
+
+    plan: str
+    step: str
+    facts: Facts
+
+
+def reconcile(home: Home, project: ProjectFile, *, told: Told = lambda _: None) -> Iterator[StepDone]:
+    """One round: hold deployments against what is wanted, close windows, answer alerts; yields what was done.
+
+    Ends when nothing is left to do. `told` hears a sentence before each step that takes a while. A deployment that
+    cannot be helped raises at the end, after the others were.
+    """
+    for deployment in reconcile_deployments(home):
+        if deployment.done != "kept":
+            yield StepDone(f"deployment:{deployment.deployment}", deployment.done, {"url": deployment.url})
+    problems: list[TautError] = []
+    for name in project.monitors:
+        try:
+            yield from _watch(home, project, name, told)
+        except TautError as problem:
+            problems.append(problem)
+    if problems:
+        raise problems[0]
+
+
+def _watch(home: Home, project: ProjectFile, name: str, told: Told) -> Iterator[StepDone]:
+    """Close windows and answer pages in turn until neither has anything new."""
+    yield from _answer_open(home, project, name, told)
+    while closed := close_windows(home, name, project.monitors[name]):
+        for window in closed:
+            facts: Facts = {"start_ms": window.start_ms, "rows": window.rows, **window.evidence}
+            yield StepDone(f"deployment:{name}", "window", facts)
+        yield from _answer_open(home, project, name, told)
+
+
+def _answer_open(home: Home, project: ProjectFile, name: str, told: Told) -> Iterator[StepDone]:
+    trigger = project.triggers.get(name)
+    for alert in list_alerts(home, name, "open"):
+        if trigger is None or alert.severity != trigger.on:
+            continue
+        if _rests(home, alert, trigger):
+            close_alert(home, alert.id, "dismissed", "within the cool-down of the last retraining")
+            yield StepDone(alert.point, "dismissed", {"cooldown": trigger.cooldown})
+            continue
+        yield from _answer(home, project, trigger, alert, told)
+
+
+def _answer(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, told: Told) -> Iterator[StepDone]:
+    """Walk the plan of one alert from where it stands."""
+    done = list_steps(home, alert.point)
+    for step in RETRAIN:
+        if step.name in done:
+            continue
+        told(step.says)
+        facts = step.act(home, project, trigger, alert, done)
+        record_step(home, alert.point, step.name, facts)
+        done[step.name] = facts
+        yield StepDone(alert.point, step.name, facts)
+
+
+def _rests(home: Home, alert: Alert, trigger: TriggerSpec) -> bool:
+    """Whether the last answered alert of this deployment is closer, in the time of events, than the cool-down."""
+    before = [
+        one.window_start_ms
+        for one in list_alerts(home, alert.deployment, "handled")
+        if one.severity == alert.severity and one.id != alert.id
+    ]
+    return bool(before) and alert.window_start_ms - max(before) < duration_ms(trigger.cooldown)

@@ -1,0 +1,187 @@
+"""The steps that answer an alert: new data, a new run, a new version, a verdict, and what the verdict asks for."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from taut.data import add_dataset, record_source
+from taut.deploy import deploy_model
+from taut.errors import Invalid, NotFound, Unavailable
+from taut.ground.clock import duration_ms
+from taut.home import Home
+from taut.models import find_model, gate_model, promote_model, register_model
+from taut.pipelines.steps import Facts
+from taut.project import GateSpec, ProjectFile, TriggerSpec
+from taut.records import Alert
+from taut.runs import get_run, reconcile_runs, runs_of_cause
+from taut.watch import close_alert, export_labelled, list_windows, renew_reference
+
+Steps = dict[str, Facts]
+ATTEMPTS = 3  # A training that fails three times needs a person, not a fourth.
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a plan: its name, what it says before it begins, and the deed."""
+
+    name: str
+    says: str
+    act: Callable[[Home, ProjectFile, TriggerSpec, Alert, Steps], Facts]
+
+
+def _export(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
+    """Labelled predictions up to the alert's window: all but the newest to learn from, the newest to judge by."""
+    until_ms = _end_of_window(home, alert)
+    split_ms = until_ms - duration_ms(trigger.holdout_for)
+    learn = export_labelled(
+        home, alert.deployment, home.project / trigger.labelled, target=trigger.target, from_ms=0, until_ms=split_ms
+    )
+    judge = export_labelled(
+        home,
+        alert.deployment,
+        home.project / trigger.holdout,
+        target=trigger.target,
+        from_ms=split_ms,
+        until_ms=until_ms,
+    )
+    if not judge:
+        raise Invalid(
+            f"no label has come for the {trigger.holdout_for} before {alert.point}; nothing to judge a new model by",
+            hint=f"taut watch status {alert.deployment}",
+        )
+    return {"learn": learn, "judge": judge, "until_ms": until_ms}
+
+
+def _snapshot(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
+    """The two exports as dataset versions, with the arrows from the deployment that said them."""
+    versions = [add_dataset(home, home.project / path) for path in (trigger.labelled, trigger.holdout)]
+    for version in versions:
+        record_source(home, version.name, version.number, alert.deployment)
+    return {"labelled": versions[0].point, "holdout": versions[1].point}
+
+
+def _run(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
+    """Train, in a process of its own; a run that an earlier round finished is taken, one that died is begun anew."""
+    reconcile_runs(home)
+    earlier = runs_of_cause(home, alert.point)
+    finished = [run for run in earlier if run.status == "FINISHED"]
+    if finished:
+        return {"run": finished[0].id}
+    if any(run.status == "RUNNING" for run in earlier):
+        raise Unavailable(f"the run {earlier[0].id[:8]} for {alert.point} is still going", hint="taut up --once, later")
+    if len(earlier) >= ATTEMPTS:
+        raise Unavailable(
+            f"{len(earlier)} runs for {alert.point} have failed", hint=f"taut runs show {earlier[0].id[:8]}"
+        )
+    name = f"retrain {alert.deployment}"
+    command = [
+        sys.executable, "-m", "taut", "run", "--json", "--name", name, "--cause", alert.point, "--",
+        *shlex.split(trigger.run),
+    ]  # fmt: skip
+    ended = subprocess.run(
+        command, cwd=home.project, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if ended.returncode != 0:
+        said = (ended.stderr.strip() or ended.stdout.strip()).splitlines()
+        raise Unavailable(
+            f"retraining for {alert.point} failed: {said[-1] if said else 'it said nothing'}", hint="taut runs list"
+        )
+    return {"run": str(json.loads(ended.stdout.strip().splitlines()[-1])["id"])}
+
+
+def _register(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
+    """The model that the run logged becomes the next version."""
+    run = get_run(home, str(done["run"]["run"]))
+    version = register_model(home, _model(project, trigger, alert), run_id=run.id)
+    return {"model": version.name, "number": version.number}
+
+
+def _gate(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
+    """The verdict, against the champion on the newest labelled rows."""
+    name, number = str(done["register"]["model"]), int(str(done["register"]["number"]))
+    result = gate_model(home, name, number, spec=_gate_spec(project, name), folder=home.project)
+    refusals = "; ".join(f"{check.name}: {check.text}" for check in result.checks if not check.passed)
+    return {"gate": result.id, "passed": result.passed, "refusals": refusals}
+
+
+def _promote(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
+    """The champion's name moves, if the gate said yes."""
+    if not done["gate"]["passed"]:
+        return {"promoted": False}
+    name, number = str(done["register"]["model"]), int(str(done["register"]["number"]))
+    promote_model(home, name, number, "champion", gated=True)
+    return {"promoted": True}
+
+
+def _rollout(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
+    """The new version serves; the old one until it answers."""
+    if not done["gate"]["passed"]:
+        return {"revision": None}
+    wanted = project.deployments[alert.deployment]
+    model = f"{done['register']['model']}@{done['register']['number']}"
+    state = deploy_model(home, alert.deployment, model=model, target=wanted.target, cause=alert.point, spec=wanted)
+    return {"revision": state.revision, "url": state.url}
+
+
+def _refer(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
+    """Whoever serves now is held against the newest labelled rows from here on; the evidence begins anew."""
+    model = find_model(home, f"{done['register']['model']}@champion")
+    reference = renew_reference(
+        home,
+        alert.deployment,
+        model=model,
+        spec=project.monitors[alert.deployment],
+        gate=_gate_spec(project, model.name),
+        from_ms=int(str(done["export"]["until_ms"])),
+        cause=alert.point,
+    )
+    return {"reference": reference.number, "version": model.number}
+
+
+def _close(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
+    """The alert is answered, one way or the other."""
+    verdict = "retrained and rolled out" if done["gate"]["passed"] else "retrained; the gate refused the new version"
+    close_alert(home, alert.id, "handled", verdict)
+    return {"verdict": verdict}
+
+
+RETRAIN = (
+    Step("export", "writing labelled predictions as training data", _export),
+    Step("snapshot", "snapshotting them", _snapshot),
+    Step("run", "training again", _run),
+    Step("register", "registering the new version", _register),
+    Step("gate", "asking the gate", _gate),
+    Step("promote", "promoting what the gate let pass", _promote),
+    Step("rollout", "rolling out", _rollout),
+    Step("refer", "renewing the reference", _refer),
+    Step("close", "closing the alert", _close),
+)
+
+
+def _end_of_window(home: Home, alert: Alert) -> int:
+    for window in list_windows(home, alert.deployment):
+        if window.start_ms == alert.window_start_ms:
+            return window.end_ms
+    raise NotFound(f"the window of {alert.point} is gone", hint="taut fsck")
+
+
+def _model(project: ProjectFile, trigger: TriggerSpec, alert: Alert) -> str:
+    if trigger.model:
+        return trigger.model
+    found = project.deployments.get(alert.deployment)
+    if found is None:
+        raise NotFound(
+            f"taut.yaml has no deployment {alert.deployment!r}",
+            hint=f"add deployments: {alert.deployment}: to taut.yaml",
+        )
+    return found.model.partition("@")[0]
+
+
+def _gate_spec(project: ProjectFile, name: str) -> GateSpec:
+    found = project.models.get(name)
+    if found is None or found.gate is None:
+        raise NotFound(f"taut.yaml has no gate for model {name!r}", hint=f"add models: {name}: gate: to taut.yaml")
+    return found.gate

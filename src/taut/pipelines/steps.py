@@ -1,0 +1,35 @@
+"""A durable loop's memory: the steps of a plan, each recorded when it is done, so that none is done twice."""
+
+from taut.ground import wire
+from taut.ground.meta import Row
+from taut.home import Home, verb
+
+SELECT_STEPS = "SELECT name, body, at_ms FROM step WHERE plan = :plan ORDER BY at_ms, name"
+INSERT_STEP = """
+INSERT INTO step (plan, name, status, body, at_ms) VALUES (:plan, :name, 'done', :body, :at_ms)
+ON CONFLICT (plan, name) DO NOTHING
+"""
+
+Facts = dict[str, str | int | float | bool | None]
+
+
+@verb("loop.steps", needs="pipeline:read")
+def list_steps(home: Home, plan: str) -> dict[str, Facts]:
+    """The steps of a plan that are done, by name, with what each found."""
+    with home.meta.read() as tx:
+        return {str(name): _facts(body) for name, body, _ in tx.rows(SELECT_STEPS, {"plan": plan})}
+
+
+@verb("loop.record", needs="pipeline:run")
+def record_step(home: Home, plan: str, name: str, facts: Facts) -> bool:
+    """Record that a step is done; False where it was recorded before, whose facts then stand."""
+    row = {"plan": plan, "name": name, "body": wire.text(facts), "at_ms": home.clock.now_ms()}
+    with home.meta.transaction() as tx:
+        if not tx.execute(INSERT_STEP, row):
+            return False
+        home.append(tx, "loop.step", subject=plan, body={"step": name})
+    return True
+
+
+def _facts(body: Row | str | int | float | None) -> Facts:
+    return wire.decode(str(body), Facts, what="a stored step")

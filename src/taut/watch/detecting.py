@@ -1,0 +1,100 @@
+"""One window through both detectors: labels, whose harm pages, and features, whose shift is worth a look."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isnan
+
+from taut.ground import wire
+from taut.models.measures import MEASURES, MeasureName
+from taut.project import MonitorSpec
+from taut.serve import PredictedRows
+from taut.watch.counts import WindowCounts, count_labels, count_window
+from taut.watch.detectors.ewin import Budget, Ewin, EwinState, e_value, ewin_of, is_alarm, start, suspects, update
+from taut.watch.events import Reference
+from taut.watch.profile import make_reference
+
+BUDGETS: tuple[Budget, ...] = ("labels", "features")
+MEASURED: tuple[MeasureName, ...] = ("brier", "roc_auc", "log_loss", "accuracy", "calibration_error")
+DAY_MS = 86_400_000  # Rows of one day share their weather, their holidays and their outages.
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one window showed: `states` is the detectors' memory after it, `alarms` a budget's first suspect."""
+
+    rows: int
+    labelled: int
+    measures: dict[str, float | None]
+    evidence: dict[str, float]
+    alarms: dict[str, str]
+    states: str
+
+
+def profile_rows(rows: PredictedRows, spec: MonitorSpec) -> bytes:
+    """The reference profile of rows with scores and labels, as the bytes of an object; days are its blocks."""
+    columns = _features(rows, spec)
+    blocks = [at_ms // DAY_MS for at_ms in rows.event_ms]
+    reference = make_reference(columns, scores=_scores(rows, spec), targets=rows.labels, blocks=blocks)
+    return wire.encode(reference)
+
+
+def watch_rows(profile: bytes, rows: PredictedRows, spec: MonitorSpec, states: str) -> Found:
+    """Count the rows over the profile's events and update both detectors; `states` is empty after a new reference."""
+    reference = wire.decode(profile, Reference, what="the reference profile")
+    before = wire.decode(states, dict[str, EwinState], what="the detectors' state") if states else {}
+    counts = _counts(reference, rows, spec)
+    after: dict[str, EwinState] = {}
+    evidence: dict[str, float] = {}
+    alarms: dict[str, str] = {}
+    for budget, detector in _detectors(reference, spec).items():
+        after[budget] = update(detector, before.get(budget) or start(detector), counts)
+        evidence[budget] = round(e_value(after[budget]), 6)
+        if is_alarm(detector, after[budget]):
+            alarms[budget] = _suspect(detector, after[budget])
+    labelled = sum(label is not None for label in rows.labels)
+    return Found(len(rows.ids), labelled, _measured(rows, spec), evidence, alarms, wire.text(after))
+
+
+def _detectors(reference: Reference, spec: MonitorSpec) -> Mapping[Budget, Ewin]:
+    has_labels = any(feature.kind == "label" for feature in reference.features)
+    chosen = BUDGETS if has_labels else ("features",)
+    return {budget: ewin_of(reference, budget, alpha=spec.alpha, tolerance=spec.tolerance) for budget in chosen}
+
+
+def _counts(reference: Reference, rows: PredictedRows, spec: MonitorSpec) -> WindowCounts:
+    if not rows.ids:
+        return WindowCounts(0, {}, {})
+    scores = _scores(rows, spec)
+    counted = count_window(reference, _features(rows, spec), scores=scores)
+    labels = count_labels(reference, scores, rows.labels)
+    return WindowCounts(counted.rows, {**counted.hits, **labels.hits}, {**counted.trials, **labels.trials})
+
+
+def _features(rows: PredictedRows, spec: MonitorSpec) -> dict[str, list[str | float | int | bool | None]]:
+    return {name: column for name, column in rows.inputs.items() if not spec.features or name in spec.features}
+
+
+def _scores(rows: PredictedRows, spec: MonitorSpec) -> list[str | float | int | bool | None]:
+    return rows.outputs.get(spec.score) or rows.outputs.get("prediction") or [None] * len(rows.ids)
+
+
+def _measured(rows: PredictedRows, spec: MonitorSpec) -> dict[str, float | None]:
+    """The field's measures of the labelled rows; None where a measure has no value, as AUC of one class."""
+    scores = _scores(rows, spec)
+    known = [
+        (label, score)
+        for label, score in zip(rows.labels, scores, strict=True)
+        if label is not None and isinstance(score, int | float)
+    ]
+    if not known:
+        return {"positive_rate": None, **dict.fromkeys(MEASURED)}
+    target, score = zip(*known, strict=True)
+    values = {name: float(MEASURES[name](target, score)) for name in MEASURED}
+    measured: dict[str, float | None] = {name: None if isnan(value) else value for name, value in values.items()}
+    return {"positive_rate": sum(target) / len(target), **measured}
+
+
+def _suspect(detector: Ewin, state: EwinState) -> str:
+    """The strongest suspect; where none is discovered on its own, the feature with the most evidence."""
+    named = suspects(detector, state)
+    return named[0] if named else max(state.log_e, key=lambda name: state.log_e[name])

@@ -1,0 +1,6 @@
+"""Detectors: sequential tests over window counts, with a bound on false alarms that holds over their whole life."""
+
+from taut.watch.detectors.ebh import discoveries
+from taut.watch.detectors.ewin import Ewin, EwinState, e_value, ewin_of, is_alarm, start, suspects, update
+
+__all__ = ["Ewin", "EwinState", "discoveries", "e_value", "ewin_of", "is_alarm", "start", "suspects", "update"]

@@ -1,0 +1,195 @@
+"""Yes/no questions about each feature, with the law of each answer's probability given the reference.
+
+A reference sample becomes a few hundred questions ("is tenure <= 12?", "is carrier missing?"); a window of predictions
+is then only a count of the answers. For each question stands here what the reference knows about its probability, as
+a Beta law.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from taut.watch.columns import Column, categorical_counts, numeric_array
+
+EventKind = Literal["below", "outside", "missing", "present", "level", "rest", "unseen", "error", "target"]
+FeatureKind = Literal["numeric", "categorical", "score", "label"]
+
+SCORE, ERROR, TARGET = "score", "label:error", "label:target"
+CUTS = 8
+"""Order statistics asked about per numeric feature: the 1/9 to 8/9 quantiles, as in the study behind the method."""
+TOP_LEVELS = 12
+"""Levels of a categorical feature that get a question of their own."""
+KNOWN_LEVELS_MAX = 1_000
+"""A column with more levels is an identifier: its unseen levels are no news, and keeping them would burst the profile."""
+SCORE_BINS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One yes/no question about a row. Its probability, given the reference, follows Beta(`a`, `b`).
+
+    `hits` of `trials` reference rows said yes. `at` is the cut of "below", `level` the level of "level", and of
+    "target" the number of the score bin. `one_sided`: only more hits than expected count as evidence. `deff` >= 1
+    divides the counts, because rows that move together weigh less than independent ones.
+    """
+
+    kind: EventKind
+    name: str
+    a: float
+    b: float
+    hits: int
+    trials: int
+    at: float | None = None
+    level: str | None = None
+    one_sided: bool = False
+    deff: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One watched column and its events. `low` and `high` bound the numbers seen, `known` the levels seen (or None)."""
+
+    name: str
+    kind: FeatureKind
+    events: tuple[Event, ...]
+    low: float | None = None
+    high: float | None = None
+    known: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a model's inputs, scores and errors looked like when all was well; the raw rows are not needed again.
+
+    `threshold` turns a score into the predicted class. `score_cuts` are the inner edges of the score bins.
+    """
+
+    rows: int
+    features: tuple[Feature, ...]
+    score_cuts: tuple[float, ...] = ()
+    threshold: float = 0.5
+
+
+def numeric_feature(name: str, column: Column) -> Feature:
+    """Events of a numeric column: below each of its order-statistic cuts, outside its range, missing.
+
+    For a continuous column, F(X_(k)) of n values follows Beta(k, n+1-k) whatever F is (David & Nagaraja, Order
+    Statistics, 2003, sec. 2.1), so the law of "x <= X_(k)" is exact. Ties break that; there the Jeffreys law
+    Beta(m+1/2, n-m+1/2) of the m values at or below the cut stands in. Outside the range is Beta(2, n-1), one-sided,
+    since tied extremes make it rarer. Infinite values are numbers; NaN and None are missing.
+    """
+    values = numeric_array(column)
+    present = np.sort(values[~np.isnan(values)])
+    n = len(present)
+    events: list[Event] = []
+    for cut in order_cuts(present, CUTS):
+        at_or_below = int(np.searchsorted(present, cut, side="right"))
+        tied = at_or_below > 1 and present[at_or_below - 2] == cut
+        a, b = _jeffreys(at_or_below, n) if tied else (float(at_or_below), float(n + 1 - at_or_below))
+        events.append(Event("below", f"{name} <= {cut:g}", a, b, at_or_below, n, at=float(cut)))
+    if n > 1:
+        outside = f"{name} outside {present[0]:g} to {present[-1]:g}"
+        events.append(Event("outside", outside, 2.0, float(n - 1), 0, n, one_sided=True))
+    events.append(_missing_event(name, len(values) - n, len(values)))
+    bounds = (float(present[0]), float(present[-1])) if n else (None, None)
+    return Feature(name, "numeric", tuple(events), low=bounds[0], high=bounds[1])
+
+
+def categorical_feature(name: str, column: Column) -> Feature:
+    """Events of a categorical column: each top level, all the rest, a level never seen, missing.
+
+    Choosing the most frequent of many levels and estimating them from the same rows flatters them; so where there are
+    more than `TOP_LEVELS`, every other row chooses and the rows between estimate. An unseen level has probability
+    Beta(N1+1, n), where N1 levels were seen once (Good, The population frequencies of species, 1953). It is one-sided:
+    from a closed set no new level ever comes, and that is no drift. Others follow Jeffreys' law.
+    """
+    counts, missing = categorical_counts(column)
+    n = sum(counts.values())
+    top, estimate = _top_levels(column, counts)
+    of = sum(estimate.values())
+    named = [(level, estimate.get(level, 0)) for level in top]
+    events = [
+        Event("level", f"{name} = {level}", *_jeffreys(k, of), k, of, level=level, one_sided=not k)
+        for level, k in named
+        if k < of
+    ]
+    if len(top) < len(counts):
+        rest = of - sum(k for _, k in named)
+        events.append(Event("rest", f"{name} is another level", *_jeffreys(rest, of), rest, of, one_sided=not rest))
+    known = tuple(sorted(counts)) if 0 < len(counts) <= KNOWN_LEVELS_MAX else None
+    if known is not None:
+        once = sum(1 for k in counts.values() if k == 1)
+        events.append(Event("unseen", f"{name} is a new level", once + 1.0, float(n), 0, n, one_sided=True))
+    events.append(_missing_event(name, missing, n + missing))
+    return Feature(name, "categorical", tuple(events), known=known)
+
+
+def label_features(
+    scores: NDArray[np.float64], targets: NDArray[np.float64], cuts: tuple[float, ...], threshold: float
+) -> list[Feature]:
+    """Events of the labels: the predicted class is wrong; the target is 1, asked within each bin of the score.
+
+    The second is calibration given the score: a pure change of concept shows here and nowhere in the inputs.
+    Rows without a score or without a target do not take part.
+    """
+    known = ~(np.isnan(scores) | np.isnan(targets))
+    score, target = scores[known], targets[known] >= 0.5
+    n = len(score)
+    if not n:
+        return []
+    wrong = int(np.count_nonzero((score >= threshold) != target))
+    error = Event("error", "the predicted class is wrong", *_jeffreys(wrong, n), wrong, n)
+    bins = np.searchsorted(np.asarray(cuts), score, side="left")
+    events = []
+    for number in range(len(cuts) + 1):
+        inside = target[bins == number]
+        hits, trials = int(np.count_nonzero(inside)), len(inside)
+        name = f"target is 1 at a score {_bin_name(cuts, number)}"
+        events.append(Event("target", name, *_jeffreys(hits, trials), hits, trials, level=str(number)))
+    return [Feature(ERROR, "label", (error,)), Feature(TARGET, "label", tuple(events))]
+
+
+def order_cuts(values: NDArray[np.float64], cuts: int) -> tuple[float, ...]:
+    """Distinct order statistics that split the present values in `cuts` + 1 nearly equal parts, the maximum left out."""
+    present = np.sort(values[~np.isnan(values)])
+    n = len(present)
+    if n < 2:
+        return ()
+    ranks = np.clip(np.round(np.arange(1, cuts + 1) * n / (cuts + 1)).astype(int), 1, n)
+    chosen = np.unique(present[ranks - 1])
+    return tuple(float(c) for c in chosen if c < present[-1])
+
+
+def _top_levels(column: Column, counts: Mapping[str, int]) -> tuple[list[str], Mapping[str, int]]:
+    """The levels to ask about, most frequent first, and the counts to estimate them from."""
+    if len(counts) <= TOP_LEVELS:
+        return sorted(counts, key=lambda level: (-counts[level], level)), counts
+    choose, _ = categorical_counts(column[0::2])
+    estimate, _ = categorical_counts(column[1::2])
+    return sorted(choose, key=lambda level: (-choose[level], level))[:TOP_LEVELS], estimate
+
+
+def _missing_event(name: str, missing: int, rows: int) -> Event:
+    """"Is missing", or "is present" where the reference has nothing but holes; one-sided where it never happened."""
+    if missing == rows:
+        return Event("present", f"{name} is present", *_jeffreys(0, rows), 0, rows, one_sided=True)
+    return Event("missing", f"{name} is missing", *_jeffreys(missing, rows), missing, rows, one_sided=not missing)
+
+
+def _jeffreys(hits: int, trials: int) -> tuple[float, float]:
+    """Jeffreys' posterior of a share: Beta(hits + 1/2, misses + 1/2)."""
+    return hits + 0.5, trials - hits + 0.5
+
+
+def _bin_name(cuts: tuple[float, ...], number: int) -> str:
+    """The bin in words: scores above the cut before, up to the cut after."""
+    if number == 0:
+        return f"up to {cuts[0]:.3g}" if cuts else "of any size"
+    if number == len(cuts):
+        return f"above {cuts[-1]:.3g}"
+    return f"in {cuts[number - 1]:.3g} to {cuts[number]:.3g}"

@@ -1,0 +1,97 @@
+"""What a deployment is held against: the reference profile of the version that serves, renewed by number."""
+
+from dataclasses import dataclass
+
+from taut.errors import Invalid, NotFound
+from taut.ground.meta import Row, Tx
+from taut.home import Home, verb
+
+SELECT_NEWEST = """
+SELECT deployment, number, model, version, from_ms, oid, cause, at_ms FROM monitor_reference
+WHERE deployment = :deployment ORDER BY number DESC LIMIT 1
+"""
+SELECT_ALL = """
+SELECT deployment, number, model, version, from_ms, oid, cause, at_ms FROM monitor_reference
+WHERE deployment = :deployment ORDER BY number
+"""
+SELECT_OF_CAUSE = """
+SELECT deployment, number, model, version, from_ms, oid, cause, at_ms FROM monitor_reference
+WHERE deployment = :deployment AND cause = :cause
+"""
+INSERT = """
+INSERT INTO monitor_reference (deployment, number, model, version, from_ms, oid, cause, at_ms)
+VALUES (:deployment, :number, :model, :version, :from_ms, :oid, :cause, :at_ms)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MonitorReference:
+    """Reference number `number` of a deployment: what `model@version` says from `from_ms` on is held against `oid`.
+
+    `oid` is the object of a profile, see `taut.watch.profile`. `cause` is `deployed`, or the alert that it answers.
+    """
+
+    deployment: str
+    number: int
+    model: str
+    version: int
+    from_ms: int
+    oid: str
+    cause: str
+    at_ms: int
+
+
+@verb("watch.refer", needs="monitor:write")
+def set_reference(
+    home: Home, deployment: str, *, model: str, version: int, from_ms: int, oid: str, cause: str
+) -> MonitorReference:
+    """Hold a deployment against a new profile from a moment on, with all evidence begun anew.
+
+    Doing it again for the same cause changes nothing. Raises Invalid where the profile is not stored.
+    """
+    if home.objects.missing([oid]):
+        raise Invalid(f"the profile {oid[:12]} of {deployment} is not stored")
+    with home.meta.transaction() as tx:
+        chosen = {"deployment": deployment, "cause": cause}
+        known = tx.row(SELECT_OF_CAUSE, chosen)
+        if known is not None and cause != "deployed":
+            return _reference(known)
+        before = newest_reference(tx, deployment)
+        number = 1 if before is None else before.number + 1
+        at_ms = home.clock.now_ms()
+        made = MonitorReference(deployment, number, model, version, from_ms, oid, cause, at_ms)
+        tx.execute(INSERT, {name: getattr(made, name) for name in MonitorReference.__slots__})
+        body = {"number": number, "version": f"{model}@{version}", "cause": cause}
+        home.append(tx, "watch.reference", subject=f"deployment:{deployment}", body=body)
+    return made
+
+
+@verb("watch.references", needs="deployment:read")
+def list_references(home: Home, deployment: str) -> list[MonitorReference]:
+    """Every reference that a deployment was held against, in order."""
+    with home.meta.read() as tx:
+        return [_reference(row) for row in tx.rows(SELECT_ALL, {"deployment": deployment})]
+
+
+@verb("watch.reference", needs="deployment:read")
+def find_reference(home: Home, deployment: str) -> MonitorReference:
+    """What a deployment is held against now. Raises NotFound where it is not watched yet."""
+    with home.meta.read() as tx:
+        found = newest_reference(tx, deployment)
+    if found is None:
+        raise NotFound(f"deployment {deployment!r} is not watched yet", hint="taut apply")
+    return found
+
+
+def newest_reference(tx: Tx, deployment: str) -> MonitorReference | None:
+    """The reference in force, None before the first."""
+    found = tx.row(SELECT_NEWEST, {"deployment": deployment})
+    return None if found is None else _reference(found)
+
+
+def _reference(row: Row) -> MonitorReference:
+    deployment, number, model, version, from_ms, oid, cause, at_ms = row
+    return MonitorReference(
+        str(deployment), int(str(number)), str(model), int(str(version)), int(str(from_ms)), str(oid), str(cause),
+        int(str(at_ms)),
+    )  # fmt: skip

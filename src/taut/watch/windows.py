@@ -1,0 +1,161 @@
+"""Windows: predictions and their late labels, counted against the reference once their time is up.
+
+Counting and betting happen outside the transaction, on rows that can no longer change; the window, the detectors' state
+and an alert are stored together. Two that close the same window at once compute the same, and one of them stores it.
+"""
+
+from dataclasses import dataclass
+
+from taut.ground import wire
+from taut.ground.clock import duration_ms
+from taut.ground.meta import Row, Tx, Value
+from taut.ground.objects import read_object
+from taut.home import Home, verb
+from taut.project import MonitorSpec
+from taut.records import Alert, Window
+from taut.serve import predicted_rows
+from taut.watch.alerts import raise_alert
+from taut.watch.references import MonitorReference, newest_reference
+
+SELECT_WATERMARK = "SELECT max(event_ms) FROM prediction WHERE deployment = :deployment"
+FIELDS = "deployment, start_ms, end_ms, reference, version, row_count, labelled, measures, evidence, at_ms"
+SELECT_WINDOWS = f"SELECT {FIELDS} FROM monitor_window WHERE deployment = :deployment ORDER BY start_ms"  # noqa: S608
+SELECT_LAST = """
+SELECT max(end_ms) FROM monitor_window WHERE deployment = :deployment AND reference = :reference
+"""
+INSERT_WINDOW = """
+INSERT INTO monitor_window
+    (deployment, start_ms, end_ms, reference, version, row_count, labelled, measures, evidence, at_ms)
+VALUES (:deployment, :start_ms, :end_ms, :reference, :version, :rows, :labelled, :measures, :evidence, :at_ms)
+ON CONFLICT (deployment, start_ms) DO NOTHING
+"""
+SELECT_STATE = "SELECT reference, state FROM monitor_state WHERE deployment = :deployment"
+UPSERT_STATE = """
+INSERT INTO monitor_state (deployment, reference, state, at_ms) VALUES (:deployment, :reference, :state, :at_ms)
+ON CONFLICT (deployment) DO UPDATE SET reference = excluded.reference, state = excluded.state, at_ms = excluded.at_ms
+"""
+SEVERITIES = {"labels": "page", "features": "ticket"}  # Harm asks for action, a shift of the inputs for a look.
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """What was counted in one window, before it is stored."""
+
+    window: Window
+    states: str
+    alerts: tuple[Alert, ...]
+
+
+@verb("watch.windows", needs="deployment:read")
+def list_windows(home: Home, deployment: str) -> list[Window]:
+    """Every closed window of a deployment, in order."""
+    with home.meta.read() as tx:
+        return [_window(row) for row in tx.rows(SELECT_WINDOWS, {"deployment": deployment})]
+
+
+@verb("watch.close", needs="monitor:write")
+def close_windows(home: Home, deployment: str, spec: MonitorSpec) -> list[Window]:
+    """Close every window whose time and lateness have passed, by the events seen so far; returns the new ones.
+
+    Stops after a window that raised a page: what follows is to be held against what is done about it. Empty where
+    the deployment is not watched yet. Costs two statements and one pass over the rows for each window.
+    """
+    closed = []
+    while (window := _close_next(home, deployment, spec)) is not None:
+        closed.append(window)
+        if _is_paged(home, deployment, window):
+            break
+    return closed
+
+
+def _close_next(home: Home, deployment: str, spec: MonitorSpec) -> Window | None:
+    with home.meta.read() as tx:
+        reference = newest_reference(tx, deployment)
+        if reference is None or _has_page(tx, reference):
+            return None
+        start_ms = _next_start(tx, reference)
+        watermark = tx.row(SELECT_WATERMARK, {"deployment": deployment})
+        known = tx.row(SELECT_STATE, {"deployment": deployment})
+    end_ms = start_ms + duration_ms(spec.window)
+    seen_ms = -1 if watermark is None or watermark[0] is None else int(watermark[0])
+    if seen_ms < end_ms + duration_ms(spec.lateness):
+        return None
+    states = str(known[1]) if known is not None and known[0] == reference.number else ""
+    watched = _watch(home, reference, spec, states, (start_ms, end_ms))
+    with home.meta.transaction() as tx:
+        return _store(home, tx, watched)
+
+
+def _store(home: Home, tx: Tx, watched: Watched) -> Window | None:
+    """The window, the state after it and its alerts, or nothing where another was faster."""
+    window = watched.window
+    columns = {**wire.plain(window), "measures": wire.text(window.measures), "evidence": wire.text(window.evidence)}
+    if not tx.execute(INSERT_WINDOW, columns):
+        return None
+    state: dict[str, Value] = {
+        "deployment": window.deployment,
+        "reference": window.reference,
+        "state": watched.states,
+        "at_ms": window.at_ms,
+    }
+    tx.execute(UPSERT_STATE, state)
+    body = {"rows": window.rows, "labelled": window.labelled, "evidence": window.evidence}
+    home.append(tx, "window.closed", subject=f"window:{window.deployment}@{window.start_ms}", body=body)
+    for alert in watched.alerts:
+        raise_alert(home, tx, alert)
+    return window
+
+
+def _watch(home: Home, reference: MonitorReference, spec: MonitorSpec, states: str, span: tuple[int, int]) -> Watched:
+    """Count the window's rows and let both detectors bet on them."""
+    from taut.watch.detecting import watch_rows
+
+    rows = predicted_rows(home, reference.deployment, *span, number=reference.version)
+    found = watch_rows(read_object(home.objects, reference.oid), rows, spec, states)
+    window = Window(
+        reference.deployment, *span, reference.number, reference.version, found.rows, found.labelled,
+        found.measures, found.evidence, home.clock.now_ms(),
+    )  # fmt: skip
+    alerts = tuple(
+        Alert(
+            id=wire.digest([reference.deployment, reference.number, budget])[:12],
+            deployment=reference.deployment,
+            version=reference.version,
+            window_start_ms=span[0],
+            detector=f"ewin:{budget}",
+            severity="page" if SEVERITIES[budget] == "page" else "ticket",
+            feature=feature,
+            evidence={**found.evidence, "bound": 1.0 / spec.alpha},
+            status="open",
+            at_ms=window.at_ms,
+        )
+        for budget, feature in found.alarms.items()
+    )
+    return Watched(window, found.states, alerts)
+
+
+def _next_start(tx: Tx, reference: MonitorReference) -> int:
+    last = tx.row(SELECT_LAST, {"deployment": reference.deployment, "reference": reference.number})
+    return reference.from_ms if last is None or last[0] is None else int(last[0])
+
+
+def _has_page(tx: Tx, reference: MonitorReference) -> bool:
+    """Whether this reference has paged already: then it waits for a new one, for an alarm stays an alarm."""
+    alert = wire.digest([reference.deployment, reference.number, "labels"])[:12]
+    found = tx.row("SELECT status FROM alert WHERE id = :id", {"id": alert})
+    return found is not None and found[0] == "open"
+
+
+def _is_paged(home: Home, deployment: str, window: Window) -> bool:
+    with home.meta.read() as tx:
+        reference = newest_reference(tx, deployment)
+        return reference is not None and reference.number == window.reference and _has_page(tx, reference)
+
+
+def _window(row: Row) -> Window:
+    deployment, start, end, reference, version, rows, labelled, measures, evidence, at_ms = row
+    return Window(
+        str(deployment), int(str(start)), int(str(end)), int(str(reference)), int(str(version)), int(str(rows)),
+        int(str(labelled)), wire.decode(str(measures), dict[str, float | None]),
+        wire.decode(str(evidence), dict[str, float]), int(str(at_ms)),
+    )  # fmt: skip
