@@ -1,4 +1,4 @@
-"""The loop: windows are closed, an alert retrains, the gate decides, the rollout follows; each step once, whatever dies.
+"""The loop: windows close, an alert retrains, the gate decides, the rollout follows; each step once, whatever dies.
 
 A plan is the answer to one alert; its steps are recorded as they are done. Whoever is killed between the deed and its
 record does the deed again, and every deed here gives the same result when it is done twice: the same rows export to

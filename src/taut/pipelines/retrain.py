@@ -1,23 +1,24 @@
 """The steps that answer an alert: new data, a new run, a new version, a verdict, and what the verdict asks for."""
 
-import json
+import os
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from taut.data import add_dataset, record_source
+from taut.data import add_dataset
 from taut.deploy import deploy_model
 from taut.errors import Invalid, NotFound, Unavailable
+from taut.ground import wire
 from taut.ground.clock import duration_ms
 from taut.home import Home
 from taut.models import find_model, gate_model, promote_model, register_model
-from taut.pipelines.steps import Facts
+from taut.pipelines.steps import Facts, record_step
 from taut.project import GateSpec, ProjectFile, TriggerSpec
 from taut.records import Alert
-from taut.runs import get_run, reconcile_runs, runs_of_cause
-from taut.watch import close_alert, export_labelled, list_windows, renew_reference
+from taut.runs import get_run
+from taut.watch import close_alert, export_labelled, list_windows, record_source, renew_reference
 
 Steps = dict[str, Facts]
 ATTEMPTS = 3  # A training that fails three times needs a person, not a fourth.
@@ -64,32 +65,28 @@ def _snapshot(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Ale
 
 
 def _run(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
-    """Train, in a process of its own; a run that an earlier round finished is taken, one that died is begun anew."""
-    reconcile_runs(home)
-    earlier = runs_of_cause(home, alert.point)
-    finished = [run for run in earlier if run.status == "FINISHED"]
-    if finished:
-        return {"run": finished[0].id}
-    if any(run.status == "RUNNING" for run in earlier):
-        raise Unavailable(f"the run {earlier[0].id[:8]} for {alert.point} is still going", hint="taut up --once, later")
-    if len(earlier) >= ATTEMPTS:
+    """Train, in a process of its own. The run's id follows from the alert, so that no alert trains twice."""
+    run_id = wire.digest(["retrain", alert.id])[:32]
+    failed = [name for name in done if name.startswith("attempt")]
+    if len(failed) >= ATTEMPTS:
+        hint = f"taut runs show {run_id[:8]}"
         raise Unavailable(
-            f"{len(earlier)} runs for {alert.point} have failed", hint=f"taut runs show {earlier[0].id[:8]}"
+            f"retraining for {alert.point} has failed {len(failed)} times; it waits for a person", hint=hint
         )
-    name = f"retrain {alert.deployment}"
     command = [
-        sys.executable, "-m", "taut", "run", "--json", "--name", name, "--cause", alert.point, "--",
-        *shlex.split(trigger.run),
+        sys.executable, "-m", "taut", "run", "--run-id", run_id, "--name", f"retrain {alert.deployment}",
+        "--cause", alert.point, "--", *shlex.split(trigger.run),
     ]  # fmt: skip
     ended = subprocess.run(
-        command, cwd=home.project, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
-    )
+        command, cwd=home.project, env={**os.environ, "TAUT_HOME": home.place}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )  # fmt: skip
     if ended.returncode != 0:
-        said = (ended.stderr.strip() or ended.stdout.strip()).splitlines()
-        raise Unavailable(
-            f"retraining for {alert.point} failed: {said[-1] if said else 'it said nothing'}", hint="taut runs list"
-        )
-    return {"run": str(json.loads(ended.stdout.strip().splitlines()[-1])["id"])}
+        record_step(home, alert.point, f"attempt {len(failed) + 1}", {"run": run_id, "exit": ended.returncode})
+        said = ended.stdout.strip().splitlines()
+        last = said[-1] if said else "it said nothing"
+        raise Unavailable(f"retraining for {alert.point} failed: {last}", hint=f"taut runs show {run_id[:8]}")
+    return {"run": get_run(home, run_id).id}
 
 
 def _register(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
@@ -112,7 +109,7 @@ def _promote(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Aler
     if not done["gate"]["passed"]:
         return {"promoted": False}
     name, number = str(done["register"]["model"]), int(str(done["register"]["number"]))
-    promote_model(home, name, number, "champion", gated=True)
+    promote_model(home, name, number, gated=True)
     return {"promoted": True}
 
 

@@ -175,7 +175,7 @@ def _top_levels(column: Column, counts: Mapping[str, int]) -> tuple[list[str], M
 
 
 def _missing_event(name: str, missing: int, rows: int) -> Event:
-    """"Is missing", or "is present" where the reference has nothing but holes; one-sided where it never happened."""
+    """ "Is missing", or "is present" where the reference has nothing but holes; one-sided where it never happened."""
     if missing == rows:
         return Event("present", f"{name} is present", *_jeffreys(0, rows), 0, rows, one_sided=True)
     return Event("missing", f"{name} is missing", *_jeffreys(missing, rows), missing, rows, one_sided=not missing)

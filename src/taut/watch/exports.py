@@ -11,10 +11,13 @@ from pathlib import Path
 
 from taut.errors import Denied, Invalid
 from taut.ground.clock import iso
-from taut.home import Home
+from taut.ground.ledger import draw_arrow
+from taut.home import Home, verb
 from taut.serve import PredictedRows, labelled_rows
 
 TIME = "event_time"  # The column that says when; the gate draws whole days of it.
+
+SELECT_REVISIONS = "SELECT DISTINCT revision FROM prediction WHERE deployment = :deployment ORDER BY revision"
 
 
 def export_labelled(home: Home, deployment: str, path: Path, *, target: str, from_ms: int, until_ms: int) -> int:
@@ -32,6 +35,16 @@ def export_labelled(home: Home, deployment: str, path: Path, *, target: str, fro
     except OSError as problem:
         raise Denied(f"{path} cannot be written: {problem.strerror}", hint=f"ls -ld {path.parent}") from None
     return len(rows.ids)
+
+
+@verb("watch.source", needs="monitor:write")
+def record_source(home: Home, dataset: str, number: int, deployment: str) -> None:
+    """Draw the arrows from every revision of a deployment that has answered to a dataset made of what it said."""
+    target = f"data:{dataset}@{number}"
+    with home.meta.transaction() as tx:
+        for (revision,) in tx.rows(SELECT_REVISIONS, {"deployment": deployment}):
+            draw_arrow(tx, f"deployment:{deployment}@{revision}", "said", target, at_ms=home.clock.now_ms())
+        home.append(tx, "data.exported", subject=target, body={"deployment": deployment})
 
 
 def _write_whole(path: Path, rows: PredictedRows, target: str) -> None:

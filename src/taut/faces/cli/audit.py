@@ -28,7 +28,7 @@ def audit(path: Path, text: bool, strict: int | None, as_json: bool) -> None:
 
 def _prose(path: Path) -> str:
     if str(path) == "-":
-        return click.get_text_stream("stdin").read()
+        return sys.stdin.read()
     from taut.errors import NotFound
 
     try:

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import click
 
+from taut.data import DatasetDiff
 from taut.faces.cli.shown import json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import open_home
-from taut.records import DatasetVersion
+from taut.records import Column, DatasetVersion
 
 
 @click.group(epilog="Example: taut data add data/flights.csv")
@@ -38,8 +39,8 @@ def status(as_json: bool) -> None:
             dataset_status(home, home.project),
             as_json,
             lambda found: table(
-                ["path", "dataset", "state"],
-                [(one.path, one.dataset, one.state) for one in found],
+                ["path", "dataset", "state", "newest"],
+                [(one.path, f"{one.name}@{one.number}", one.state, f"{one.name}@{one.newest}") for one in found],
                 empty="nothing is snapshot here; try: taut data add PATH",
             ),
         )
@@ -47,15 +48,15 @@ def status(as_json: bool) -> None:
 
 @data.command(epilog="Example: taut data diff flights 1 2")
 @click.argument("name")
-@click.argument("old", type=int)
-@click.argument("new", type=int)
+@click.argument("old", type=int, required=False)
+@click.argument("new", type=int, required=False)
 @json_option
-def diff(name: str, old: int, new: int, as_json: bool) -> None:
-    """Compare two versions of a dataset: files, and columns of tables."""
-    from taut.data import dataset_diff, render_diff
+def diff(name: str, old: int | None, new: int | None, as_json: bool) -> None:
+    """Compare two versions of a dataset, the newest two where none are named: files, and columns of tables."""
+    from taut.data import dataset_diff
 
     with open_home() as home:
-        shown(dataset_diff(home, name, old, new), as_json, render_diff)
+        shown(dataset_diff(home, name, old, new), as_json, _compared)
 
 
 @data.command(epilog="Example: taut data checkout flights@1 --to old/")
@@ -92,6 +93,23 @@ def _told(version: DatasetVersion) -> str:
     rows = f", {version.rows} rows" if version.rows is not None else ""
     what = f"{version.files} files, {version.size_bytes} bytes{rows}"
     return f"{version.name}@{version.number}: {what}, sha256:{version.tree[:12]}"
+
+
+def _compared(diff: DatasetDiff) -> str:
+    lines = [f"{diff.name}@{diff.old} -> {diff.name}@{diff.new}"]
+    for sign, paths in (("+", diff.added), ("-", diff.removed), ("~", diff.modified)):
+        lines += [f"{sign} {path}" for path in paths]
+    if None not in diff.rows:
+        lines.append(f"rows {diff.rows[0]} -> {diff.rows[1]}, bytes {diff.size_bytes[0]} -> {diff.size_bytes[1]}")
+    rows = [(change.name, _glance(change.old), _glance(change.new)) for change in diff.columns]
+    return "\n".join([*lines, table(["column", "before", "after"], rows, empty="no column tells anything new")])
+
+
+def _glance(column: Column | None) -> str:
+    if column is None:
+        return "-"
+    span = f", {column.low:g} to {column.high:g}, mean {column.mean:.4g}" if column.mean is not None else ""
+    return f"{column.kind}, {column.missing} missing, {column.distinct} distinct{span}"
 
 
 def _listed(versions: list[DatasetVersion]) -> str:

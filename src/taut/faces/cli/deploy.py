@@ -1,5 +1,6 @@
 """`taut deploy`, `serve`, `predict` and `image`: a model version where it is asked."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +141,7 @@ def _short(value: object) -> str:
 
 def _text_of(source: str) -> str:
     if source == "-":
-        return click.get_text_stream("stdin").read()
+        return sys.stdin.read()
     try:
         return Path(source).read_text()
     except FileNotFoundError:

@@ -36,7 +36,7 @@ def register(name: str, run_id: str, folder: Path | None, as_json: bool) -> None
         if folder is not None:
             made = register_folder(home, name, folder)
         else:
-            made = register_model(home, name, run_id=resolve_run(home, run_id))
+            made = register_model(home, name, run_id=resolve_run(home, run_id).id)
         shown(made, as_json, lambda m: f"{m.name}@{m.number} sha256:{m.digest[:12]} from run {m.run_id[:8] or '-'}")
 
 
@@ -45,10 +45,10 @@ def register(name: str, run_id: str, folder: Path | None, as_json: bool) -> None
 @json_option
 def list_command(name: str, as_json: bool) -> None:
     """List the versions of one model, or of all, newest first."""
-    from taut.models import list_models
+    from taut.models import list_versions
 
     with open_home() as home:
-        shown(list_models(home, name), as_json, _listed)
+        shown(list_versions(home, name)[::-1], as_json, _listed)
 
 
 @model.command(epilog="Example: taut model show churn@champion")
@@ -78,7 +78,7 @@ def promote(version: str, alias: str, as_json: bool) -> None:
     with open_home() as home:
         found = find_model(home, version)
         gated = _gate_of(home, found.name) is not None
-        promoted = promote_model(home, found.name, found.number, alias, gated=gated)
+        promoted = promote_model(home, found.name, found.number, alias=alias, gated=gated)
         shown(promoted, as_json, lambda m: f"{m.name}@{alias} is version {m.number} now")
 
 

@@ -39,7 +39,7 @@ def token() -> None:
 @click.option(
     "--role",
     required=True,
-    help="viewer, data-scientist, ml-engineer, approver, auditor, project-admin, serving or owner.",
+    help="viewer, data-scientist, ml-engineer, approver, auditor, …",
 )
 @click.option("--days", default=90, show_default=True, type=click.IntRange(min=1), help="How long it works.")
 @json_option

@@ -69,10 +69,10 @@ def list_runs(experiment: str, written: str, limit: int, as_json: bool) -> None:
 @json_option
 def show(run_id: str, as_json: bool) -> None:
     """Show all that is known of a run; the first digits of its id are enough."""
-    from taut.runs import get_run, resolve_run
+    from taut.runs import resolve_run
 
     with open_home() as home:
-        shown(get_run(home, resolve_run(home, run_id)), as_json, told)
+        shown(resolve_run(home, run_id), as_json, told)
 
 
 @runs.command(epilog="Example: taut runs compare 3fa1 9bc0")
@@ -83,7 +83,7 @@ def compare(run_ids: tuple[str, ...], as_json: bool) -> None:
     from taut.runs import compare_runs, render_comparison, resolve_run
 
     with open_home() as home:
-        ids = [resolve_run(home, run_id) for run_id in run_ids]
+        ids = [resolve_run(home, run_id).id for run_id in run_ids]
         shown(compare_runs(home, ids), as_json, render_comparison)
 
 
@@ -123,7 +123,8 @@ def _cost(run: Run) -> str:
     usage = run.capture.usage
     if usage is None:
         return ""
-    return f"{usage.wall_s:.1f} s, {usage.cpu_s:.1f} CPU s on {usage.cores} cores, {usage.memory_bytes_max / 1e6:.0f} MB at most"
+    memory = f"{usage.memory_bytes_max / 1e6:.0f} MB at most"
+    return f"{usage.wall_s:.1f} s, {usage.cpu_s:.1f} CPU s on {usage.cores} cores, {memory}"
 
 
 def _listed(page: list[Run]) -> str:

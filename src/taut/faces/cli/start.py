@@ -54,8 +54,8 @@ def init(folder: Path, server: str, metadata: str, objects: str, as_json: bool) 
     if not (folder / FILE).exists():
         (folder / FILE).write_text(PROJECT_FILE)
     report = audit_path(folder)
-    answer = {"folder": str(folder), "missed": [step for step in wire.plain(report.next_steps)]}
-    shown(answer, as_json, lambda _: _told(folder, [str(step) for step in report.next_steps]))
+    answer = {"folder": str(folder), "missed": wire.plain(report.next_steps)}
+    shown(answer, as_json, lambda _: _told(folder, [step.remedy for step in report.next_steps]))
 
 
 def _undo(made: Path) -> None:

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from taut.errors import TautError, Unavailable
-from taut.faces.demo.year import MODEL, fly, last_prediction
+from taut.errors import Unavailable
+from taut.faces.demo.reached import first_run, has_champion, is_committed, is_judged
+from taut.faces.demo.year import fly, last_prediction
 from taut.home import open_home
-from taut.models import find_model
-from taut.runs import search_runs
 
 Say = Callable[[str], None]
 LINES_MAX = 12  # More output than this is a page, not an answer.
@@ -58,10 +57,8 @@ GROWING = (
             Step("python prepare.py", lambda project: (project / "data/train.csv").exists()),
             Step("taut data add data/train.csv"),
             Step("taut data add data/holdout.csv"),
-            Step(
-                "git add --all && git commit --quiet -m 'Predict late flights'", lambda project: _is_committed(project)
-            ),
-            Step(f"taut run --name first -- {TRAIN}", lambda project: _first_run(project) != ""),
+            Step("git add --all && git commit --quiet -m 'Predict late flights'", is_committed),
+            Step(f"taut run --name first -- {TRAIN}", lambda project: first_run(project) != ""),
         ),
     ),
     Act(
@@ -69,8 +66,8 @@ GROWING = (
         "A version becomes champion through a gate, not by a copy; one file says what shall serve and be watched.",
         (
             Step("taut model register late --run {run}"),
-            Step("taut gate late@1", lambda project: _is_judged(project)),
-            Step("taut model promote late@1", lambda project: _is_judged(project) and _has_champion(project)),
+            Step("taut gate late@1", is_judged),
+            Step("taut model promote late@1", has_champion),
             Step("taut plan"),
             Step("taut apply"),
             Step("taut ci github", lambda project: (project / ".github/workflows/taut.yml").exists()),
@@ -112,7 +109,8 @@ def _lay_out(project: Path) -> None:
         _copy(source.joinpath(name).read_text(), project / name)
     for entry in source.joinpath("before").iterdir():
         if entry.is_file():
-            _copy(entry.read_text(), project / "before" / entry.name)
+            # Nobody should take for ours what stands there as an example of what not to do: hence `train.py.txt`.
+            _copy(entry.read_text(), project / "before" / entry.name.replace(".py.txt", ".py"))
     _copy("live/\nbefore/\n.venv/\n__pycache__/\n*.part\nlate.html\n", project / ".gitignore")
 
 
@@ -145,7 +143,7 @@ def _head(title: str, says: str, say: Say) -> None:
 def _filled(project: Path, command: str) -> str:
     """The command with the ids that only a running story knows."""
     if "{run}" in command:
-        return command.replace("{run}", _first_run(project)[:8])
+        return command.replace("{run}", first_run(project)[:8])
     if "{prediction}" in command:
         with open_home(project) as home:
             return command.replace("{prediction}", last_prediction(home))
@@ -175,33 +173,3 @@ def _run(project: Path, command: str, statuses: Sequence[int], lines_max: int) -
 
 
 GIT_IDENTITY = {"NAME": "Ada", "EMAIL": "ada@example.org"}  # So that the demo commits on a machine without one.
-
-
-def _is_committed(project: Path) -> bool:
-    asked = subprocess.run(["git", "rev-parse", "--verify", "HEAD"], cwd=project, capture_output=True, check=False)
-    return asked.returncode == 0
-
-
-def _first_run(project: Path) -> str:
-    """The id of the first training that finished, empty before."""
-    if not (project / ".taut").is_dir():
-        return ""
-    with open_home(project) as home:
-        found = [run.id for run in search_runs(home) if run.status == "FINISHED" and run.name == "first"]
-    return found[-1] if found else ""
-
-
-def _is_judged(project: Path) -> bool:
-    from taut.models import list_gates
-
-    with open_home(project) as home:
-        return bool(list_gates(home, MODEL, 1))
-
-
-def _has_champion(project: Path) -> bool:
-    try:
-        with open_home(project) as home:
-            find_model(home, f"{MODEL}@champion")
-    except TautError:
-        return False
-    return True

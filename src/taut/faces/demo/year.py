@@ -39,9 +39,7 @@ def fly(home: Home, project: Path, say: Say) -> None:
     spec = read_project(project)
     seen_ms = traffic(home, DEPLOYMENT).last_event_ms
     begin = iso(seen_ms)[:10] if seen_ms is not None else ""
-    say(
-        "$ taut predict late --input flights.csv --id … --event-time …   (1,900 times over HTTP, 3 hours of flights each)"
-    )
+    say("$ taut predict late --input flights.csv --id … --event-time …   (3 hours of flights each, over HTTP)")
     say(f"$ {ONCE}")
     started, rows, late = time.monotonic(), 0, dict[str, float]()
     days = [path for path in sorted((project / "live").glob("*.csv")) if path.stem >= begin[:7]]

@@ -27,7 +27,7 @@ TARGET = "late"
 
 def read(paths: list[Path]) -> pd.DataFrame:
     """The rows of all the files that are there."""
-    types = {name: "float64" for name in NUMBERS} | {name: "object" for name in CATEGORIES}
+    types = dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(CATEGORIES, "object")
     return pd.concat([pd.read_csv(path, dtype=types) for path in paths if path.exists()], ignore_index=True)
 
 
