@@ -53,7 +53,7 @@ def _name_of(home: Home, place: Path) -> str:
     name = place.name.partition(".")[0] or place.name.strip(".") or "data"
     path = path_in_project(home, place)
     try:
-        newest = list_datasets(home, name)[-1]
+        newest = list_datasets(home, name)[0]
     except NotFound:
         return name
     if newest.path != path:

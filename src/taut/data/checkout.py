@@ -19,19 +19,19 @@ from taut.ground.compute import handle_of, is_alive
 from taut.ground.objects.protocol import chunks
 from taut.ground.progress import Progress, progress
 from taut.home import Home
-from taut.records import DatasetVersion, TreeFile
+from taut.records import TreeFile
 
 STAGING = ".taut-"  # `.NAME.taut-HANDLE` beside the target; whose process is gone is garbage.
 
 
 def checkout_dataset(
     home: Home, name: str, number: int | None = None, to: Path | None = None, *, force: bool = False
-) -> DatasetVersion:
-    """Put a version (the newest where not said) where it came from, or at `to`; the pointer follows only in the first.
+) -> Path:
+    """Put a version (the newest where not said) where it came from, or at `to`; returns that place.
 
-    The files are written beside the target, verified, and swapped in at the end. What lies there and is no version of
-    this dataset is not overwritten without `force`. Raises Corrupt naming object and file (nothing is written then),
-    NotFound, Conflict, Denied.
+    A pointer is written only where it came from. The files are written beside the target, verified, and swapped in at
+    the end. What lies there and is no version of this dataset is not overwritten without `force`. Raises Corrupt
+    naming object and file (nothing is written then), NotFound, Conflict, Denied.
     """
     version = find_dataset(home, name if number is None else f"{name}@{number}")
     files = read_tree(home, version.tree)
@@ -46,7 +46,7 @@ def checkout_dataset(
         _write(home, files, target)
     if to is None:
         write_pointer(target, files, version)
-    return version
+    return target
 
 
 def _tree_of(home: Home, target: Path) -> str:

@@ -33,6 +33,11 @@ class DatasetState:
     removed: tuple[str, ...] = ()
     modified: tuple[str, ...] = ()
 
+    @property
+    def dataset(self) -> str:
+        """The version that the pointer means; empty where taut did not write it."""
+        return f"{self.name}@{self.number}" if self.name else ""
+
 
 def dataset_status(home: Home, folder: Path) -> list[DatasetState]:
     """The state of every dataset that has a pointer in `folder` or below, in the order of their paths.
@@ -40,7 +45,9 @@ def dataset_status(home: Home, folder: Path) -> list[DatasetState]:
     A file with the stamp of its last reading is not read again. Raises Denied, Invalid for a broken pointer, Corrupt.
     """
     pointers = [read_pointer(file) for file in find_pointers(folder.absolute())]
-    newest = {version.name: version.number for version in list_datasets(home)} if pointers else {}
+    newest: dict[str, int] = {}
+    for version in list_datasets(home) if pointers else ():
+        newest[version.name] = max(version.number, newest.get(version.name, 0))
     return [_state(home, pointer, newest.get(pointer.name, 0)) for pointer in pointers]
 
 

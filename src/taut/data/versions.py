@@ -26,7 +26,7 @@ WHERE name = :name AND number = :number
 """
 SELECT_ALL = """
 SELECT name, number, tree, path, files, size_bytes, row_count, columns, at_ms, actor FROM dataset_version
-WHERE (:name = '' OR name = :name) ORDER BY name, number
+WHERE (:name = '' OR name = :name) ORDER BY at_ms DESC, name, number DESC
 """
 SELECT_NAMES = "SELECT DISTINCT name FROM dataset_version ORDER BY name"
 SELECT_TREES = "SELECT name, number, tree FROM dataset_version ORDER BY at_ms DESC, number DESC"
@@ -70,7 +70,7 @@ def record_dataset(
 
 @verb("data.list", needs="dataset:read")
 def list_datasets(home: Home, name: str = "") -> list[DatasetVersion]:
-    """All versions of all datasets, or of one, oldest first. Raises NotFound for an unknown name."""
+    """All versions of all datasets, or of one, newest first. Raises NotFound for an unknown name."""
     with home.meta.read() as tx:
         rows = tx.rows(SELECT_ALL, {"name": name})
         if name and not rows:
