@@ -1,1 +1,40 @@
-"""deployment -> prediction: a server answers requests and writes down what it said."""
+"""deployment -> prediction: a server answers requests, gives each an id, and writes down what it said."""
+
+from taut.home import Home
+from taut.serve.labels import LabelsLogged, PredictedRows, Traffic, labelled_rows, log_labels, predicted_rows, traffic
+from taut.serve.log import Columns, find_answer, find_prediction, list_predictions, log_prediction
+from taut.serve.predict import Answered, predict, read_columns
+
+__all__ = [
+    "Answered",
+    "Columns",
+    "LabelsLogged",
+    "PredictedRows",
+    "Traffic",
+    "find_answer",
+    "find_prediction",
+    "labelled_rows",
+    "list_predictions",
+    "log_labels",
+    "log_prediction",
+    "predict",
+    "predicted_rows",
+    "read_columns",
+    "serve_deployment",
+    "serve_model",
+    "traffic",
+]
+
+
+def serve_deployment(home: Home, deployment: str, revision: int, host: str, port: int) -> None:
+    """Serve one revision of a deployment (0: the newest) until SIGTERM or Ctrl-C; see `taut.serve.server`."""
+    from taut.serve import server  # Here alone, for it brings the web server along.
+
+    server.serve_deployment(home, deployment, revision, host, port)
+
+
+def serve_model(home: Home, model: str, host: str, port: int) -> None:
+    """Serve a model version (`late@3`) until SIGTERM or Ctrl-C, without a deployment and so without a log."""
+    from taut.serve import server  # Here alone, for it brings the web server along.
+
+    server.serve_model(home, model, host, port)

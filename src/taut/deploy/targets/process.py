@@ -1,0 +1,124 @@
+"""Deployments as processes of this machine: started to outlive us, ready before the old one goes, found again."""
+
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from taut.deploy.running import Serving, locked, log_path, run_folder, serving_now
+from taut.errors import Unavailable
+from taut.ground.compute import is_alive, start_detached, stop_process
+from taut.home import Home
+from taut.project import DeploymentSpec
+from taut.records import Deployment, DeploymentState
+
+READY_WITHIN_S = 90.0  # Loading scikit-learn takes 2 to 4 s here; a loaded machine was seen to take ten times that.
+DRAIN_S = 20.0  # Past the server's own bound for the requests that it has accepted.
+ANSWER_WITHIN_S = 3.0  # A health check on an event loop that does nothing slow.
+POLL_S = 0.02
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def start(home: Home, deployment: Deployment, spec: DeploymentSpec) -> DeploymentState:
+    """Make this revision answer, then end every other process of the deployment; one that answers already is kept."""
+    folder = run_folder(home)
+    with locked(folder, f"{deployment.name}.start"):
+        current = _serving(folder, deployment)
+        if current is not None and not answers(current.url):
+            stop_process(current.handle, grace_s=1.0)  # It lives and says nothing: it hangs.
+            current = None
+        if current is None:
+            current = _spawn(home, folder, deployment, spec)
+        for other in serving_now(folder, deployment.name):
+            if other.handle != current.handle:
+                stop_process(other.handle, grace_s=DRAIN_S)
+    return DeploymentState(
+        deployment.name, deployment.revision, "running", current.url, current.handle, home.clock.now_ms()
+    )
+
+
+def status(home: Home, state: DeploymentState) -> DeploymentState:
+    """The state as it is now: running only where the process lives and answers."""
+    if state.status == "stopped":
+        return state
+    lives = is_alive(state.handle) and answers(state.url)
+    return replace(state, status="running" if lives else "failed", at_ms=home.clock.now_ms())
+
+
+def stop(home: Home, state: DeploymentState) -> None:
+    """End every process of the deployment, after the requests that it has accepted."""
+    folder = run_folder(home)
+    with locked(folder, f"{state.name}.start"):
+        for serving in serving_now(folder, state.name):
+            stop_process(serving.handle, grace_s=DRAIN_S)
+
+
+def logs(home: Home, state: DeploymentState, *, lines: int = 100) -> str:
+    """The newest lines that the deployment's processes wrote."""
+    try:
+        written = log_path(run_folder(home), state.name).read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
+    return "\n".join(written.splitlines()[-lines:])
+
+
+def answers(url: str) -> bool:
+    """Whether a server says at the URL that it is ready."""
+    import urllib3
+
+    try:
+        answer = urllib3.request(
+            "GET", f"{url}/v2/health/ready", timeout=urllib3.Timeout(total=ANSWER_WITHIN_S), retries=False
+        )
+    except urllib3.exceptions.HTTPError:
+        return False
+    return answer.status == 200
+
+
+def _serving(folder: Path, deployment: Deployment) -> Serving | None:
+    """The process that serves this very revision, once it does; None where there is none or it died loading."""
+    deadline = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline:
+        same = [s for s in serving_now(folder, deployment.name) if s.revision == deployment.revision]
+        if not same or same[0].url:
+            return same[0] if same else None
+        time.sleep(POLL_S)  # Somebody started it and was killed while it loaded: it is worth waiting for.
+    stop_process(same[0].handle, grace_s=1.0)
+    return None
+
+
+def _spawn(home: Home, folder: Path, deployment: Deployment, spec: DeploymentSpec) -> Serving:
+    log = log_path(folder, deployment.name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    written = log.stat().st_size if log.exists() else 0
+    command = [
+        sys.executable, "-m", "taut.serve", "--deployment", deployment.name, "--revision", str(deployment.revision),
+        "--host", spec.host, "--port", str(spec.port),
+    ]  # fmt: skip
+    handle = start_detached(command, log=log, folder=home.project, environment=_environment(home))
+    deadline = time.monotonic() + READY_WITHIN_S
+    while time.monotonic() < deadline:
+        found = [s for s in serving_now(folder, deployment.name) if s.revision == deployment.revision and s.url]
+        if found:
+            return found[0]
+        if not is_alive(handle):
+            raise _unavailable(deployment, "did not come up", log, written)
+        time.sleep(POLL_S)
+    stop_process(handle, grace_s=1.0)
+    raise _unavailable(deployment, f"was not ready within {READY_WITHIN_S:.0f} s", log, written)
+
+
+def _environment(home: Home) -> dict[str, str]:
+    """What the process gets beside our own: its home, and one thread a model call, for requests are the parallelism."""
+    threads = {name: "1" for name in THREAD_SETTINGS if name not in os.environ}
+    return {"TAUT_HOME": home.place, "PYTHONUNBUFFERED": "1", **threads}
+
+
+def _unavailable(deployment: Deployment, what: str, log: Path, start: int) -> Unavailable:
+    """The failure, in the words that the process wrote last."""
+    with log.open("rb") as output:
+        output.seek(start)
+        lines = [line.strip() for line in output.read().decode(errors="replace").splitlines() if line.strip()]
+    told = [line.removeprefix("taut: ") for line in lines if line.startswith("taut: ")] or lines[-1:]
+    return Unavailable(f"{deployment.point} {what}: {told[-1] if told else 'it said nothing'}", hint=f"tail {log}")

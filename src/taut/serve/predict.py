@@ -1,0 +1,153 @@
+"""Asking a deployment over HTTP, as `taut predict` does: by name, wherever it answers at this moment."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from taut.deploy import find_deployment, find_state
+from taut.errors import Conflict, Corrupt, Invalid, NotFound, TautError, Unavailable
+from taut.ground import wire
+from taut.ground.clock import new_id
+from taut.home import Home
+from taut.models.signature import Kind, Signature, SignatureColumn
+from taut.serve.invocations import NamedRow, read_csv
+from taut.serve.log import Columns
+from taut.serve.oip import request_body
+from taut.serve.requests import columns_of_rows, parsed
+
+CONNECT_WITHIN_S, ANSWER_WITHIN_S = 2.0, 30.0  # The latter past the server's own time-out: its words are better.
+TRIES = 3  # A request has an id, so asking again gets the same answer and never a second prediction.
+STATUS_KINDS: dict[int, type[TautError]] = {400: Invalid, 404: NotFound, 409: Conflict, 413: Invalid, 500: Corrupt}
+KINDS: dict[str, Kind] = {"FP64": "double", "FP32": "float", "INT64": "long", "INT32": "integer", "BOOL": "boolean"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a deployment said: row `i` is the prediction `ID.i`, made by version `number` of `model`."""
+
+    deployment: str
+    id: str
+    revision: int
+    model: str
+    number: int
+    rows: int
+    outputs: Columns
+
+
+class _Output(msgspec.Struct):
+    name: str
+    data: list[str | float | int | bool | None]
+
+
+class _Source(msgspec.Struct):
+    model: str
+    revision: int
+
+
+class _Answer(msgspec.Struct):
+    id: str
+    model_version: str
+    parameters: _Source
+    outputs: list[_Output]
+
+
+class _Input(msgspec.Struct):
+    name: str
+    datatype: str
+
+
+class _Metadata(msgspec.Struct):
+    inputs: list[_Input]
+
+
+class _Problem(msgspec.Struct):
+    error: str = ""
+
+
+def predict(home: Home, deployment: str, columns: Columns, *, request_id: str = "", event_time: str = "") -> Answered:
+    """Ask a deployment about rows, given by columns of one length, and return what it said after it is on disk.
+
+    The same `request_id` with the same rows gets the same answer, without scoring again. `event_time` is ISO 8601.
+    Columns that are all text, as CSV is, are read by the model's signature. Raises NotFound for an unknown
+    deployment, Unavailable where it does not answer, Invalid naming the column that is wrong, Conflict for an id that
+    was used for other rows.
+    """
+    asked = request_id or new_id()
+    for attempt in range(TRIES):
+        url = _url(home, deployment)
+        try:
+            if _all_text(columns):
+                columns = parsed(_signature(url, deployment), columns)  # type: ignore[arg-type]  # All text, as just seen.
+            body = _exchange("POST", f"{url}/infer", deployment, request_body(columns, asked, event_time))
+            return _answered(deployment, body)
+        except ConnectionError as problem:
+            if attempt == TRIES - 1:
+                raise Unavailable(
+                    f"deployment {deployment!r} does not answer at {url}: {problem}", hint="taut up --once"
+                ) from None
+    raise AssertionError("the last try returns or raises")
+
+
+def read_columns(text: str, *, name: str = "the input") -> Columns:
+    r"""Columns from CSV with a heading, or from JSON: an object of columns, or a list of rows. Raises Invalid.
+
+    >>> read_columns('[{"a": 1}, {"a": 2}]'), read_columns("a,b\\n1,x")
+    ({'a': [1, 2]}, {'a': ['1'], 'b': ['x']})
+    """
+    start = text.lstrip()[:1]
+    if start == "[":
+        rows: list[NamedRow] = wire.decode(text, list[NamedRow], what=name)
+        return columns_of_rows(rows)
+    if start == "{":
+        columns: Columns = wire.decode(text, Columns, what=name)
+        return columns
+    return {key: list(values) for key, values in read_csv(text.encode()).items()}
+
+
+def _all_text(columns: Columns) -> bool:
+    return all(isinstance(value, str) for values in columns.values() for value in values)
+
+
+def _url(home: Home, deployment: str) -> str:
+    state = find_state(home, deployment)
+    if state is None or state.status != "running":
+        known = find_deployment(home, deployment)
+        raise Unavailable(
+            f"deployment {deployment!r} is {'not up yet' if state is None else state.status}",
+            hint=f"taut deploy {deployment} --model {known.model}@{known.number}",
+        )
+    return f"{state.url}/v2/models/{deployment}"
+
+
+def _signature(url: str, deployment: str) -> Signature:
+    data = _exchange("GET", url, deployment)
+    inputs = wire.decode(data, _Metadata, what=f"the answer of {deployment!r}").inputs
+    return Signature(tuple(SignatureColumn(one.name, KINDS.get(one.datatype, "string")) for one in inputs))
+
+
+def _exchange(method: str, url: str, deployment: str, body: bytes | None = None) -> bytes:
+    """One request. Raises ConnectionError where nobody answers, else the kind of error that the status says."""
+    import urllib3
+
+    timeout = urllib3.Timeout(connect=CONNECT_WITHIN_S, read=ANSWER_WITHIN_S)
+    try:
+        answer = urllib3.request(method, url, body=body, timeout=timeout, retries=False)
+    except urllib3.exceptions.HTTPError as problem:
+        raise ConnectionError(str(getattr(problem, "reason", problem)).rpartition(": ")[2]) from None
+    if answer.status == 200:
+        return answer.data
+    try:
+        words = msgspec.json.decode(answer.data, type=_Problem).error
+    except msgspec.DecodeError:
+        words = ""
+    kind = STATUS_KINDS.get(answer.status, Unavailable)
+    raise kind(words or f"deployment {deployment!r} answered {answer.status} at {url}")
+
+
+def _answered(deployment: str, body: bytes) -> Answered:
+    said = wire.decode(body, _Answer, what=f"the answer of {deployment!r}")
+    outputs: Columns = {output.name: output.data for output in said.outputs}
+    rows = len(said.outputs[0].data)
+    return Answered(
+        deployment, said.id, said.parameters.revision, said.parameters.model, int(said.model_version), rows, outputs
+    )
