@@ -1,23 +1,31 @@
-"""`python -m taut.serve`: what the process target starts; the same as `taut serve --deployment`, without the CLI."""
+"""`python -m taut.serve`: what targets start: a recorded deployment, or in an image the model that lies in it."""
 
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from taut.errors import TautError
 from taut.home import open_home
-from taut.serve.server import serve_deployment
+from taut.serve.server import serve_deployment, serve_folder
 
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until SIGTERM; an error is two lines on stderr and its exit status."""
     parser = argparse.ArgumentParser(prog="python -m taut.serve")
-    parser.add_argument("--deployment", required=True)
+    served = parser.add_mutually_exclusive_group(required=True)
+    served.add_argument("--deployment", help="serve this deployment of the home, and log what it says")
+    served.add_argument("--model-folder", type=Path, help="serve the model in this folder, without any home")
     parser.add_argument("--revision", type=int, default=0)
+    parser.add_argument("--model", default="", help="what the folder holds, as NAME@NUMBER")
+    parser.add_argument("--digest", default="", help="the digest that the folder must have")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     given = parser.parse_args(arguments)
     try:
+        if given.model_folder is not None:
+            serve_folder(given.model_folder, given.model, given.digest, given.host, given.port)
+            return 0
         with open_home() as home:
             serve_deployment(home, given.deployment, given.revision, given.host, given.port)
     except TautError as error:

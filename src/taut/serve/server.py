@@ -4,6 +4,7 @@ import asyncio
 import errno
 import socket
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +18,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from taut.deploy import find_deployment, find_state
 from taut.deploy.running import Serving, announce, hand_over, publish, run_folder, take_over, withdraw
 from taut.errors import Conflict, Denied, Invalid
-from taut.home import Home
+from taut.ground.settings import make_folder
+from taut.home import Home, open_home
 from taut.models import fetch_model, find_model, load_model
 from taut.records import ModelVersion
 from taut.serve.inference import Inference
@@ -56,6 +58,22 @@ def serve_model(home: Home, model: str, host: str, port: int) -> None:
     application = Inference(home, _loaded(home, version, version.name, 0, logs=False))
     with _listener(None, host, port, 0) as listener:
         _Server(application, listener, lambda: None).run()
+
+
+def serve_folder(folder: Path, model: str, digest: str, host: str, port: int) -> None:
+    """Serve the model version in a folder (`late@3`, with the digest it must have), where no home is in reach.
+
+    That is what an image does that knows nothing but its model. Nothing is logged; labels are refused.
+    """
+    name, _, number = model.partition("@")
+    if not number.isdecimal():
+        raise Invalid(f"{model!r} is no model version", hint="name it as NAME@NUMBER")
+    with tempfile.TemporaryDirectory(prefix="taut-") as nowhere:
+        make_folder(Path(nowhere))
+        with open_home(nowhere) as home:
+            served = Served(name, 0, name, int(number), load_model(folder, digest), logs=False)
+            with _listener(None, host, port, 0) as listener:
+                _Server(Inference(home, served), listener, lambda: None).run()
 
 
 class _Server(uvicorn.Server):
