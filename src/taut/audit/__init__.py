@@ -1,6 +1,6 @@
 """Which principles of a mature workflow a project keeps, and which it misses: one file a principle."""
 
-from taut.audit.check import PRINCIPLES, Answer, Principle
+from taut.audit.check import PRINCIPLES
 from taut.audit.describe import audit_text
 from taut.audit.folder import audit_path
 from taut.audit.render import render_report
@@ -10,11 +10,9 @@ from taut.audit.rubric import CHECKS, check_of
 __all__ = [
     "CHECKS",
     "PRINCIPLES",
-    "Answer",
     "AuditReport",
     "Finding",
     "NextStep",
-    "Principle",
     "PrincipleScore",
     "audit_path",
     "audit_text",

@@ -16,7 +16,7 @@ from taut.audit.training import (
     training_places,
     training_sources,
 )
-from taut.audit.workflow import Workflow, ci_commands
+from taut.audit.workflow import Workflow
 
 _TEST_COMMAND = re.compile(
     r"\b(pytest|py\.test|unittest|nosetests|nose2|ward|tox|nox|behave|robot|hatch (run )?test|manage\.py test|dbt test|"
@@ -131,8 +131,7 @@ def ci_tests(workflow: Workflow) -> Outcome:
     """AU03: CI reaches the command that runs the tests, directly or through a make target, a script or a template."""
     if not workflow.sources:
         return not_applicable("There is no code to test.")
-    commands = ci_commands(workflow)
-    found = [command.place for command in commands if _runs_tests(command)]
+    found = [command.place for command in workflow.ci_runs if _runs_tests(command)]
     if found:
         return passed("CI runs the tests.", found)
     if not workflow.ci:
@@ -198,7 +197,7 @@ def deploy_automated(workflow: Workflow) -> Outcome:
     by_hand = copies_by_hand(workflow)
     if not (serves(workflow) or by_hand):
         return not_applicable("Nothing here is served.")
-    found = [command.place for command in ci_commands(workflow) if _DEPLOYS.search(_INSTALLS.sub("", command.text))]
+    found = [command.place for command in workflow.ci_runs if _DEPLOYS.search(_INSTALLS.sub("", command.text))]
     found += [
         f"{one.path}:1"
         for one in workflow.manifests("Application", "Kustomization", "HelmRelease")

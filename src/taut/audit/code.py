@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from taut.audit.files import File, Unread
+from taut.audit.files import LINE_CHARACTERS_MAX, File, Unread
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -165,11 +165,11 @@ def _runnable(source: str) -> list[str]:
 
 def _guess(path: str, text: str, lines: tuple[int, ...], is_notebook: bool) -> Source:
     """Imports and calls found by their looks alone: enough to see that something is there, never that it is missing."""
-    imports = frozenset(re.findall(r"^\s*(?:from|import)\s+([\w.]+)", text, re.MULTILINE))
+    imports = frozenset(re.findall(r"^[ \t]*(?:from|import)[ \t]+([\w.]+)", text, re.MULTILINE))
     calls = tuple(
         Call(found.group(1), number, None, "")
         for number, line in enumerate(text.split("\n"), start=1)
-        for found in re.finditer(r"([A-Za-z_][\w.]*)\s*\(", line)
+        for found in re.finditer(r"(?<![\w.])([A-Za-z_][\w.]*)[ ]?\(", line)
     )
     return Source(path, text, ast.Module([], []), False, is_notebook, imports, calls, lines=lines)
 
@@ -201,7 +201,7 @@ def _facts(path: str, text: str, tree: ast.Module, lines: tuple[int, ...], is_no
     functions = tuple(node for node, _ in nodes if isinstance(node, Function))
     said = {id(body[0].value) for node, _ in nodes if (body := _docstring_body(node))}
     strings = tuple(
-        (node.lineno, node.value)
+        (node.lineno, node.value[:LINE_CHARACTERS_MAX])
         for node, _ in nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said
     )

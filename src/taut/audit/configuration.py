@@ -91,7 +91,7 @@ def read_documents(file: File) -> list[Document] | Unread:
     text = file.text or ""
     if "{{" in text:
         lines = ("" if re.fullmatch(r"\s*\{\{.*\}\}\s*", line) else line for line in text.split("\n"))
-        text = re.sub(r"\{\{.*?\}\}", "template", "\n".join(lines))
+        text = re.sub(r"\{\{[^{}\n]{0,500}\}\}", "template", "\n".join(lines))
     try:
         return [Document(file.path, tree) for tree in read_yaml(text)]
     except Unreadable as error:
@@ -165,7 +165,6 @@ class TautFile:
     deployments: int = 0
     monitors: int = 0
     stages: int = 0
-    labels: int = 0
 
     def place(self, line: int) -> str:
         """`path:line`."""
@@ -177,7 +176,6 @@ _TAUT_KEYS = {
     "deployments": ("deployments", "deployment", "deploy", "endpoints"),
     "monitors": ("monitors", "monitor", "watch", "monitoring"),
     "stages": ("stages", "pipeline", "train", "retrain", "triggers", "on_alert", "schedules"),
-    "labels": ("labels", "label", "truth", "quality"),
 }
 
 

@@ -21,7 +21,7 @@ from taut.audit.report import (
 from taut.audit.rubric import CHECKS
 from taut.errors import Invalid
 
-TEXT_CHARACTERS_MAX = 100_000
+TEXT_CHARACTERS_MAX = 20_000
 """A description longer than this is a book, not a workflow."""
 
 QUOTE_CHARACTERS = 160
@@ -79,11 +79,11 @@ def audit_text(text: str) -> AuditReport:
     'violated'
     """
     if not text.strip():
-        raise Invalid("the description is empty", hint="echo '1. We train on a laptop.' | taut audit --describe -")
+        raise Invalid("the description is empty", hint="echo '1. We train on a laptop.' | taut audit --text -")
     if len(text) > TEXT_CHARACTERS_MAX:
         raise Invalid(
             f"the description has {len(text):,} characters; at most {TEXT_CHARACTERS_MAX:,} are read",
-            hint="taut audit --describe WORKFLOW.txt",
+            hint="taut audit --text WORKFLOW.txt",
         )
     said = [statement for step in steps_of(text) for statement in statements_in(step)]
     findings = [_finding(concept, [one for one in said if one.concept is concept]) for concept in CONCEPTS]
@@ -106,7 +106,7 @@ def steps_of(text: str) -> list[Step]:
     >>> [step.text for step in steps_of("1. Train.\n2. Copy\n   to a server.")]
     ['Train.', 'Copy to a server.']
     """
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     if any(_STEP_MARK.match(line) for line in lines):
         steps: list[str] = []
         for line in lines:

@@ -18,6 +18,9 @@ DATA_TEXT_BYTES_MAX = 256_000
 NOTEBOOK_BYTES_MAX = 32_000_000
 """Notebooks carry pictures; their code is small but stands between them."""
 
+LINE_CHARACTERS_MAX = 2_000
+"""Lines are searched up to here: a person writes shorter ones, and searching longer ones could take for ever."""
+
 TOTAL_BYTES_MAX = 100_000_000
 """What one audit reads altogether, so that a hostile folder costs bounded memory."""
 
@@ -138,8 +141,9 @@ class File:
         return PurePosixPath(self.path).suffix.lower()
 
     def lines(self) -> list[tuple[int, str]]:
-        """The lines of the text, numbered from 1."""
-        return list(enumerate((self.text or "").split("\n"), start=1))
+        """The lines of the text, numbered from 1, each cut at `LINE_CHARACTERS_MAX`."""
+        lines = (self.text or "").split("\n")
+        return [(number, line[:LINE_CHARACTERS_MAX]) for number, line in enumerate(lines, start=1)]
 
 
 @dataclass(frozen=True, slots=True)

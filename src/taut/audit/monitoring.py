@@ -207,8 +207,8 @@ def quality(workflow: Workflow) -> Outcome:
                 for call in source.calls
                 if call.last in {"ClassificationPreset", "RegressionPreset", "ClassificationPerformanceTab"}
             ]
-    if workflow.taut.labels and workflow.taut.monitors:
-        found.append(workflow.taut.place(workflow.taut.labels))
+    if workflow.taut.monitors:
+        found.append(workflow.taut.place(workflow.taut.monitors))
     if found:
         return passed("Predictions meet the truth later.", found)
     return missing(

@@ -7,14 +7,16 @@ from taut.audit.report import AuditReport, Finding, NextStep, PrincipleScore
 BAR_CELLS = 20
 """The length of a full bar."""
 
-_BOLD, _RED, _YELLOW, _GREEN, _DIM, _END = "\033[1m", "\033[31m", "\033[33m", "\033[32m", "\033[2m", "\033[0m"
+_BOLD, _DIM, _END = "\033[1m", "\033[2m", "\033[0m"
+_RED, _YELLOW, _GREEN = "\033[31m", "\033[33m", "\033[32m"
 _COLOURS = {"critical": _RED, "high": _RED, "medium": _YELLOW, "low": _DIM}
 
 
 def render_report(report: AuditReport, *, colour: bool = False, width: int = 100) -> str:
     """The whole report as text: the principles with their bars, the findings by weight, the next steps.
 
-    Lines are wrapped at `width` columns (at least 60); without `colour` the text holds no escape codes.
+    Sentences are wrapped at `width` columns (at least 60), bars take up to 90. Without `colour` there are no escape
+    codes in the text.
     """
     width = max(width, 60)
     failed = [one for one in report.findings if one.answer == "fail"]

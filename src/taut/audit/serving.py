@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from taut.audit.code import Function, Source, constant_text, dotted
 from taut.audit.configuration import containers_of, services_of
-from taut.audit.workflow import Workflow, ci_commands
+from taut.audit.workflow import Workflow
 
 WEB_PACKAGES = frozenset(
     [
@@ -170,7 +170,7 @@ def serving_sources(workflow: Workflow) -> list[Source]:
 def model_servers(workflow: Workflow) -> list[str]:
     """Where a ready-made server of models is started or declared: taut, MLflow, KServe, BentoML and the like."""
     found = [
-        command.place for command in (*ci_commands(workflow), *workflow.scripts) if _SERVER_COMMAND.search(command.text)
+        command.place for command in (*workflow.ci_runs, *workflow.scripts) if _SERVER_COMMAND.search(command.text)
     ]
     if workflow.taut.deployments:
         found.append(workflow.taut.place(workflow.taut.deployments))
@@ -185,7 +185,7 @@ def model_servers(workflow: Workflow) -> list[str]:
 
 def copies_by_hand(workflow: Workflow) -> list[str]:
     """Where a script or manual copies files to a server; what CI runs itself is not by hand."""
-    by_machine = {command.place for command in ci_commands(workflow)}
+    by_machine = {command.place for command in workflow.ci_runs}
     found = [
         command.place
         for command in (*workflow.scripts, *workflow.advice)

@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from taut.audit.code import Source, read_source
@@ -43,6 +43,7 @@ class Workflow:
     scripts: tuple[Command, ...]
     advice: tuple[Command, ...]
     taut: TautFile
+    ci_runs: tuple[Command, ...]
     unread: tuple[Unread, ...]
 
     @property
@@ -94,7 +95,7 @@ def read_workflow(path: Path, *, progress: Progress | None = None) -> Workflow:
         by_path.setdefault(document.path, []).append(document)
     ci = tuple(file for file in files if file.text is not None and is_ci(file, by_path.get(file.path, [])))
     ci_paths = {file.path for file in ci}
-    return Workflow(
+    workflow = Workflow(
         root=os.fspath(root),
         files=files,
         history=history,
@@ -105,8 +106,10 @@ def read_workflow(path: Path, *, progress: Progress | None = None) -> Workflow:
         scripts=tuple(command for file in files if file.path not in ci_paths for command in commands_of(file)),
         advice=tuple(command for file in files for command in documented_commands_of(file)),
         taut=read_taut_file(documents),
+        ci_runs=(),
         unread=(*unread, *unread_sources, *unread_documents),
     )
+    return replace(workflow, ci_runs=tuple(_ci_runs(workflow)))
 
 
 def _folder(path: Path) -> Path:
@@ -150,7 +153,7 @@ def _documents(files: tuple[File, ...]) -> tuple[tuple[Document, ...], tuple[Unr
     return tuple(found), tuple(unread)
 
 
-def ci_commands(workflow: Workflow) -> list[Command]:
+def _ci_runs(workflow: Workflow) -> list[Command]:
     """What CI runs, with one level of indirection resolved: a make target, a script, tox, nox, a shared template."""
     direct = [
         Command(line.strip(), file.path, number)
@@ -192,6 +195,8 @@ def _targets(text: str) -> list[str]:
 def _recipes(workflow: Workflow, targets: set[str]) -> list[Command]:
     """The recipe lines of targets in Makefiles, justfiles and task tables, and of the targets that those need."""
     found: list[Command] = []
+    if not targets:
+        return []
     makes = ("makefile", "justfile", "mise.toml", "pyproject.toml", "taskfile.yml", "taskfile.yaml", "tasks.py")
     for file in workflow.files:
         if not file.name.startswith(makes) and file.suffix != ".mk":
