@@ -1,0 +1,149 @@
+"""A run while it goes on: a folder `.taut/run/ID` with all that must survive a kill, and the one way in which it ends.
+
+`started.json` says what ran and which process records it, `reads` and `output.log` grow meanwhile, `ended.json` says
+how the command ended. Whoever finds the folder without its process, `taut run` itself or a later one, finishes the run.
+"""
+
+import io
+import os
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from taut.errors import Conflict, NotFound
+from taut.ground import wire
+from taut.ground.compute import handle_of, is_alive
+from taut.home import Home
+from taut.records import Capture, Run, Usage
+from taut.runs.capture import finish_run
+from taut.runs.environment import Environment, ask_environment, interpreter_of
+from taut.runs.reads import inputs_of, read_notes
+from taut.runs.tracking import get_run
+
+STARTED, ENDED, READS, OUTPUT = "started.json", "ended.json", "reads", "output.log"
+KILLED = "how the command ended: what recorded it was killed"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What is known when the command starts; `process` is the handle of the process that records it."""
+
+    run_id: str
+    process: str
+    project: str
+    started_ns: int
+    capture: Capture
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What is known when the command has ended; a negative `exit_status` is the signal that ended it."""
+
+    exit_status: int
+    status: str
+    ended_ms: int
+    usage: Usage
+
+
+def recordings(home: Home) -> Path:
+    """Where recordings of this user's runs lie: in the project, else in the user's state folder."""
+    if home.folder is not None:
+        return home.folder / "run"
+    state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(state) / "taut" / "run"
+
+
+def begin_recording(home: Home, run_id: str, project: Path, capture: Capture) -> Path:
+    """Make the folder, before the run itself exists. Raises Conflict where a living process records that id."""
+    place = recordings(home) / run_id
+    place.mkdir(parents=True, exist_ok=True)
+    if (known := _read_started(place)) is not None and known.process != handle_of(os.getpid()):
+        if is_alive(known.process):
+            raise Conflict(
+                f"run {run_id} is going on in process {known.process.partition(':')[0]}", hint="taut runs list"
+            )
+        for file in (READS, OUTPUT, ENDED):
+            (place / file).unlink(missing_ok=True)
+    started = Started(run_id, handle_of(os.getpid()), str(project), time.time_ns(), capture)
+    _write(place / STARTED, wire.encode(started))
+    return place
+
+
+def note_end(place: Path, ended: Ended) -> None:
+    """Write down how the command ended, before anything that could fail."""
+    _write(place / ENDED, wire.encode(ended))
+
+
+def finish_recording(home: Home, place: Path) -> Run:
+    """Make of the folder what the run will be remembered by, then remove it. Safe to repeat after any failure."""
+    started = wire.decode((place / STARTED).read_bytes(), Started, what=str(place / STARTED))
+    ended = _read_ended(place)
+    project = Path(started.project)
+    notes = read_notes(place / READS)
+    inputs, unread = inputs_of(home, project, notes, started.started_ns)
+    capture = replace(started.capture, inputs=inputs, output=_stored(home, place / OUTPUT))
+    missing = (*capture.missing, *unread)
+    python = interpreter_of(capture.command, notes.interpreter)
+    answer = ask_environment(python, Path(capture.folder))
+    if isinstance(answer, Environment):
+        lock = home.objects.put(_stream("\n".join(answer.lock) + "\n"))
+        capture = replace(capture, environment=lock, python=answer.python, platform=answer.platform)
+    else:
+        missing = (*missing, answer)
+    if ended is None:
+        ended = Ended(0, "KILLED", home.clock.now_ms(), Usage(0.0, 0.0, 0, 0))
+        capture = replace(capture, missing=(*missing, KILLED))
+    else:
+        capture = replace(capture, exit_status=ended.exit_status, usage=ended.usage, missing=missing)
+    run = finish_run(home, started.run_id, capture, ended.status, ended.ended_ms)
+    shutil.rmtree(place)
+    return run
+
+
+def reconcile_runs(home: Home) -> list[Run]:
+    """Finish every run of this machine whose `taut run` was killed: KILLED, or as it ended where that was still noted.
+
+    Returns the runs that were finished. Those that go on are left alone.
+    """
+    folder = recordings(home)
+    finished: list[Run] = []
+    for place in sorted(folder.iterdir()) if folder.is_dir() else []:
+        started = _read_started(place) if place.is_dir() else None
+        if started is None or is_alive(started.process):
+            continue
+        try:
+            get_run(home, started.run_id)
+        except NotFound:
+            shutil.rmtree(place)  # Killed before the run was made: there is nothing to finish.
+            continue
+        finished.append(finish_recording(home, place))
+    return finished
+
+
+def _read_started(place: Path) -> Started | None:
+    file = place / STARTED
+    return wire.decode(file.read_bytes(), Started, what=str(file)) if file.exists() else None
+
+
+def _read_ended(place: Path) -> Ended | None:
+    file = place / ENDED
+    return wire.decode(file.read_bytes(), Ended, what=str(file)) if file.exists() else None
+
+
+def _write(file: Path, data: bytes) -> None:
+    """Whole or not at all, as a kill leaves it; a power cut may take a run that was going on with it."""
+    temporary = file.with_suffix(".tmp")
+    temporary.write_bytes(data)
+    temporary.replace(file)
+
+
+def _stored(home: Home, output: Path) -> str:
+    if not output.exists() or output.stat().st_size == 0:
+        return ""
+    with output.open("rb") as stream:
+        return home.objects.put(stream)
+
+
+def _stream(text: str) -> io.BytesIO:
+    return io.BytesIO(text.encode())
