@@ -2,7 +2,7 @@
 
 from taut.data.add import add_dataset, path_in_project
 from taut.data.checkout import checkout_dataset
-from taut.data.diff import ColumnChange, DatasetDiff, dataset_diff, render_diff
+from taut.data.diff import ColumnChange, DatasetDiff, dataset_diff
 from taut.data.index import Digests
 from taut.data.pointers import Pointer, pointer_over, read_pointer
 from taut.data.snapshot import digest_file, take_snapshot
@@ -28,6 +28,5 @@ __all__ = [
     "read_pointer",
     "read_tree",
     "record_dataset",
-    "render_diff",
     "take_snapshot",
 ]

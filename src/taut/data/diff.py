@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from taut.data.status import compared_files
-from taut.data.tree import ONE_FILE
 from taut.data.versions import find_dataset, read_tree
 from taut.errors import NotFound
 from taut.home import Home
@@ -54,28 +53,3 @@ def _columns(before: DatasetVersion, after: DatasetVersion) -> tuple[ColumnChang
     old, new = ({column.name: column for column in version.columns} for version in (before, after))
     names = [*new, *(name for name in old if name not in new)]
     return tuple(ColumnChange(name, old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name))
-
-
-def render_diff(diff: DatasetDiff) -> str:
-    """A comparison as people read it: a line a file, a line a column."""
-    lines = [
-        f"{diff.name}@{diff.old} -> {diff.name}@{diff.new}: {_moved(diff.size_bytes)} bytes, {_moved(diff.rows)} rows"
-    ]
-    for sign, paths in (("+", diff.added), ("-", diff.removed), ("~", diff.modified)):
-        lines += [f"{sign} {diff.name if path == ONE_FILE else path}" for path in paths]
-    for change in diff.columns:
-        old, new = change.old, change.new
-        if old is None or new is None:
-            lines.append(f"column {change.name}: {'new' if old is None else 'gone'}")
-            continue
-        facts = ("kind", "missing", "distinct", "low", "high", "mean")
-        told = ((fact, getattr(old, fact), getattr(new, fact)) for fact in facts)
-        lines.append(f"column {change.name}: " + ", ".join(f"{fact} {_moved((a, b))}" for fact, a, b in told if a != b))
-    return "\n".join(lines if len(lines) > 1 else [*lines, "the same content"])
-
-
-def _moved(values: tuple[object, object]) -> str:
-    old, new = (
-        f"{value:.6g}" if isinstance(value, float) else "-" if value is None else str(value) for value in values
-    )
-    return old if old == new else f"{old} -> {new}"

@@ -63,7 +63,7 @@ def tree_bytes(files: Iterable[TreeFile]) -> bytes:
     """The canonical list of a tree's files; its SHA-256 is the name of the tree.
 
     >>> tree_bytes([TreeFile(".", "ab", "cd", 3)])
-    b'[{"md5":"cd","oid":"ab","path":".","size_bytes":3}]'
+    b'[{"path":".","oid":"ab","md5":"cd","size_bytes":3}]'
     """
     return wire.encode(sorted(files, key=lambda file: file.path))
 
@@ -83,7 +83,7 @@ def dvc_digest(files: tuple[TreeFile, ...]) -> str:
     """What DVC's pointer says under `md5`: the file's own digest, or that of the list with `.dir` behind it.
 
     >>> dvc_digest((TreeFile("a", "", "0cc175b9c0f1b6a831c399e269772661", 1),))
-    '6f62b5a34d92c95d57ed3ae9a81cd59b.dir'
+    '580614454446a0c6c4af2f3dae1f8d2b.dir'
     """
     if is_one_file(files):
         return files[0].md5
