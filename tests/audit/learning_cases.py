@@ -25,6 +25,12 @@ REPRODUCIBILITY = [
     ),
     Case("RE03", "nothing declared", "na", LESSON),
     Case(
+        "RE03",
+        "a lock with digests under another name",
+        "pass",
+        {**LESSON, "setup.py": "setup(install_requires=['a'])\n", "req/dev.txt": "a==1 \\\n    --hash=sha256:0\n"},
+    ),
+    Case(
         "RE05", "a large table in git", "fail", {**LESSON, "data/rows.csv": "1,2\n" * 20_000}, True, "data/rows.csv:1"
     ),
     Case("RE05", "a fixture of the tests", "pass", {**LESSON, "tests/rows.csv": "1,2\n" * 20_000}),
@@ -38,6 +44,9 @@ REPRODUCIBILITY = [
     ),
     Case("RE06", "small data tracked in git", "pass", {**LESSON, "flights.csv": "distance,late\n"}),
     Case("RE06", "large file storage of git", "pass", {**LESSON, ".gitattributes": "*.csv filter=lfs diff=lfs\n"}),
+    Case(
+        "RE06", "only the service reads a table", "pass", {**LESSON, "flights.csv": "", "app.py": "pd.read_csv(body)\n"}
+    ),
     Case("RE06", "no training", "na", {"app.py": SERVE}),
     Case("RE08", "a pickle in git", "fail", {**LESSON, "model.pkl": b"\x80\x04"}, True, "model.pkl:1"),
     Case(

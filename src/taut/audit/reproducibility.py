@@ -156,7 +156,7 @@ def deps_declared(workflow: Workflow) -> Outcome:
 
 def deps_locked(workflow: Workflow) -> Outcome:
     """RE03: a lock file, or exact pins for every direct dependency."""
-    locks = [f"{file.path}:1" for file in workflow.files if _LOCKS.match(file.name)]
+    locks = [f"{file.path}:1" for file in workflow.files if _LOCKS.match(file.name) or _holds_hashes(file)]
     if locks:
         return passed("A lock file pins the packages.", locks)
     loose: list[str] = []
@@ -168,6 +168,13 @@ def deps_locked(workflow: Workflow) -> Outcome:
     if loose:
         return failed("Packages are declared without exact versions, and there is no lock file.", loose)
     return passed("Every declared package has an exact version.", [f"{file.path}:1" for file in manifests])
+
+
+def _holds_hashes(file: File) -> bool:
+    """Whether a file, whatever its name, lists packages with exact versions and the digests of their archives."""
+    return file.suffix in {".txt", ".lock"} and bool(
+        re.search(r"^[\w.\[\]-]+==\S+.*\\\n +--hash=", file.text or "", re.MULTILINE)
+    )
 
 
 def _loose_lines(file: File) -> list[int]:
@@ -206,13 +213,14 @@ def data_not_in_git(workflow: Workflow) -> Outcome:
 
 
 def _reads(workflow: Workflow) -> list[tuple[Source, Call, str]]:
-    """The data that non-test code reads, in repositories that train."""
-    if not training_sources(workflow):
+    """The data that training reads, and the steps around it in repositories that train."""
+    training = {source.path for source in training_sources(workflow)}
+    if not training:
         return []
     return [
         (source, call, path)
         for source in workflow.code
-        if not is_sample(source.path)
+        if source.path in training or (not is_sample(source.path) and _is_step(source))
         for call, path in data_reads(source)
     ]
 
@@ -383,11 +391,7 @@ def _chances(source: Source) -> list[tuple[str, int, set[str], bool]]:
 
 def pipeline(workflow: Workflow) -> Outcome:
     """RE15: where training takes several steps, something written down runs them in order."""
-    steps = [
-        source
-        for source in workflow.code
-        if not is_sample(source.path) and _STEPS.match(source.path.rpartition("/")[2].rpartition(".")[0].lower())
-    ]
+    steps = [source for source in workflow.code if not is_sample(source.path) and _is_step(source)]
     if len(steps) < 2 or not training_sources(workflow):
         return not_applicable("Training is one script, or there is none.")
     defined = tool_places(workflow, _PIPELINE_PACKAGES)
@@ -405,6 +409,11 @@ def pipeline(workflow: Workflow) -> Outcome:
         f"Training takes {len(steps)} scripts, and nothing says in which order they run.",
         [f"{source.path}:1" for source in steps],
     )
+
+
+def _is_step(source: Source) -> bool:
+    """Whether a source goes by the name of a step of training: `prepare.py`, `01_clean.py`, `make_dataset.ipynb`."""
+    return bool(_STEPS.match(source.path.rpartition("/")[2].rpartition(".")[0].lower()))
 
 
 def _runs_the_steps(workflow: Workflow, steps: list[Source]) -> list[str]:
