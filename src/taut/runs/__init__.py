@@ -1,7 +1,21 @@
 """dataset version -> run: one execution of a command, with all that it takes to repeat and to judge it."""
 
+from taut.runs.artifacts import (
+    Artifact,
+    all_artifacts,
+    delete_artifacts,
+    find_artifact,
+    list_artifacts,
+    model_root,
+    put_artifact,
+    run_root,
+    split_root,
+)
 from taut.runs.batches import History, delete_tag, log_batch, log_inputs, log_outputs, metric_history
+from taut.runs.capture import finish_run
+from taut.runs.compare import Difference, RunComparison, compare_runs, render_comparison
 from taut.runs.detail import DatasetInput, MetricPoint, ModelOutput, RunDetail
+from taut.runs.execute import execute_run
 from taut.runs.experiments import (
     Experiment,
     create_experiment,
@@ -14,6 +28,21 @@ from taut.runs.experiments import (
     restore_experiment,
     tag_experiment,
 )
+from taut.runs.filters import Comparison, Found, Order, lookup, matches, parse_filter, parse_order
+from taut.runs.logged import (
+    LoggedModel,
+    LoggedModelPage,
+    create_logged_model,
+    delete_logged_model,
+    finish_logged_model,
+    get_logged_model,
+    log_model_params,
+    search_logged_models,
+    tag_logged_model,
+)
+from taut.runs.pages import page_of
+from taut.runs.recording import reconcile_runs
+from taut.runs.search import RunPage, page_of_runs, search_runs
 from taut.runs.tracking import (
     create_run,
     delete_run,
@@ -26,32 +55,68 @@ from taut.runs.tracking import (
 )
 
 __all__ = [
+    "Artifact",
+    "Comparison",
     "DatasetInput",
+    "Difference",
     "Experiment",
+    "Found",
     "History",
+    "LoggedModel",
+    "LoggedModelPage",
     "MetricPoint",
     "ModelOutput",
+    "Order",
+    "RunComparison",
     "RunDetail",
+    "RunPage",
+    "all_artifacts",
+    "compare_runs",
     "create_experiment",
+    "create_logged_model",
     "create_run",
+    "delete_artifacts",
     "delete_experiment",
+    "delete_logged_model",
     "delete_run",
     "delete_tag",
     "ensure_experiment",
+    "execute_run",
+    "find_artifact",
     "find_experiment",
+    "finish_logged_model",
+    "finish_run",
     "get_experiment",
+    "get_logged_model",
     "get_run",
+    "list_artifacts",
     "list_experiments",
     "log_batch",
     "log_inputs",
+    "log_model_params",
     "log_outputs",
+    "lookup",
+    "matches",
     "metric_history",
+    "model_root",
+    "page_of",
+    "page_of_runs",
+    "parse_filter",
+    "parse_order",
+    "put_artifact",
+    "reconcile_runs",
     "record_capture",
     "rename_experiment",
+    "render_comparison",
     "resolve_run",
     "restore_experiment",
     "restore_run",
     "run_detail",
+    "run_root",
+    "search_logged_models",
+    "search_runs",
+    "split_root",
     "tag_experiment",
+    "tag_logged_model",
     "update_run",
 ]

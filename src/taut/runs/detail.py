@@ -116,9 +116,14 @@ def _points(tx: Tx, ids: Sequence[str]) -> dict[str, list[MetricPoint]]:
 def _inputs(tx: Tx, ids: Sequence[str]) -> dict[str, list[DatasetInput]]:
     inputs: dict[str, list[DatasetInput]] = defaultdict(list)
     for run_id, *words, tags in _rows(tx, SELECT_INPUTS, ids):
-        read = DatasetInput(*map(str, words), tags=wire.decode(str(tags), dict[str, str]))
+        read = _input(words, str(tags))
         inputs[str(run_id)].append(read)
     return inputs
+
+
+def _input(words: Sequence[Value], tags: str) -> DatasetInput:
+    name, digest, source_type, source, columns, profile = map(str, words)
+    return DatasetInput(name, digest, source_type, source, columns, profile, wire.decode(tags, dict[str, str]))
 
 
 def _outputs(tx: Tx, ids: Sequence[str]) -> dict[str, list[ModelOutput]]:

@@ -1,4 +1,4 @@
-"""What ids, keys and values of experiments and runs may look like: MLflow's rules, so that its clients meet no other."""
+"""What ids, keys and values of experiments and runs may look like: MLflow's rules, so its clients meet no other."""
 
 import re
 

@@ -1,0 +1,194 @@
+"""MLflow's filters and orders, read into comparisons: `metrics.auc > 0.9 AND params.depth = '3' AND tags.a IS NULL`."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from taut.errors import Invalid
+
+Entity = Literal["metric", "param", "tag", "attribute", "dataset"]
+Operator = Literal["=", "!=", "<", "<=", ">", ">=", "LIKE", "ILIKE", "IN", "NOT IN", "IS NULL", "IS NOT NULL"]
+Found = str | float | None
+
+ENTITIES: dict[str, Entity] = {
+    "metric": "metric", "metrics": "metric", "param": "param", "params": "param", "parameter": "param",
+    "parameters": "param", "tag": "tag", "tags": "tag", "attribute": "attribute", "attributes": "attribute",
+    "attr": "attribute", "run": "attribute", "dataset": "dataset", "datasets": "dataset",
+}  # fmt: skip
+KEY = re.compile(r"""\s*(?:([A-Za-z_]+)\.)?(?:`([^`]+)`|"([^"]+)"|([^\s=!<>'"`,()]+))""")
+OPERATOR = re.compile(r"\s*(<=|>=|!=|=|<|>|(?:NOT\s+)?IN\b|I?LIKE\b|IS\s+NOT\s+NULL\b|IS\s+NULL\b)", re.IGNORECASE)
+VALUE = re.compile(r"""\s*(?:'((?:[^']|'')*)'|"((?:[^"]|"")*)"|([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.]))""")
+AND = re.compile(r"\s+AND\s+", re.IGNORECASE)
+DIRECTION = re.compile(r"\s+(ASC|DESC)\s*$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One condition: what of a run (or model) is held against which value; `values` has several only for IN."""
+
+    entity: Entity
+    key: str
+    operator: Operator
+    values: tuple[str | float, ...] = ()
+
+    @property
+    def value(self) -> str | float:
+        """The one value of any operator but IN."""
+        return self.values[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One term of an order."""
+
+    entity: Entity
+    key: str
+    descending: bool
+
+
+def parse_filter(text: str) -> tuple[Comparison, ...]:
+    """Conditions joined by AND; none for an empty text. Raises Invalid with the place that cannot be read.
+
+    >>> parse_filter("metrics.`val loss` <= 0.5 and params.kind IN ('a', 'b')")[1].values
+    ('a', 'b')
+    """
+    found: list[Comparison] = []
+    at = 0
+    text = text.strip()
+    while at < len(text):
+        if found:
+            joined = AND.match(text, at)
+            if joined is None:
+                raise _unreadable(text, at, "AND")
+            at = joined.end()
+        comparison, at = _comparison(text, at)
+        found.append(comparison)
+    return tuple(found)
+
+
+def parse_order(terms: Sequence[str]) -> tuple[Order, ...]:
+    """Terms as `metrics.auc DESC`; ascending where nothing is said. Raises Invalid.
+
+    >>> parse_order(["metrics.auc desc"])
+    (Order(entity='metric', key='auc', descending=True),)
+    """
+    orders = []
+    for term in terms:
+        direction = DIRECTION.search(term)
+        written = term[: direction.start()] if direction else term
+        key = KEY.fullmatch(written.strip())
+        if key is None:
+            raise Invalid(f"{term[:80]!r} is no order; write metrics.KEY, params.KEY, tags.KEY or a field, and DESC")
+        entity, name = _key(key)
+        orders.append(Order(entity, name, direction is not None and direction[1].upper() == "DESC"))
+    return tuple(orders)
+
+
+def matches(comparison: Comparison, found: Found) -> bool:
+    """Whether a value that is in memory meets a condition; what is missing meets only IS NULL."""
+    if comparison.operator == "IS NULL":
+        return found is None
+    if found is None or comparison.operator == "IS NOT NULL":
+        return found is not None
+    if comparison.operator in {"IN", "NOT IN"}:
+        return (found in comparison.values) == (comparison.operator == "IN")
+    value = comparison.value
+    if isinstance(found, str) != isinstance(value, str):
+        wanted = "text in quotes" if isinstance(found, str) else "a number"
+        raise Invalid(f"{comparison.key!r} is compared with {wanted}")
+    if comparison.operator in {"LIKE", "ILIKE"}:
+        return _like(str(found), str(value), ignore_case=comparison.operator == "ILIKE")
+    if comparison.operator in {"=", "!="}:
+        return (found == value) == (comparison.operator == "=")
+    return _is_ordered(comparison.operator, found, value)
+
+
+def lookup(comparison: Comparison, attributes: Mapping[str, Found], tags: Mapping[str, str]) -> Found:
+    """What a condition on a thing with attributes and tags looks at. Raises Invalid for what such a thing has not."""
+    if comparison.entity == "tag":
+        return tags.get(comparison.key)
+    if comparison.entity != "attribute" or comparison.key not in attributes:
+        raise Invalid(f"cannot filter by {comparison.key!r}; known are tags.KEY, {', '.join(sorted(attributes))}")
+    return attributes[comparison.key]
+
+
+def _comparison(text: str, at: int) -> tuple[Comparison, int]:
+    key = KEY.match(text, at)
+    if key is None:
+        raise _unreadable(text, at, "a key such as metrics.auc or params.`my key`")
+    entity, name = _key(key)
+    operator = OPERATOR.match(text, key.end())
+    if operator is None:
+        raise _unreadable(text, key.end(), "one of = != < <= > >= LIKE ILIKE IN, IS NULL")
+    said = cast("Operator", " ".join(operator[1].upper().split()))
+    if said.startswith("IS"):
+        return Comparison(entity, name, said), operator.end()
+    values, end = _values(text, operator.end()) if said.endswith("IN") else _value(text, operator.end())
+    comparison = Comparison(entity, name, said, values)
+    _check(comparison)
+    return comparison, end
+
+
+def _key(found: re.Match[str]) -> tuple[Entity, str]:
+    entity, *names = found.groups()
+    name = next(one for one in names if one)
+    if entity is None:
+        return "attribute", name
+    if entity.lower() not in ENTITIES:
+        raise Invalid(f"{entity!r} in {found[0].strip()!r} is none of {', '.join(sorted(ENTITIES))}")
+    return ENTITIES[entity.lower()], name
+
+
+def _value(text: str, at: int) -> tuple[tuple[str | float, ...], int]:
+    found = VALUE.match(text, at)
+    if found is None:
+        raise _unreadable(text, at, "a number, or text in quotes")
+    single, double, number = found.groups()
+    if number is not None:
+        return (float(number),), found.end()
+    return (single.replace("''", "'") if single is not None else double.replace('""', '"'),), found.end()
+
+
+def _values(text: str, at: int) -> tuple[tuple[str | float, ...], int]:
+    opened = re.compile(r"\s*\(").match(text, at)
+    if opened is None:
+        raise _unreadable(text, at, "a list in parentheses")
+    values: list[str | float] = []
+    at = opened.end()
+    while True:
+        value, at = _value(text, at)
+        values += value
+        follows = re.compile(r"\s*([,)])").match(text, at)
+        if follows is None:
+            raise _unreadable(text, at, "a comma or a closing parenthesis")
+        at = follows.end()
+        if follows[1] == ")":
+            return tuple(values), at
+
+
+def _check(comparison: Comparison) -> None:
+    """The kinds of value and operator that go together."""
+    numeric = comparison.operator in {"<", "<=", ">", ">="}
+    texts = all(isinstance(value, str) for value in comparison.values)
+    if comparison.entity == "metric" and (texts or comparison.operator not in {"=", "!=", "<", "<=", ">", ">="}):
+        raise Invalid(f"metric {comparison.key!r} is compared by = != < <= > >= with a number")
+    if comparison.entity in {"param", "tag", "dataset"} and (numeric or not texts):
+        raise Invalid(f"{comparison.entity} {comparison.key!r} is compared by = != LIKE ILIKE IN with text in quotes")
+    if comparison.operator in {"LIKE", "ILIKE"} and not texts:
+        raise Invalid(f"{comparison.operator} compares with text in quotes")
+
+
+def _like(found: str, pattern: str, *, ignore_case: bool) -> bool:
+    parts = (".*" if char == "%" else "." if char == "_" else re.escape(char) for char in pattern)
+    return re.fullmatch("".join(parts), found, re.DOTALL | (re.IGNORECASE if ignore_case else 0)) is not None
+
+
+def _is_ordered(operator: str, found: str | float, value: str | float) -> bool:
+    smaller, equal = found < value, found == value  # type: ignore[operator]  # Both are text or both numbers here.
+    return {"<": smaller, "<=": smaller or equal, ">": not (smaller or equal), ">=": not smaller}[operator]
+
+
+def _unreadable(text: str, at: int, wanted: str) -> Invalid:
+    found = repr(text[at : at + 30].strip()) if text[at:].strip() else "its end"
+    return Invalid(f"the filter cannot be read at character {at + 1}: {wanted} is expected, found {found}")

@@ -1,0 +1,255 @@
+"""Logged models: what a run makes and has not been registered yet; a name, a state, params, tags and metrics."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, cast
+
+from taut.errors import Invalid, NotFound
+from taut.ground import wire
+from taut.ground.clock import new_id
+from taut.ground.meta import Row, Tx, Value
+from taut.home import Home, verb
+from taut.runs.batches import lock_run
+from taut.runs.detail import MetricPoint, among
+from taut.runs.experiments import read_experiment
+from taut.runs.filters import Comparison, Found, Order, lookup, matches, parse_filter, parse_order
+from taut.runs.names import PARAM_VALUE_MAX, TAG_VALUE_MAX, check_key
+from taut.runs.pages import page_of
+
+Status = Literal["PENDING", "READY", "UPLOAD_FAILED", "DELETED"]
+PAGE = 100
+NAME_MAX = 256
+
+INSERT = """
+INSERT INTO logged_model
+    (id, experiment_id, run_id, name, model_type, status, created_ms, updated_ms, params, tags)
+VALUES (:id, :experiment_id, :run_id, :name, :model_type, 'PENDING', :at_ms, :at_ms, :params, :tags)
+"""
+COLUMNS = "id, experiment_id, run_id, name, model_type, status, created_ms, updated_ms, params, tags"
+SELECT_ONE = f"SELECT {COLUMNS} FROM logged_model WHERE id = :id"  # noqa: S608  # Constants only.
+SELECT_IN = f"SELECT {COLUMNS} FROM logged_model WHERE status <> 'DELETED' AND experiment_id IN"  # noqa: S608
+UPDATE = """
+UPDATE logged_model SET status = :status, params = :params, tags = :tags, updated_ms = :at_ms WHERE id = :id
+"""
+LOCK = "UPDATE logged_model SET updated_ms = updated_ms WHERE id = :id AND status <> 'DELETED'"
+SELECT_POINTS = "SELECT model_id, key, value, step, at_ms FROM metric WHERE model_id IN"
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedModel:
+    """A model directory that a run logged; `metrics` are the latest points that were measured on it."""
+
+    id: str
+    experiment_id: str
+    run_id: str
+    name: str
+    model_type: str
+    status: Status
+    created_ms: int
+    updated_ms: int
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: tuple[MetricPoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedModelPage:
+    """Logged models; `next_page` is empty on the last page."""
+
+    models: tuple[LoggedModel, ...]
+    next_page: str = ""
+
+
+@verb("logged.create", needs="run:write")
+def create_logged_model(
+    home: Home,
+    experiment_id: str,
+    *,
+    name: str = "",
+    model_type: str = "",
+    run_id: str = "",
+    params: dict[str, str] | None = None,
+    tags: dict[str, str] | None = None,
+) -> LoggedModel:
+    """Begin a logged model, still without files and so PENDING. Raises NotFound for the experiment or run."""
+    if len(name) > NAME_MAX or any(char in name for char in "/:.%\"'"):
+        raise Invalid(f"{name[:80]!r} cannot name a logged model: at most {NAME_MAX} characters, none of / : . % \" '")
+    model_id = f"m-{new_id()}"
+    with home.meta.transaction() as tx:
+        if read_experiment(tx, experiment_id).lifecycle != "active":
+            raise Invalid(f"experiment {experiment_id} is deleted; restore it before you log a model in it")
+        if run_id:
+            lock_run(tx, run_id)
+        tx.execute(INSERT, {
+            "id": model_id, "experiment_id": experiment_id, "run_id": run_id, "name": name or f"model-{model_id[2:10]}",
+            "model_type": model_type, "at_ms": home.clock.now_ms(), "params": wire.text(_cut(params, "param")),
+            "tags": wire.text(_cut(tags, "tag")),
+        })  # fmt: skip
+        home.append(tx, "logged.created", subject=f"logged-model:{model_id}", body={"run": run_id, "name": name})
+        return _read(tx, model_id)
+
+
+@verb("logged.get", needs="run:read")
+def get_logged_model(home: Home, model_id: str) -> LoggedModel:
+    """The logged model of that id. Raises NotFound."""
+    with home.meta.read() as tx:
+        return _read(tx, model_id)
+
+
+@verb("logged.finish", needs="run:write")
+def finish_logged_model(home: Home, model_id: str, status: Status) -> LoggedModel:
+    """Say that its files are all there (READY), or that they will not come. Raises NotFound."""
+    return _change(home, model_id, "logged.finished", status=status)
+
+
+@verb("logged.delete", needs="run:delete")
+def delete_logged_model(home: Home, model_id: str) -> None:
+    """Hide it; registered versions made of it keep their files. Raises NotFound."""
+    _change(home, model_id, "logged.deleted", status="DELETED")
+
+
+@verb("logged.tag", needs="run:write")
+def tag_logged_model(home: Home, model_id: str, tags: dict[str, str | None]) -> LoggedModel:
+    """Set tags; None takes one away. Raises NotFound, also for a tag to take away that is not there."""
+    return _change(home, model_id, "logged.tagged", tags=tags)
+
+
+@verb("logged.params", needs="run:write")
+def log_model_params(home: Home, model_id: str, params: dict[str, str]) -> LoggedModel:
+    """Add params; the same value again is fine, another raises Invalid, as for runs."""
+    return _change(home, model_id, "logged.params", params=params)
+
+
+@verb("logged.search", needs="run:read")
+def search_logged_models(
+    home: Home,
+    experiment_ids: list[str],
+    *,
+    filter: str = "",
+    order_by: list[str] | None = None,
+    max_results: int = PAGE,
+    page_token: str = "",
+) -> LoggedModelPage:
+    """A page of the logged models of these experiments that meet a filter, newest first where no order is said."""
+    comparisons, orders = parse_filter(filter), parse_order(order_by or [])
+    with home.meta.read() as tx:
+        models = _read_all(tx, experiment_ids) if experiment_ids else []
+    chosen = [model for model in models if all(_meets(one, model) for one in comparisons)]
+    chosen.sort(key=lambda model: (-model.created_ms, model.id))
+    for order in reversed(orders):
+        there = [model for model in chosen if _value(order, model) is not None]
+        there.sort(key=lambda model: cast("float", _value(order, model)), reverse=order.descending)
+        chosen = there + [model for model in chosen if _value(order, model) is None]
+    page, token = page_of(chosen, page_token, max_results, key=lambda model: model.id)
+    return LoggedModelPage(tuple(page), token)
+
+
+def _change(
+    home: Home,
+    model_id: str,
+    kind: str,
+    *,
+    status: Status | None = None,
+    tags: Mapping[str, str | None] | None = None,
+    params: Mapping[str, str] | None = None,
+) -> LoggedModel:
+    with home.meta.transaction() as tx:
+        if not tx.execute(LOCK, {"id": model_id}):
+            raise _no_model(model_id)
+        model = _read(tx, model_id)
+        new_tags, new_params = _tagged(model, tags or {}), {**model.params, **_cut(params, "param")}
+        for key, value in model.params.items():
+            if new_params[key] != value:
+                raise Invalid(f"param {key!r} of logged model {model_id} is {value!r} already; params are written once")
+        tx.execute(UPDATE, {
+            "id": model_id, "status": status or model.status, "params": wire.text(new_params),
+            "tags": wire.text(new_tags), "at_ms": home.clock.now_ms(),
+        })  # fmt: skip
+        home.append(tx, kind, subject=f"logged-model:{model_id}", body={"status": status or model.status})
+        return model if status == "DELETED" else _read(tx, model_id)
+
+
+def _tagged(model: LoggedModel, changes: Mapping[str, str | None]) -> dict[str, str]:
+    tags = dict(model.tags)
+    for key, value in changes.items():
+        if value is not None:
+            tags.update(_cut({key: value}, "tag"))
+        elif tags.pop(key, None) is None:
+            raise NotFound(f"logged model {model.id} has no tag {key!r}")
+    return tags
+
+
+def _cut(pairs: Mapping[str, str] | None, of: str) -> dict[str, str]:
+    for key in pairs or {}:
+        check_key(key, of=of)
+    limit = PARAM_VALUE_MAX if of == "param" else TAG_VALUE_MAX
+    return {key: value[:limit] for key, value in (pairs or {}).items()}
+
+
+def _read(tx: Tx, model_id: str) -> LoggedModel:
+    row = tx.row(SELECT_ONE, {"id": model_id})
+    if row is None or row[5] == "DELETED":
+        raise _no_model(model_id)
+    return _model(row, _points(tx, [model_id])[model_id])
+
+
+def _read_all(tx: Tx, experiment_ids: Sequence[str]) -> list[LoggedModel]:
+    names, values = among(experiment_ids)
+    rows = tx.rows(f"{SELECT_IN} {names}", values)
+    points = _points(tx, [str(row[0]) for row in rows])
+    return [_model(row, points[str(row[0])]) for row in rows]
+
+
+def _points(tx: Tx, model_ids: Sequence[str]) -> dict[str, tuple[MetricPoint, ...]]:
+    """The latest point of each metric of each model."""
+    latest: dict[str, dict[str, MetricPoint]] = defaultdict(dict)
+    for start in range(0, len(model_ids), 500):
+        names, values = among(model_ids[start : start + 500])
+        for model_id, key, value, step, at_ms in tx.rows(f"{SELECT_POINTS} {names} ORDER BY step, at_ms", values):
+            number = None if value is None else float(value)
+            point = MetricPoint(str(key), number, int(str(step)), int(str(at_ms)), str(model_id))
+            latest[str(model_id)][str(key)] = point
+    return defaultdict(tuple, {model_id: tuple(points.values()) for model_id, points in latest.items()})
+
+
+def _meets(comparison: Comparison, model: LoggedModel) -> bool:
+    return matches(comparison, _found(comparison, model))
+
+
+def _found(wanted: Comparison, model: LoggedModel) -> Found:
+    if wanted.entity == "metric":
+        return next((point.value for point in model.metrics if point.key == wanted.key), None)
+    if wanted.entity == "param":
+        return model.params.get(wanted.key)
+    return lookup(wanted, _attributes(model), model.tags)
+
+
+def _value(order: Order, model: LoggedModel) -> Found:
+    return _found(Comparison(order.entity, order.key, "IS NULL"), model)
+
+
+def _attributes(model: LoggedModel) -> dict[str, Found]:
+    return {
+        "name": model.name, "model_id": model.id, "model_type": model.model_type or None, "status": model.status,
+        "source_run_id": model.run_id or None, "creation_timestamp": float(model.created_ms),
+        "creation_time": float(model.created_ms), "last_updated_timestamp": float(model.updated_ms),
+    }  # fmt: skip
+
+
+def _no_model(model_id: str) -> NotFound:
+    return NotFound(f"there is no logged model {model_id[:80]!r}")
+
+
+def _model(row: Row, metrics: tuple[MetricPoint, ...]) -> LoggedModel:
+    model_id, experiment_id, run_id, name, model_type, status, created_ms, updated_ms, params, tags = row
+    return LoggedModel(
+        str(model_id), str(experiment_id), str(run_id), str(name), str(model_type), cast("Status", status),
+        _whole(created_ms), _whole(updated_ms), wire.decode(str(params), dict[str, str]),
+        wire.decode(str(tags), dict[str, str]), metrics,
+    )  # fmt: skip
+
+
+def _whole(value: Value) -> int:
+    assert isinstance(value, int), value
+    return value
