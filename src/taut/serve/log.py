@@ -6,6 +6,8 @@ there is no ledger entry for each, which would line all writers up behind the he
 
 import re
 
+import msgspec
+
 from taut.errors import Conflict, Invalid, NotFound
 from taut.ground import wire
 from taut.ground.meta import Row, Tx, Value
@@ -138,8 +140,13 @@ def _values(made: Prediction) -> dict[str, Value]:
     return {
         "deployment": made.deployment, "id": made.id, "revision": made.revision, "model": made.model,
         "number": made.number, "at_ms": made.at_ms, "event_ms": made.event_ms, "row_count": made.rows,
-        "inputs": wire.text(made.inputs), "outputs": wire.text(made.outputs),
+        "inputs": _text(made.inputs), "outputs": _text(made.outputs),
     }  # fmt: skip
+
+
+def _text(columns: Columns) -> str:
+    """JSON with the columns in the order they came in, so that a repeated answer is the first one to the byte."""
+    return msgspec.json.encode(columns).decode()
 
 
 def _one(tx: Tx, deployment: str, request_id: str) -> Prediction | None:
