@@ -28,7 +28,7 @@ REPRODUCIBILITY = [
         "RE03",
         "a lock with digests under another name",
         "pass",
-        {**LESSON, "setup.py": "setup(install_requires=['a'])\n", "req/dev.txt": "a==1 \\\n    --hash=sha256:0\n"},
+        {**LESSON, "setup.py": "setup(install_requires=['a'])\n", "req/dev.lock": "a==1 \\\n    --hash=sha256:0\n"},
     ),
     Case(
         "RE05", "a large table in git", "fail", {**LESSON, "data/rows.csv": "1,2\n" * 20_000}, True, "data/rows.csv:1"

@@ -89,6 +89,7 @@ _TEXT_SUFFIXES = frozenset(
         ".j2",
         ".service",
         ".in",
+        ".lock",
     ]
 )
 _TEXT_NAMES = frozenset(
@@ -115,7 +116,7 @@ _TEXT_NAMES = frozenset(
         "tox.ini",
     ]
 )
-_DATA_TEXT_SUFFIXES = frozenset({".json", ".txt", ".sql"})
+_DATA_TEXT_SUFFIXES = frozenset({".json", ".txt", ".sql", ".lock"})
 
 
 @dataclass(frozen=True, slots=True)
