@@ -1,6 +1,7 @@
 """The verbs of dataset versions: finding, misspelling, permissions, the way over the wire."""
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -100,3 +101,14 @@ def test_the_same_arguments_as_json_give_the_same_version(home: Home):
     answer = record_dataset.receive(home, wire.encode({"name": "copy", "path": "copy", "tree": tree, "rows": 1}))
     assert wire.decode(answer, DatasetVersion) == find_dataset(home, "copy@1")
     assert wire.decode(list_datasets.receive(home, b"{}"), list[DatasetVersion]) == list_datasets(home)
+
+
+def test_versions_recorded_at_once_are_numbered_one_by_one(home: Home):
+    trees = []
+    for number in range(6):
+        oid = home.objects.put(io.BytesIO(str(number).encode()))
+        trees.append(home.objects.put(io.BytesIO(wire.encode([TreeFile(".", oid, "0" * 32, 1)]))))
+    with ThreadPoolExecutor(6) as pool:
+        made = list(pool.map(lambda tree: record_dataset(home, "busy", path="busy", tree=tree), trees))
+    assert sorted(version.number for version in made) == [1, 2, 3, 4, 5, 6]
+    assert {version.tree for version in list_datasets(home, "busy")} == set(trees)

@@ -168,10 +168,10 @@ def read_tree(project: Path) -> dict[str, str]:
     return {str(p.relative_to(project)): p.read_text() for p in (project / "tree").rglob("*.txt")}
 
 
-@pytest.mark.parametrize("step", [1, 3, 6, 10, 15, 20, 22, 24, 26, 28, 31, 35])
+@pytest.mark.parametrize("step", [1, 6, 15, 24, 31, 36, 40, 42, 44, 46, 48, 50])
 def test_an_add_killed_anywhere_is_whole_or_absent_and_typed_again_finishes(project: Path, step: int):
     tree = write_tree(project, "one")
-    assert spawn(DATA, str(project), "add", str(step)).wait() in (0, -signal.SIGKILL)
+    assert spawn(DATA, str(project), "add", str(step)).wait() == -signal.SIGKILL
     with open_home(project) as home:
         for version in list_datasets(home):
             checkout_dataset(home, version.name, 1, project / "copy")
@@ -180,14 +180,14 @@ def test_an_add_killed_anywhere_is_whole_or_absent_and_typed_again_finishes(proj
         assert [state.state for state in dataset_status(home, project)] == ["unchanged"]
 
 
-@pytest.mark.parametrize("step", [1, 4, 8, 11, 13, 15, 17, 19, 21, 23, 25, 28])
+@pytest.mark.parametrize("step", [1, 8, 15, 21, 26, 31, 35, 38, 40, 42, 44])
 def test_a_checkout_killed_anywhere_leaves_the_old_tree_or_the_new(project: Path, step: int):
     one = write_tree(project, "one")
     with open_home(project) as home:
         add_dataset(home, project / "tree")
         two = write_tree(project, "two")
         add_dataset(home, project / "tree")
-    assert spawn(DATA, str(project), "checkout", str(step)).wait() in (0, -signal.SIGKILL)
+    assert spawn(DATA, str(project), "checkout", str(step)).wait() == -signal.SIGKILL
     assert read_tree(project) in (one, two)
     with open_home(project) as home:
         checkout_dataset(home, "tree", 1)
