@@ -47,7 +47,7 @@ def serve_deployment(home: Home, deployment: str, revision: int, host: str, port
         application = Inference(home, _loaded(home, version, deployment, wanted.revision, logs=True))
         with _listener(take_over(folder, deployment), host, port, _last_port(home, deployment)) as listener:
             ready = replace(mine, url=_url(listener))
-            _Server(application, listener, lambda: _open(folder, ready, listener)).run()
+            Server(application, listener, lambda: _open(folder, ready, listener)).run()
     finally:
         withdraw(folder, mine)
 
@@ -57,7 +57,7 @@ def serve_model(home: Home, model: str, host: str, port: int) -> None:
     version = find_model(home, model)
     application = Inference(home, _loaded(home, version, version.name, 0, logs=False))
     with _listener(None, host, port, 0) as listener:
-        _Server(application, listener, lambda: None).run()
+        Server(application, listener, lambda: None).run()
 
 
 def serve_folder(folder: Path, model: str, digest: str, host: str, port: int) -> None:
@@ -73,10 +73,10 @@ def serve_folder(folder: Path, model: str, digest: str, host: str, port: int) ->
         with open_home(nowhere) as home:
             served = Served(name, 0, name, int(number), load_model(folder, digest), logs=False)
             with _listener(None, host, port, 0) as listener:
-                _Server(Inference(home, served), listener, lambda: None).run()
+                Server(Inference(home, served), listener, lambda: None).run()
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """uvicorn, which tells when it is ready and ends without losing a request.
 
     At a signal it goes on answering, and each answer closes its connection; who is between two requests gets a second
