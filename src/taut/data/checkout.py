@@ -36,6 +36,7 @@ def checkout_dataset(
     version = find_dataset(home, name if number is None else f"{name}@{number}")
     files = read_tree(home, version.tree)
     target = place_in_project(home, version.path) if to is None else Path(os.path.abspath(to))
+    _clear(target)
     if target.exists() or target.is_symlink():
         present = _tree_of(home, target)
         if present != version.tree:
@@ -117,17 +118,25 @@ def _safe(path: str) -> PurePosixPath:
 
 @contextmanager
 def _staging(target: Path) -> Iterator[Path]:
-    """A name beside the target to build at; removed at the end, as are those that a killed checkout left."""
+    """A name beside the target to build at; gone at the end, with what was swapped out."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{target.name}{STAGING}"
-    for left in target.parent.glob(f"{glob.escape(prefix)}*"):
-        if not is_alive(left.name.removeprefix(prefix).removesuffix(".old")):
-            _remove(left)
-    staged = target.with_name(f"{prefix}{handle_of(os.getpid())}")
+    staged = target.with_name(f".{target.name}{STAGING}{handle_of(os.getpid())}")
     try:
         yield staged
     finally:
         _remove(staged)
+
+
+def _clear(target: Path) -> None:
+    """Remove what checkouts of this target left beside it when they were killed, before the swap or after."""
+    prefix = f".{target.name}{STAGING}"
+    for left in target.parent.glob(f"{glob.escape(prefix)}*"):
+        if is_alive(left.name.removeprefix(prefix).removesuffix(".old")):
+            continue
+        try:
+            _remove(left)
+        except OSError as problem:
+            raise explained(problem, left, "removed") from None
 
 
 def _remove(path: Path) -> None:
