@@ -51,7 +51,10 @@ class ModelSpec(_Section, frozen=True):
 
 
 class DeploymentSpec(_Section, frozen=True):
-    """What shall serve: `model` is `name@alias` or `name@number`; port 0 takes a free one."""
+    """What shall serve: `model` is `name@alias` or `name@number`; port 0 takes a free one.
+
+    For Kubernetes `image` is the repository that the cluster pulls from, and `replicas_max` above `replicas` scales.
+    """
 
     model: str
     target: Literal["process", "docker", "kubernetes"] = "process"
@@ -60,6 +63,8 @@ class DeploymentSpec(_Section, frozen=True):
     replicas: int = 1
     cpu: str = "1"
     memory: str = "1Gi"
+    image: str = ""
+    replicas_max: int = 0
 
 
 class MonitorSpec(_Section, frozen=True):

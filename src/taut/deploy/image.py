@@ -1,0 +1,148 @@
+"""`taut image`: a model version as a folder that any container engine builds, and as an image where one is at hand."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from taut import __version__
+from taut.deploy.dockerfile import PORT, render_dockerfile
+from taut.deploy.engines import find_engine
+from taut.deploy.pins import locked, pins_of
+from taut.deploy.wheel import write_wheel
+from taut.deploy.wheelhouse import fill_packages
+from taut.errors import Conflict, UsageError
+from taut.ground.clock import iso
+from taut.home import Home
+from taut.models import fetch_model
+from taut.records import ModelVersion
+from taut.runs import get_run
+
+DIGEST_LABEL = "taut.model.digest"
+IGNORED = "*\n!Dockerfile\n!packages\n!model\n"
+MARK = ".taut-image"  # Says that a folder was written here and may be written again.
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A build context that was written, and the image that was built from it; `id` is empty where none was."""
+
+    folder: str
+    tag: str
+    model: str
+    number: int
+    digest: str
+    engine: str
+    id: str
+
+    @property
+    def command(self) -> str:
+        """What builds it."""
+        return f"{self.engine or 'docker'} build --tag {self.tag} {self.folder}"
+
+
+def make_image(
+    home: Home,
+    version: ModelVersion,
+    *,
+    folder: Path,
+    tag: str = "",
+    build: bool | None = None,
+    wheelhouse: Path | None = None,
+) -> Image:
+    """Write the build context of a model version into a folder, and build it.
+
+    `build` None builds where an engine is. With a `wheelhouse`, a folder of wheels that is filled with what it lacks,
+    the build needs no network; without one it installs from the index that pip's settings name. The same version and
+    the same taut give the same context, byte for byte. Raises Conflict where the folder holds something else,
+    UsageError where an engine is asked for and none answers, Unavailable where the build fails.
+    """
+    name = tag or default_tag(version)
+    write_context(home, version, folder=folder, tag=name, wheelhouse=wheelhouse)
+    engine = find_engine() if build in (None, True) else None
+    if build and engine is None:
+        raise UsageError(
+            f"{folder} is written, but no container engine answers to build it: docker, podman or buildah",
+            hint="docker info",
+        )
+    built = engine.build(folder, name) if engine is not None else ""
+    known = (version.name, version.number, version.digest)
+    return Image(str(folder), name, *known, engine.name if engine is not None else "", built)
+
+
+def write_context(home: Home, version: ModelVersion, *, folder: Path, tag: str, wheelhouse: Path | None) -> None:
+    """Write what an engine builds from: Dockerfile, .dockerignore, the packages and the model itself."""
+    model = fetch_model(home, version)
+    pins = pins_of(home, version, model)
+    packages = _emptied(folder)
+    wheel = write_wheel(packages)
+    requirements = (f"/packages/{wheel.name}[ml]" if wheelhouse is None else f"{wheel}[ml]", *pins.requirements)
+    (packages / "requirements.txt").write_text("\n".join([*requirements, ""]))
+    (packages / "constraints.txt").write_text("\n".join([*pins.constraints, ""]))
+    if wheelhouse is not None:
+        fill_packages(packages, wheelhouse.absolute(), python=pins.python)
+        (packages / "requirements.lock").write_text(locked(packages))
+        (packages / "requirements.txt").unlink()
+        (packages / "constraints.txt").unlink()
+    shutil.copytree(model, folder / "model", copy_function=shutil.copyfile)
+    (folder / ".dockerignore").write_text(IGNORED)
+    text = render_dockerfile(
+        title=f"Serves {version.name}@{version.number} ({version.digest[:12]}); written by taut {__version__}",
+        build=f"docker build --tag {tag} .",
+        python=pins.python,
+        hermetic=wheelhouse is not None,
+        labels=labels_of(home, version),
+        command=serving_command(version),
+    )
+    (folder / "Dockerfile").write_text(text)
+    for path in folder.rglob("*"):  # Engines copy modes, and a umask of ours must not keep the server from reading.
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def labels_of(home: Home, version: ModelVersion) -> dict[str, str]:
+    """Who is in the image: annotations of the OCI image specification, and the points of the line it comes from."""
+    git = get_run(home, version.run_id).capture.git if version.run_id else None
+    return {
+        "org.opencontainers.image.title": version.name,
+        "org.opencontainers.image.version": str(version.number),
+        "org.opencontainers.image.description": version.description or f"Model {version.name}, served by taut",
+        "org.opencontainers.image.created": iso(version.created_ms),
+        "org.opencontainers.image.revision": git.commit if git is not None else "",
+        "taut.model": f"{version.name}@{version.number}",
+        DIGEST_LABEL: f"sha256:{version.digest}",
+        "taut.run": version.run_id,
+        "taut.version": __version__,
+    }
+
+
+def serving_command(version: ModelVersion) -> tuple[str, ...]:
+    """The server's arguments for the model in the image alone: no home, and so no memory of what it said."""
+    model = ("--model-folder", "/model", "--model", f"{version.name}@{version.number}", "--digest", version.digest)
+    return (*model, "--host", "0.0.0.0", "--port", str(PORT))  # noqa: S104  # The container's own addresses.
+
+
+def default_tag(version: ModelVersion) -> str:
+    """A tag that engines accept, and that names the very bytes of the model.
+
+    Names of models may hold anything, repositories small letters, digits and single separators.
+    """
+    words = "".join(c if c.isascii() and c.isalnum() else "-" for c in version.name.lower())
+    name = "-".join(word for word in words.split("-") if word) or "model"
+    return f"taut/{name}:{version.number}-{version.digest[:12]}"
+
+
+def render_image(image: Image) -> str:
+    """What was made, and the command for what was not."""
+    if image.id:
+        return f"{image.tag} is built by {image.engine} from {image.folder}: {image.id[:12]}"
+    return f"wrote {image.folder}; build it with: {image.command}"
+
+
+def _emptied(folder: Path) -> Path:
+    """The folder without what an earlier image left in it; returns its new folder of packages."""
+    if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
+        raise Conflict(f"{folder} holds other things than an image", hint="name another folder: --out FOLDER")
+    for name in ("packages", "model"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    (folder / "packages").mkdir(parents=True)
+    (folder / MARK).write_text("")
+    return folder / "packages"

@@ -1,0 +1,77 @@
+"""What a container is allowed and told, read off the words that start it; tests/engines runs them for real."""
+
+from pathlib import Path
+
+import pytest
+
+from taut.deploy.targets import docker
+from taut.errors import UsageError
+from taut.home import open_home
+from taut.project import DeploymentSpec
+from taut.records import ModelVersion
+from tests.deploy.images import deployment_of, home_of, version_in
+
+SPEC = DeploymentSpec(model="late@1", target="docker", cpu="500m", memory="256Mi", port=8090)
+
+
+@pytest.fixture
+def version(project: Path, tmp_path: Path) -> ModelVersion:
+    with home_of(project) as home:
+        return version_in(home, tmp_path)
+
+
+def after(words: list[str], option: str) -> list[str]:
+    return [words[i + 1] for i, word in enumerate(words) if word == option]
+
+
+def test_a_container_is_read_only_bounded_and_without_rights(project: Path, version: ModelVersion):
+    with home_of(project) as home:
+        words, environment = docker.run_arguments(home, deployment_of(version), SPEC, "late:1")
+    assert "--read-only" in words
+    assert after(words, "--cap-drop") == ["ALL"]
+    assert after(words, "--security-opt") == ["no-new-privileges"]
+    assert (after(words, "--memory"), after(words, "--cpus")) == (["268435456"], ["0.5"])
+    assert after(words, "--publish") == ["127.0.0.1:8090:8080"]
+    assert (words[-1], environment) == ("late:1", {})
+
+
+def test_a_free_port_is_left_to_the_engine(project: Path, version: ModelVersion):
+    with home_of(project) as home:
+        words, _ = docker.run_arguments(home, deployment_of(version), DeploymentSpec(model="late@1"), "late:1")
+    assert after(words, "--publish") == ["127.0.0.1::8080"]
+
+
+def test_with_a_server_as_home_it_logs_there_and_no_word_holds_the_token(
+    version: ModelVersion, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TAUT_TOKEN", "taut_secret")
+    with open_home("https://taut.example.org") as home:
+        words, environment = docker.run_arguments(home, deployment_of(version, revision=3), SPEC, "late:1")
+    assert environment == {"TAUT_HOME": "https://taut.example.org", "TAUT_TOKEN": "taut_secret"}
+    assert [word for word in words if "taut_secret" in word] == []
+    assert words[words.index("late:1") + 1 :] == [
+        "--deployment", "late", "--revision", "3", "--host", "0.0.0.0", "--port", "8080",
+    ]  # fmt: skip
+    assert "host" not in after(words, "--network")
+
+
+def test_a_server_on_this_machine_is_reached_through_its_network(version: ModelVersion):
+    with open_home("http://127.0.0.1:5000") as home:
+        words, _ = docker.run_arguments(home, deployment_of(version), SPEC, "late:1")
+    assert after(words, "--network") == ["host"]
+    assert after(words, "--publish") == []
+    assert words[-4:] == ["--host", "127.0.0.1", "--port", "8090"]
+
+
+def test_two_homes_do_not_take_each_other_s_containers(project: Path, version: ModelVersion):
+    deployment = deployment_of(version)
+    with home_of(project) as one, open_home("https://taut.example.org") as other:
+        labels = [after(docker.run_arguments(home, deployment, SPEC, "i")[0], "--label") for home in (one, other)]
+    homes = [[word for word in words if word.startswith("taut.home=")] for words in labels]
+    assert homes[0] != homes[1]
+
+
+def test_several_containers_are_kubernetes_work(project: Path, version: ModelVersion):
+    spec = DeploymentSpec(model="late@1", target="docker", replicas=2)
+    with home_of(project) as home, pytest.raises(UsageError, match="asks for 2"):
+        docker.start(home, deployment_of(version), spec)
