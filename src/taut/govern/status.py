@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from taut.errors import TautError
 from taut.ground.clock import age
-from taut.ground.compute import is_alive
 from taut.ground.meta import Tx
 from taut.home import Home, verb
 
@@ -25,7 +25,7 @@ FROM model_version LEFT JOIN model_alias ON model_alias.name = model_version.nam
 ORDER BY model_version.created_ms DESC, model_version.number DESC LIMIT 1
 """
 NEWEST_GATE = "SELECT model, number, passed, at_ms FROM gate_result ORDER BY at_ms DESC LIMIT 1"
-NEWEST_STATE = "SELECT name, revision, status, url, handle, at_ms FROM deployment_state ORDER BY at_ms DESC LIMIT 1"
+NEWEST_STATE = "SELECT name FROM deployment_state ORDER BY at_ms DESC LIMIT 1"
 PREDICTIONS = """
 SELECT count(*), sum(row_count), max(at_ms), (SELECT count(*) FROM label) FROM prediction
 """
@@ -64,7 +64,7 @@ def show_line(home: Home) -> Line:
     """Look at every station of the line; eight queries, whatever the home holds."""
     now_ms = home.clock.now_ms()
     with home.meta.read() as tx:
-        stations = tuple(look(tx, now_ms) for look in STATIONS)
+        stations = tuple(look(home, tx, now_ms) for look in STATIONS)
     order: list[Light] = ["failing", "missing", "warning"]
     due = sorted(
         (s for s in stations if s.next and s.light != "ok"), key=lambda s: order.index(s.light) == 0, reverse=True
@@ -72,7 +72,7 @@ def show_line(home: Home) -> Line:
     return Line(home.place, stations, due[0].next if due else "taut up")
 
 
-def _data(tx: Tx, now_ms: int) -> Station:
+def _data(home: Home, tx: Tx, now_ms: int) -> Station:
     found = tx.row(NEWEST_DATA)
     if found is None:
         return Station("data", "missing", "no dataset version yet", "", "taut data add PATH")
@@ -80,7 +80,7 @@ def _data(tx: Tx, now_ms: int) -> Station:
     return Station("data", "ok", f"{found[0]}@{found[1]}, {size}", age(int(str(found[4])), now_ms), "")
 
 
-def _run(tx: Tx, now_ms: int) -> Station:
+def _run(home: Home, tx: Tx, now_ms: int) -> Station:
     found = tx.row(NEWEST_RUN)
     if found is None:
         return Station("run", "missing", "no run yet", "", "taut run -- python train.py")
@@ -94,7 +94,7 @@ def _run(tx: Tx, now_ms: int) -> Station:
     )
 
 
-def _model(tx: Tx, now_ms: int) -> Station:
+def _model(home: Home, tx: Tx, now_ms: int) -> Station:
     found = tx.row(NEWEST_MODEL)
     if found is None:
         return Station("model", "missing", "no model registered", "", "taut model register NAME --run RUN")
@@ -110,7 +110,7 @@ def _model(tx: Tx, now_ms: int) -> Station:
     return Station("model", "ok", f"{name}@{number}, champion {champion}", age(int(str(created)), now_ms), "")
 
 
-def _gate(tx: Tx, now_ms: int) -> Station:
+def _gate(home: Home, tx: Tx, now_ms: int) -> Station:
     found = tx.row(NEWEST_GATE)
     if found is None:
         return Station("gate", "missing", "nothing was ever judged", "", "taut gate MODEL@VERSION")
@@ -119,18 +119,27 @@ def _gate(tx: Tx, now_ms: int) -> Station:
     return Station("gate", light, f"{found[0]}@{found[1]} {verdict}", age(int(str(found[3])), now_ms), "")
 
 
-def _deploy(tx: Tx, now_ms: int) -> Station:
+def _deploy(home: Home, tx: Tx, now_ms: int) -> Station:
     found = tx.row(NEWEST_STATE)
     if found is None:
         return Station("deploy", "missing", "nothing is deployed", "", "taut deploy NAME --model MODEL@champion")
-    name, revision, status, url, handle, at_ms = (str(value) for value in found)
-    lives = status == "running" and (":" not in handle or is_alive(handle))
-    light: Light = "ok" if lives else "failing"
-    fact = f"{name}@{revision} {status if lives or status != 'running' else 'has died'}{' at ' + url if lives else ''}"
-    return Station("deploy", light, fact, age(int(at_ms), now_ms), "" if lives else "taut up --once")
+    from taut.deploy import find_deployment, find_state  # Heavy, and a project without deployments needs none of it.
+    from taut.deploy.targets import load_target
+
+    state = find_state(home, str(found[0]))
+    assert state is not None, found
+    try:
+        target = load_target(find_deployment(home, state.name, state.revision).target)
+        seen = target.status(home, state).status if state.status == "running" else state.status
+    except TautError as problem:
+        return Station("deploy", "failing", problem.message, age(state.at_ms, now_ms), problem.hint)
+    where = f" at {state.url}" if seen == "running" else ""
+    light: Light = "ok" if seen == "running" else "warning" if seen == "stopped" else "failing"
+    again = "" if seen == "running" else "taut up --once" if seen == "failed" else f"taut deploy {state.name}"
+    return Station("deploy", light, f"{state.name}@{state.revision} {seen}{where}", age(state.at_ms, now_ms), again)
 
 
-def _predict(tx: Tx, now_ms: int) -> Station:
+def _predict(home: Home, tx: Tx, now_ms: int) -> Station:
     found = tx.row(PREDICTIONS)
     if found is None or not found[0]:
         return Station("predict", "missing", "nobody has asked yet", "", "taut predict NAME --input rows.csv")
@@ -138,14 +147,14 @@ def _predict(tx: Tx, now_ms: int) -> Station:
     return Station("predict", "ok", fact, age(int(str(found[2])), now_ms), "")
 
 
-def _watch(tx: Tx, now_ms: int) -> Station:
+def _watch(home: Home, tx: Tx, now_ms: int) -> Station:
     found = tx.row(NEWEST_WINDOW)
     if found is None:
         return Station("watch", "missing", "no window closed yet", "", "taut up --once")
     return Station("watch", "ok", f"{found[3]} windows of {found[0]}", age(int(str(found[2])), now_ms), "")
 
 
-def _loop(tx: Tx, now_ms: int) -> Station:
+def _loop(home: Home, tx: Tx, now_ms: int) -> Station:
     found = tx.row(ALERTS)
     if found is None or not found[0]:
         return Station("loop", "ok", "no alert so far", "", "")
@@ -160,4 +169,13 @@ def _loop(tx: Tx, now_ms: int) -> Station:
     )
 
 
-STATIONS: tuple[Callable[[Tx, int], Station], ...] = (_data, _run, _model, _gate, _deploy, _predict, _watch, _loop)
+STATIONS: tuple[Callable[[Home, Tx, int], Station], ...] = (
+    _data,
+    _run,
+    _model,
+    _gate,
+    _deploy,
+    _predict,
+    _watch,
+    _loop,
+)

@@ -1,7 +1,7 @@
 """A durable loop's memory: the steps of a plan, each recorded when it is done, so that none is done twice."""
 
 from taut.ground import wire
-from taut.ground.meta import Row
+from taut.ground.meta import Row, Value
 from taut.home import Home, verb
 
 SELECT_STEPS = "SELECT name, body, at_ms FROM step WHERE plan = :plan ORDER BY at_ms, name"
@@ -23,7 +23,7 @@ def list_steps(home: Home, plan: str) -> dict[str, Facts]:
 @verb("loop.record", needs="pipeline:run")
 def record_step(home: Home, plan: str, name: str, facts: Facts) -> bool:
     """Record that a step is done; False where it was recorded before, whose facts then stand."""
-    row = {"plan": plan, "name": name, "body": wire.text(facts), "at_ms": home.clock.now_ms()}
+    row: dict[str, Value] = {"plan": plan, "name": name, "body": wire.text(facts), "at_ms": home.clock.now_ms()}
     with home.meta.transaction() as tx:
         if not tx.execute(INSERT_STEP, row):
             return False

@@ -8,7 +8,6 @@ from taut.errors import Conflict
 from taut.faces.cli.shown import json_option, light, shown
 from taut.ground import wire
 from taut.ground.settings import FOLDER, Settings, make_folder
-from taut.project import FILE
 
 PROJECT_FILE = """\
 # What taut keeps true here. `taut plan` shows what would change, `taut apply` makes it so.
@@ -41,6 +40,7 @@ def init(folder: Path, server: str, metadata: str, objects: str, as_json: bool) 
     """Make a taut project in a folder, and look at what its workflow misses."""
     from taut.audit import audit_path
     from taut.home import open_home
+    from taut.project import FILE
 
     folder = folder.absolute()
     if (folder / FOLDER).is_dir():
@@ -66,7 +66,7 @@ def _undo(made: Path) -> None:
 
 
 def _told(folder: Path, steps: list[str]) -> str:
-    lines = [f"A taut project in {folder}: its state is in {FOLDER}/, what it keeps true in {FILE}."]
+    lines = [f"A taut project in {folder}: its state is in {FOLDER}/, what it keeps true in taut.yaml."]
     lines += ["The workflow here misses most:", *(f"  - {step}" for step in steps)] if steps else []
     return "\n".join([*lines, "Next: taut data add PATH"])
 

@@ -49,7 +49,7 @@ def fly(home: Home, project: Path, say: Say) -> None:
             bar.advance()
             if day < begin:
                 continue
-            labels = {}
+            labels = dict[str, float]()
             for wave in waves:
                 answer = predict(home, DEPLOYMENT, wave.columns, request_id=wave.id, event_time=wave.event_time)
                 known = ((row, label) for row, label in enumerate(wave.labels) if label is not None)

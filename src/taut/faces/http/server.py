@@ -1,0 +1,68 @@
+"""`taut server`: one process that serves a home until it is asked to end."""
+
+import socket
+from collections.abc import Callable
+
+import uvicorn
+
+from taut.errors import Conflict, Denied, UsageError
+from taut.faces.http.app import make_app
+from taut.faces.http.guard import LOOPBACK, hosts_of
+from taut.ground.access import has_tokens
+from taut.home import Home
+
+GRACE_S = 10  # Requests under way are answered; whoever takes longer is let go.
+
+
+def serve_home(home: Home, host: str, port: int, *, when_ready: Callable[[], None] = lambda: None) -> None:
+    """Serve a home until SIGTERM or Ctrl-C; requests under way are answered first.
+
+    Raises Conflict where the port is taken, Denied beyond loopback while nobody could show a token, UsageError for a
+    home that is itself a server.
+    """
+    if home.remote is not None:
+        raise UsageError(f"{home.place} is a server already", hint="taut --home FOLDER server")
+    if host not in LOOPBACK:
+        _must_ask_for_tokens(home, host)
+    listener = bound(host, port)
+    config = server_config(make_app(home, hosts=hosts_of(host)))
+    server = uvicorn.Server(config)
+    when_ready()
+    server.run(sockets=[listener])
+
+
+def server_config(app: object) -> uvicorn.Config:
+    """How every HTTP server of taut runs: uvloop and httptools, quiet, with a bound on the end."""
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # An ASGI application; uvicorn names its own types for the same.
+        loop="uvloop", http="httptools", lifespan="off", log_level="warning", access_log=False, server_header=False,
+        timeout_graceful_shutdown=GRACE_S, ws="none",
+    )  # fmt: skip
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises Conflict where the port is taken, Denied where it is not ours to take."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except PermissionError:
+        listener.close()
+        raise Denied(f"port {port} of {host} is not for this user", hint="take a port of 1024 or more") from None
+    except OSError as problem:
+        listener.close()
+        raise Conflict(
+            f"port {port} of {host} cannot be taken: {problem.strerror}", hint=f"--port {port + 1}"
+        ) from None
+    return listener
+
+
+def _must_ask_for_tokens(home: Home, host: str) -> None:
+    with home.meta.read() as tx:
+        if not has_tokens(tx):
+            raise Denied(
+                f"on {host} anybody could call, and this home has no tokens yet",
+                hint="taut token create NAME --role owner",
+            )

@@ -1,0 +1,77 @@
+"""Artifacts through the server, streamed in both directions: a file of any size passes through little memory."""
+
+import mimetypes
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, BinaryIO, cast
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from taut.errors import NotFound
+from taut.faces.mlflow.shapes import file_shape
+from taut.ground.objects.protocol import chunks
+from taut.home import Home, require
+from taut.runs import delete_artifacts, find_artifact, list_artifacts, put_artifact, split_root
+
+SPOOL_BYTES = 4 << 20  # Smaller bodies never touch the disk twice.
+
+
+async def list_files(home: Home, request: Request) -> Response:
+    """What lies in the folder `path`; a folder above all roots holds nothing that could be listed."""
+    place = request.query_params.get("path", "").strip("/")
+    root, path = split_root(place)
+    found = await run_in_threadpool(list_artifacts, home, root, path)
+    return JSONResponse({"files": [file_shape(one, below=path) for one in found]})
+
+
+async def download(home: Home, request: Request) -> Response:
+    """The bytes of one file."""
+    root, path = split_root(request.path_params["path"])
+    artifact = await run_in_threadpool(find_artifact, home, root, path)
+    stream = await run_in_threadpool(home.objects.open, artifact.oid)
+    return StreamingResponse(
+        _parts(stream),
+        media_type=mimetypes.guess_type(path)[0] or "application/octet-stream",
+        # A browser must not run what somebody uploaded as a page of this server.
+        headers={
+            "Content-Length": str(artifact.size_bytes),
+            "Content-Disposition": "attachment",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )
+
+
+async def upload(home: Home, request: Request) -> Response:
+    """Store the body and name it; answered after both are on disk."""
+    root, path = split_root(request.path_params["path"])
+    if not path:
+        raise NotFound(f"{root!r} is a folder; name the file in it")
+    await run_in_threadpool(require, home, "artifact:write", verb="artifact.put")
+    oid, size_bytes = await store_body(home, request.stream())
+    await run_in_threadpool(put_artifact, home, root, path, oid, size_bytes)
+    return JSONResponse({})
+
+
+async def delete(home: Home, request: Request) -> Response:
+    """Forget a file, or all that lies in a folder."""
+    root, path = split_root(request.path_params["path"].rstrip("/"))
+    await run_in_threadpool(delete_artifacts, home, root, path)
+    return JSONResponse({})
+
+
+async def store_body(home: Home, body: AsyncIterator[bytes]) -> tuple[str, int]:
+    """Put a request's body into the object store; returns its oid and size."""
+    size_bytes = 0
+    with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
+        async for part in body:
+            size_bytes += len(part)
+            await run_in_threadpool(spool.write, part)
+        spool.seek(0)
+        return await run_in_threadpool(home.objects.put, cast("BinaryIO", spool)), size_bytes
+
+
+def _parts(stream: Any) -> Iterator[bytes]:
+    with stream:
+        yield from chunks(stream)

@@ -1,0 +1,100 @@
+"""THE table of MLflow's routes: method, path, permission, what is asked and what answers. One function and one row each."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from taut.faces.mlflow import experiments, files, logged, registry, runs
+from taut.home import Home
+
+Answer = Callable[[Home, Any], dict[str, Any]]
+Stream = Callable[[Home, Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One endpoint. `path` stands below `/api/2.0/` and `/ajax-api/2.0/`; `needs` is checked before anything is read.
+
+    `takes` is what the JSON body, the query and the path are put together into; where it is None, `answers` reads
+    the request itself.
+    """
+
+    method: str
+    path: str
+    needs: str
+    answers: Answer | Stream
+    takes: type[msgspec.Struct] | None = None
+
+
+E = "mlflow/experiments"
+R = "mlflow/runs"
+L = "mlflow/logged-models"
+M = "mlflow/registered-models"
+V = "mlflow/model-versions"
+A = "mlflow-artifacts/artifacts"
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", f"{E}/create", "experiment:create", experiments.create, experiments.Create),
+    Route("GET", f"{E}/get", "run:read", experiments.get, experiments.ById),
+    Route("GET", f"{E}/get-by-name", "run:read", experiments.get_by_name, experiments.ByName),
+    Route("POST", f"{E}/search", "run:read", experiments.search, experiments.Search),
+    Route("GET", f"{E}/search", "run:read", experiments.search, experiments.Search),
+    Route("POST", f"{E}/update", "run:write", experiments.update, experiments.Update),
+    Route("POST", f"{E}/delete", "run:delete", experiments.delete, experiments.ById),
+    Route("POST", f"{E}/restore", "run:delete", experiments.restore, experiments.ById),
+    Route("POST", f"{E}/set-experiment-tag", "run:write", experiments.set_tag, experiments.Tag),
+    Route("POST", f"{E}/delete-experiment-tag", "run:write", experiments.delete_tag, experiments.Tag),
+    Route("POST", f"{R}/create", "run:write", runs.create, runs.Create),
+    Route("GET", f"{R}/get", "run:read", runs.get, runs.ById),
+    Route("POST", f"{R}/update", "run:write", runs.update, runs.Update),
+    Route("POST", f"{R}/delete", "run:delete", runs.delete, runs.ById),
+    Route("POST", f"{R}/restore", "run:delete", runs.restore, runs.ById),
+    Route("POST", f"{R}/search", "run:read", runs.search, runs.Search),
+    Route("POST", f"{R}/log-metric", "run:write", runs.log_metric, runs.Metric),
+    Route("POST", f"{R}/log-parameter", "run:write", runs.log_param, runs.Param),
+    Route("POST", f"{R}/set-tag", "run:write", runs.set_tag, runs.Param),
+    Route("POST", f"{R}/delete-tag", "run:write", runs.delete_tag, runs.Key),
+    Route("POST", f"{R}/log-batch", "run:write", runs.log_all, runs.Batch),
+    Route("POST", f"{R}/log-inputs", "run:write", runs.inputs, runs.Inputs),
+    Route("POST", f"{R}/outputs", "run:write", runs.outputs, runs.Outputs),
+    Route("GET", "mlflow/metrics/get-history", "run:read", runs.history, runs.History),
+    Route("GET", "mlflow/artifacts/list", "artifact:read", runs.files, runs.Files),
+    Route("GET", A, "artifact:read", files.list_files),
+    Route("GET", A + "/{path:path}", "artifact:read", files.download),
+    Route("PUT", A + "/{path:path}", "artifact:write", files.upload),
+    Route("DELETE", A + "/{path:path}", "artifact:write", files.delete),
+    Route("POST", L, "run:write", logged.create, logged.Create),
+    Route("POST", f"{L}/search", "run:read", logged.search, logged.Search),
+    Route("GET", L + "/{model_id}", "run:read", logged.get, logged.ById),
+    Route("PATCH", L + "/{model_id}", "run:write", logged.finish, logged.Finish),
+    Route("DELETE", L + "/{model_id}", "run:delete", logged.delete, logged.ById),
+    Route("POST", L + "/{model_id}/params", "run:write", logged.log_params, logged.Params),
+    Route("PATCH", L + "/{model_id}/tags", "run:write", logged.set_tags, logged.Tags),
+    Route("DELETE", L + "/{model_id}/tags/{tag_key}", "run:write", logged.delete_tag, logged.TagKey),
+    Route("POST", f"{M}/create", "model:write", registry.create, registry.CreateModel),
+    Route("GET", f"{M}/get", "model:read", registry.get, registry.ByName),
+    Route("GET", f"{M}/search", "model:read", registry.search, registry.SearchModels),
+    Route("POST", f"{M}/rename", "model:write", registry.rename, registry.Rename),
+    Route("PATCH", f"{M}/update", "model:write", registry.update, registry.Describe),
+    Route("DELETE", f"{M}/delete", "model:delete", registry.delete, registry.ByName),
+    Route("POST", f"{M}/set-tag", "model:write", registry.set_tag, registry.Tag),
+    Route("DELETE", f"{M}/delete-tag", "model:write", registry.delete_tag, registry.Tag),
+    Route("POST", f"{M}/alias", "model:promote", registry.point_alias, registry.Alias),
+    Route("DELETE", f"{M}/alias", "model:promote", registry.drop_alias, registry.Alias),
+    Route("GET", f"{M}/alias", "model:read", registry.by_alias, registry.Alias),
+    Route("POST", f"{M}/get-latest-versions", "model:read", registry.latest, registry.Latest),
+    Route("GET", f"{M}/get-latest-versions", "model:read", registry.latest, registry.Latest),
+    Route("POST", f"{V}/create", "model:write", registry.create_version, registry.CreateVersion),
+    Route("GET", f"{V}/get", "model:read", registry.get_version, registry.ByVersion),
+    Route("GET", f"{V}/search", "model:read", registry.search_all_versions, registry.SearchVersions),
+    Route("GET", f"{V}/get-download-uri", "model:read", registry.download_uri, registry.ByVersion),
+    Route("PATCH", f"{V}/update", "model:write", registry.update_version, registry.DescribeVersion),
+    Route("DELETE", f"{V}/delete", "model:delete", registry.remove_version, registry.ByVersion),
+    Route("POST", f"{V}/set-tag", "model:write", registry.set_version_tag, registry.VersionTag),
+    Route("DELETE", f"{V}/delete-tag", "model:write", registry.delete_version_tag, registry.VersionTag),
+    Route("POST", f"{V}/transition-stage", "model:promote", registry.transition, registry.Stage),
+)

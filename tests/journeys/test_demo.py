@@ -1,0 +1,124 @@
+"""The demo, as a newcomer runs it: to its end, again, and killed again and again on the way."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from taut.govern import check_home
+from taut.home import open_home
+from taut.models import list_gates, list_versions
+from taut.pipelines.steps import list_steps
+from taut.runs import search_runs
+from taut.watch import list_alerts
+from tests.faces.shell import taut
+from tests.parts import eventually
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+KILLS = 20
+REQUESTS = "SELECT count(*), count(DISTINCT id), sum(row_count) FROM prediction"
+DEMO = [sys.executable, "-m", "taut", "demo", "--keep"]
+
+
+def told(folder: Path) -> str:
+    """Run the demo to its end."""
+    ended = subprocess.run([*DEMO, str(folder)], capture_output=True, text=True, check=False, timeout=900)
+    assert ended.returncode == 0, ended.stdout[-3000:] + ended.stderr[-3000:]
+    return ended.stdout
+
+
+def check_the_story(folder: Path) -> None:
+    """Nothing is lost, nothing is done twice, and the loop has closed."""
+    with open_home(folder) as home:
+        assert check_home(home).problems == ()
+        with home.meta.read() as tx:
+            requests, distinct, rows = (int(str(value)) for value in tx.row(REQUESTS) or ())
+        assert requests == distinct
+        assert rows == 255_987  # Every flight from April to December that the package holds, once.
+        pages = [alert for alert in list_alerts(home, "late") if alert.severity == "page"]
+        handled = [alert for alert in pages if alert.status == "handled"]
+        assert handled
+        assert not [alert for alert in pages if alert.status == "open"]
+        causes = Counter(run.cause for run in search_runs(home) if run.status == "FINISHED")
+        assert causes == Counter({"manual": 1} | {alert.point: 1 for alert in handled})
+        verdicts = [list_gates(home, "late", version.number)[0].passed for version in list_versions(home, "late")]
+        assert True in verdicts[1:], "some retraining is accepted"
+        assert False in verdicts[1:], "the gate can say no"
+        for alert in handled:
+            assert {"export", "run", "gate", "refer", "close"} <= list_steps(home, alert.point).keys()
+
+
+def test_the_demo_reaches_its_end_closes_the_loop_and_can_be_told_again(tmp_path):
+    folder = tmp_path / "flights"
+    first = told(folder)
+    for words in (
+        "$ taut run --name first",
+        "$ taut gate late@1",
+        "gate (",
+        "rollout (",
+        "$ taut why",
+        "taut runs list",
+    ):
+        assert words in first
+    check_the_story(folder)
+    assert (folder / "late.html").stat().st_size < 600_000
+    why = taut(folder, "why", "flights-2013-07-04-09h.5", "--json").json
+    assert [link["point"].partition(":")[0] for link in why["chain"]][:4] == [
+        "prediction",
+        "deployment",
+        "model",
+        "gate",
+    ]
+    assert any(link["point"].startswith("data:") for link in why["chain"])
+    assert why["rows_reached"] > 1000
+    told(folder)
+    check_the_story(folder)
+
+
+def test_a_demo_killed_at_twenty_random_points_goes_on_and_does_nothing_twice(tmp_path):
+    folder = tmp_path / "flights"
+    chance = random.Random(2013)
+    answered: set[str] = set()
+    kills = 0
+    while kills < KILLS:
+        running = subprocess.Popen(
+            [*DEMO, str(folder)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            running.wait(chance.uniform(1.0, 12.0))
+            break  # It came to its end between two kills.
+        except subprocess.TimeoutExpired:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.wait()
+            kills += 1
+        answered = check_nothing_lost(folder, answered)
+    told(folder)
+    assert check_nothing_lost(folder, answered) >= answered
+    check_the_story(folder)
+    assert kills >= KILLS // 2
+
+
+def check_nothing_lost(folder: Path, before: set[str]) -> set[str]:
+    """Every answer that was logged before the kill is still there; returns all there are now."""
+    if not (folder / ".taut" / "meta.db").exists():
+        return before
+    with open_home(folder) as home, home.meta.read() as tx:
+        now = {str(row[0]) for row in tx.rows("SELECT id FROM prediction")}
+    assert before <= now
+    health = taut(folder, "fsck", "--json")
+    assert json.loads(health.out)["problems"] == []
+    return now
+
+
+def test_the_demo_without_keep_leaves_only_its_picture(tmp_path):
+    ended = subprocess.run(DEMO[:-1], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=900)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert [path.name for path in tmp_path.iterdir()] == ["taut-demo.html"]
+    eventually(lambda: "late" in (tmp_path / "taut-demo.html").read_text(), what="the picture")
