@@ -1,9 +1,9 @@
-"""A model's signature: which columns of which kinds it takes, read from MLflow's schema and checked as data comes in."""
+"""A model's signature: which columns of which kinds it takes, read from MLflow's schema, and the check of names."""
 
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -114,7 +114,7 @@ def _of_tensor(spec: _Spec) -> Signature:
 
 def _column(spec: _Spec, place: int) -> SignatureColumn:
     name = spec.name if spec.name is not None else str(place)
-    if spec.tensor is not None or spec.type not in KIND_OF_DTYPE.values() and spec.type != "datetime":
+    if spec.tensor is not None or spec.type not in get_args(Kind):
         raise Invalid(f"input {name!r} of the model is of type {spec.type!r}, which taut does not read")
     return SignatureColumn(name, msgspec.convert(spec.type, Kind), spec.required)
 
