@@ -4,10 +4,21 @@ from taut.models.aliases import delete_alias, promote_model, set_alias
 from taut.models.card import model_card
 from taut.models.evidence import list_gates, newest_gate, record_gate
 from taut.models.gate import gate_model, scores_of
+from taut.models.keeping import (
+    delete_model,
+    delete_version,
+    describe_model,
+    describe_version,
+    rename_model,
+    set_stage,
+    tag_model,
+    tag_version,
+)
 from taut.models.package import fetch_model
 from taut.models.predictor import Predictor, load_model
 from taut.models.registry import (
     create_model,
+    deployments_of,
     find_model,
     list_models,
     list_versions,
@@ -18,15 +29,31 @@ from taut.models.registry import (
     show_model,
 )
 from taut.models.rows import LabelledRows, read_rows
+from taut.models.search import ModelPage, VersionPage, latest_versions, search_models, search_versions
+from taut.models.signature import Signature, SignatureColumn, check_names, parse_signature
+from taut.models.versions import CHAMPION, RegisteredModel
 
 __all__ = [
+    "CHAMPION",
     "LabelledRows",
+    "ModelPage",
     "Predictor",
+    "RegisteredModel",
+    "Signature",
+    "SignatureColumn",
+    "VersionPage",
+    "check_names",
     "create_model",
     "delete_alias",
+    "delete_model",
+    "delete_version",
+    "deployments_of",
+    "describe_model",
+    "describe_version",
     "fetch_model",
     "find_model",
     "gate_model",
+    "latest_versions",
     "list_gates",
     "list_models",
     "list_versions",
@@ -34,13 +61,20 @@ __all__ = [
     "model_card",
     "model_files",
     "newest_gate",
+    "parse_signature",
     "promote_model",
     "read_rows",
     "record_gate",
     "record_model",
     "register_folder",
     "register_model",
+    "rename_model",
     "scores_of",
+    "search_models",
+    "search_versions",
     "set_alias",
+    "set_stage",
     "show_model",
+    "tag_model",
+    "tag_version",
 ]

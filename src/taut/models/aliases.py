@@ -83,7 +83,7 @@ def _must_be_allowed(
             raise Refused(f"{version.name}@{version.number} was not judged by its gate yet", hint=again)
         return
     if not gate.passed:
-        failed = next((check.text for check in gate.checks if not check.passed), "it did not pass")
+        failed = next(f"{check.name}: {check.text}" for check in gate.checks if not check.passed)
         raise Refused(f"the gate refused {version.name}@{version.number}: {failed}", hint=again)
     if before in (None, gate.champion) or alias != CHAMPION or _was_promoted(tx, version):
         return

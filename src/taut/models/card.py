@@ -3,16 +3,18 @@
 from taut.ground.clock import iso
 from taut.home import Home
 from taut.models.evidence import list_gates
-from taut.models.registry import find_model
+from taut.models.registry import deployments_of, find_model
 from taut.models.signature import parse_signature
 from taut.records import ModelVersion
 from taut.runs import get_run
 
 
 def model_card(home: Home, name: str, number: int) -> str:
-    """The card of a version: what it takes, where it came from, what its gate found. Raises NotFound."""
+    """The card of a version: what it takes, where it came from, what its gate found, where it served."""
     version = find_model(home, f"{name}@{number}")
-    parts = [_head(version), _inputs(version), _origin(home, version), _evidence(home, version)]
+    parts = [
+        _head(version), _inputs(version), _origin(home, version), _evidence(home, version), _service(home, version)
+    ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -63,3 +65,9 @@ def _evidence(home: Home, version: ModelVersion) -> str:
             *rows,
         ]
     )
+
+
+def _service(home: Home, version: ModelVersion) -> str:
+    served = deployments_of(home, version.name, version.number)
+    lines = [f"- `{point}`" for point in served] or ["Never deployed."]
+    return "\n".join(["## Service", "", *lines])

@@ -4,15 +4,16 @@ A question passes where the evidence does not show harm (`worse_by_at_most`) or 
 the 95 % interval of the paired difference, whole days resampled where the rows say when they happened.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 
-from taut.data import datasets_of_file
-from taut.errors import NotFound, TautError
+from taut.data import find_versions
+from taut.errors import Corrupt, Invalid, NotFound
 from taut.home import Home
-from taut.models.evidence import record_gate
+from taut.models.evidence import list_gates, record_gate
 from taut.models.package import fetch_model
 from taut.models.predictor import Predictor, load_model
 from taut.models.registry import find_model
@@ -24,6 +25,7 @@ from taut.records import GateCheck, GateResult, ModelVersion
 ROWS_MIN = 100  # With fewer rows the interval of any measure is wider than what it is to decide.
 RESAMPLES = 500
 DAY_MS = 86_400_000
+MAY_FAIL = ("loads", "signature", "answers")  # What a model that cannot be judged fails first, in this order.
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,37 +42,67 @@ class Scored:
         return [at_ms // DAY_MS for at_ms in self.rows.event_ms] or None
 
 
-def gate_model(home: Home, name: str, number: int, *, spec: GateSpec, folder: Path, seed: int = 0) -> GateResult:
+def gate_model(
+    home: Home, name: str, number: int, *, spec: GateSpec, folder: Path, seed: int = 0, gate_id: str = ""
+) -> GateResult:
     """Judge a version by the rows that `spec` names below `folder`, against the champion where it is another version.
 
     The verdict is stored with every figure, whichever way it goes; the same version on the same rows gets the same.
-    A model that does not load or score is refused, not an error. Raises NotFound for an unknown version or file.
+    A model that is damaged, does not load, does not fit the rows or does not score is refused, not an error. With
+    `gate_id` a verdict that was stored under it is returned and nothing is judged again.
+    Raises NotFound for an unknown version or file, UsageError where a package is missing to load the model.
     """
     version = find_model(home, f"{name}@{number}")
+    if gate_id and (stored := [gate for gate in list_gates(home, name, number) if gate.id == gate_id]):
+        return stored[0]
+    path = folder / spec.data
+    if not path.is_file():
+        raise NotFound(f"no file {path}", hint=f"look at models: {name}: gate: data: in taut.yaml")
     champion = _champion(home, version)
     checks: list[GateCheck] = []
-    data: list[str] = []
     try:
-        predictor = load_model(fetch_model(home, version), version.digest)
-        checks.append(_said("loads", f"digest sha256:{version.digest[:12]} verified, model loaded"))
-        rows = read_rows(folder / spec.data, predictor.signature, target=spec.target, time=spec.time)
-        data = [dataset.point for dataset in datasets_of_file(home, rows.oid)]
-        checks.append(_rows_check(rows))
-        scores = scores_of(predictor, rows)
-        checks.append(_said("answers", f"{len(scores)} rows scored, all finite"))
-        checks += _judged(spec, Scored(rows, scores, _champion_scores(home, champion, rows)), seed)
-    except NotFound:
-        raise
-    except TautError as problem:
-        checks.append(GateCheck("scores", False, None, None, problem.message))
+        # What was answered before an error stays in the list.
+        checks.extend(_answered(home, version, champion, spec, path, seed))
+    except (Corrupt, Invalid) as problem:
+        asked = {check.name for check in checks}
+        failed = next((name for name in MAY_FAIL if name not in asked), "measures")
+        checks.append(GateCheck(failed, False, None, None, problem.message))
     held = None if champion is None else champion.number
-    return record_gate(home, name, number, checks=checks, champion=held, data=data)
+    data = _data_points(home, path)
+    return record_gate(home, name, number, checks=checks, champion=held, data=data, gate_id=gate_id)
+
+
+def _answered(
+    home: Home, version: ModelVersion, champion: ModelVersion | None, spec: GateSpec, path: Path, seed: int
+) -> Iterator[GateCheck]:
+    """Every check, in the order in which a later one needs the earlier ones; Corrupt or Invalid ends them."""
+    predictor = load_model(fetch_model(home, version), version.digest)
+    yield _said("loads", f"digest sha256:{version.digest[:12]} verified, model loaded")
+    rows = read_rows(path, predictor.signature, target=spec.target, time=spec.time)
+    yield _said("signature", f"{path.name} has the {len(predictor.signature.inputs)} columns that the model takes")
+    yield _rows_check(rows)
+    scores = scores_of(predictor, rows)
+    yield _said("answers", f"{len(scores)} rows scored, all finite")
+    if champion is not None:
+        yield _differs(version, champion)
+    yield from _judged(spec, Scored(rows, scores, _champion_scores(home, champion, rows)), seed)
+
+
+def _data_points(home: Home, path: Path) -> list[str]:
+    """The dataset versions that hold the very file."""
+    with path.open("rb") as stream:
+        oid = hashlib.file_digest(stream, "sha256").hexdigest()
+    return [f"data:{version}" for version in find_versions(home, [oid]).get(oid, [])]
+
+
+def _differs(version: ModelVersion, champion: ModelVersion) -> GateCheck:
+    same = version.digest == champion.digest
+    is_it = "byte for byte the champion, version" if same else "another model than the champion, version"
+    return GateCheck("differs", not same, None, None, f"version {version.number} is {is_it} {champion.number}")
 
 
 def scores_of(predictor: Predictor, rows: LabelledRows) -> list[float]:
     """The probability (else the prediction) of each row. Raises Invalid where one is not a finite number."""
-    from taut.errors import Invalid
-
     outputs = predictor.predict(rows.columns)
     values = outputs.get("probability") or outputs["prediction"]
     scores = [float(value) for value in values if isinstance(value, int | float) and isfinite(value)]
@@ -89,16 +121,21 @@ def _champion(home: Home, version: ModelVersion) -> ModelVersion | None:
 
 
 def _champion_scores(home: Home, champion: ModelVersion | None, rows: LabelledRows) -> list[float] | None:
+    """The champion's scores of the same rows. Raises Invalid or Corrupt, in words that say it was the champion."""
     if champion is None:
         return None
-    return scores_of(load_model(fetch_model(home, champion), champion.digest), rows)
+    try:
+        return scores_of(load_model(fetch_model(home, champion), champion.digest), rows)
+    except (Corrupt, Invalid) as problem:
+        who = f"champion {champion.number}"
+        raise type(problem)(f"{who} could not score the rows: {problem.message}", hint=problem.hint) from None
 
 
 def _judged(spec: GateSpec, scored: Scored, seed: int) -> Iterator[GateCheck]:
     for check in spec.checks:
         if check.against == "champion":
             yield _compared(check, scored, seed)
-        else:
+        if check.against != "champion" or check.at_least is not None or check.at_most is not None:
             yield _bounded(check, scored)
     if spec.improves:
         yield _improved(spec.improves, scored, seed)
@@ -109,12 +146,14 @@ def _bounded(check: CheckSpec, scored: Scored) -> GateCheck:
     from taut.models.measures import MEASURES
 
     found = float(MEASURES[check.measure](scored.rows.labels, scored.candidate))
-    bounds = [("at least", check.at_least, check.at_least is None or found >= check.at_least)]
-    bounds.append(("at most", check.at_most, check.at_most is None or found <= check.at_most))
-    asked = [(words, bound, kept) for words, bound, kept in bounds if bound is not None]
-    wanted = ", ".join(f"{words} {bound:g}" for words, bound, _ in asked) or "no bound is set"
-    passed = isfinite(found) and all(kept for _, _, kept in asked)
-    return GateCheck(check.measure, passed, found, asked[0][1] if asked else None, f"{found:.4f}, wanted {wanted}")
+    if not isfinite(found):
+        text = f"it has no value on these {len(scored.candidate)} rows: all labels are of one class"
+        return GateCheck(check.measure, False, None, None, text)
+    kept = (check.at_least is None or found >= check.at_least) and (check.at_most is None or found <= check.at_most)
+    bounds = [("at least", check.at_least), ("at most", check.at_most)]
+    wanted = " and ".join(f"{words} {bound:g}" for words, bound in bounds if bound is not None)
+    bound = check.at_least if check.at_least is not None else check.at_most
+    return GateCheck(check.measure, kept, found, bound, f"{found:.4f}, wanted {wanted or 'to be known'}")
 
 
 def _compared(check: CheckSpec, scored: Scored, seed: int) -> GateCheck:
@@ -156,13 +195,21 @@ def _gain(measure: Measure, scored: Scored, seed: int) -> tuple[float, float, fl
 
 
 def _interval(gain: float, low: float, high: float) -> str:
-    return f"better by {gain:+.4f} [{low:+.4f}, {high:+.4f}]"
+    """The difference in words; adding 0.0 takes the sign from a negative zero."""
+    which = "better" if gain >= 0 else "worse"
+    return f"{which} by {abs(gain):.4f}, 95 % interval of the gain [{low + 0.0:+.4f}, {high + 0.0:+.4f}]"
 
 
 def _rows_check(rows: LabelledRows) -> GateCheck:
-    count = len(rows.labels)
+    """Enough rows, and labels that are 0 or 1 with some of each."""
+    count, found = len(rows.labels), set(rows.labels)
     text = f"{count} labelled rows of {rows.path.rpartition('/')[2]}, at least {ROWS_MIN} wanted"
-    return GateCheck("rows", count >= ROWS_MIN, float(count), float(ROWS_MIN), text)
+    if strange := found - {0.0, 1.0}:
+        text += f"; labels must be 0 or 1, found {min(strange):g}"
+    elif len(found) < 2:
+        text += f"; all are labelled {found.pop():g}"
+    passed = count >= ROWS_MIN and set(rows.labels) == {0.0, 1.0}
+    return GateCheck("rows", passed, float(count), float(ROWS_MIN), text)
 
 
 def _said(name: str, text: str) -> GateCheck:

@@ -80,7 +80,7 @@ def rename_model(home: Home, name: str, new_name: str) -> RegisteredModel:
         versions = versions_in(tx, name)
         _must_not_serve(tx, versions, doing="renamed")
         values = {"name": name, "new": new_name}
-        tx.execute(COPY_MODEL, {**values, "at_ms": home.clock.now_ms()})
+        tx.execute(COPY_MODEL, {"name": name, "new": new_name, "at_ms": home.clock.now_ms()})
         for statement in (RENAME_VERSIONS, RENAME_ALIASES, RENAME_GATES):
             tx.execute(statement, values)
         tx.execute(DROP_MODEL, {"name": name})
@@ -115,8 +115,8 @@ def describe_version(home: Home, name: str, number: int, description: str) -> Mo
     """Set the description of a version."""
     with home.meta.transaction() as tx:
         version = _locked(home, tx, name, number)
-        values = {"name": name, "number": number, "description": description, "at_ms": home.clock.now_ms()}
-        tx.execute(DESCRIBE_VERSION, values)
+        at_ms = home.clock.now_ms()
+        tx.execute(DESCRIBE_VERSION, {"name": name, "number": number, "description": description, "at_ms": at_ms})
         home.append(tx, "model.described", subject=version.point)
         return version_in(tx, name, number)
 
@@ -138,7 +138,7 @@ def set_stage(home: Home, name: str, number: int, stage: str, *, archive_others:
 
     Stages are labels for older clients: taut itself goes by aliases. Raises Invalid for an unknown stage.
     """
-    known = {known.lower(): known for known in get_args(Stage)}
+    known = {each.lower(): each for each in get_args(Stage)}
     if stage.lower() not in known:
         raise Invalid(f"there is no stage {stage!r}; there are {', '.join(get_args(Stage))}")
     chosen = known[stage.lower()]
@@ -173,7 +173,7 @@ def _must_not_serve(tx: Tx, versions: list[ModelVersion], *, doing: str) -> None
         served = tx.row(SELECT_SERVED, {"point": version.point})
         if served is not None:
             raise Refused(
-                f"{version.name}@{version.number} cannot be {doing}: {served[0]} served it, and its predictions name it",
+                f"{version.name}@{version.number} cannot be {doing}: {served[0]} served it, its predictions name it",
                 hint=f"taut model show {version.name}",
             )
 

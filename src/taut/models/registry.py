@@ -5,7 +5,7 @@ from pathlib import Path
 from taut.errors import Conflict, Invalid
 from taut.ground import wire
 from taut.ground.ledger import draw_arrow
-from taut.ground.meta import Tx
+from taut.ground.meta import Tx, Value
 from taut.ground.objects import Objects, read_object
 from taut.home import Home, verb
 from taut.models.mlmodel import MLMODEL, parse_mlmodel
@@ -13,8 +13,9 @@ from taut.models.signature import parse_mlflow_signature, signature_text
 from taut.models.sources import Origin, origin_in
 from taut.models.tree import check_paths, read_tree, store_tree, tree_of_folder
 from taut.models.versions import (
-    CHAMPION,
-    DELETED_MODEL_TAG,
+    SELECT_ALIASES,
+    SELECT_MODEL,
+    SELECT_MODELS,
     RegisteredModel,
     check_model_name,
     is_deleted,
@@ -25,9 +26,6 @@ from taut.models.versions import (
     referred_version_in,
     version_in,
     versions_in,
-    SELECT_ALIASES,
-    SELECT_MODEL,
-    SELECT_MODELS,
 )
 from taut.records import ModelVersion, TreeFile
 
@@ -38,6 +36,9 @@ VALUES (:name, :description, :at_ms, :at_ms, :tags) ON CONFLICT (name) DO NOTHIN
 REVIVE_MODEL = """
 UPDATE registered_model SET description = :description, created_ms = :at_ms, updated_ms = :at_ms, tags = :tags
 WHERE name = :name
+"""
+SELECT_SERVED_BY = """
+SELECT target FROM lineage WHERE source = :point AND relation = 'serves' ORDER BY at_ms, target
 """
 SELECT_SAME = """SELECT number FROM model_version
 WHERE name = :name AND digest = :digest AND run_id = :run_id AND status <> 'DELETED' ORDER BY number LIMIT 1"""
@@ -141,7 +142,10 @@ def list_versions(home: Home, name: str = "") -> list[ModelVersion]:
 
 @verb("model.find", needs="model:read")
 def find_model(home: Home, reference: str) -> ModelVersion:
-    """The version that `late@3`, `late@champion` or `late` (the newest) means. Raises NotFound with the nearest name."""
+    """The version that `late@3`, `late@champion` or `late` (the newest) means.
+
+    Raises NotFound with the nearest name and the numbers that there are.
+    """
     with home.meta.read() as tx:
         return referred_version_in(tx, reference)
 
@@ -152,6 +156,14 @@ def model_files(home: Home, name: str, number: int) -> list[TreeFile]:
     with home.meta.read() as tx:
         version = version_in(tx, name, number)
     return list(read_tree(home.objects, version.digest))
+
+
+@verb("model.served", needs="model:read")
+def deployments_of(home: Home, name: str, number: int) -> list[str]:
+    """The revisions of deployments that a version stands or stood behind, as points of the lineage, oldest first."""
+    with home.meta.read() as tx:
+        version = version_in(tx, name, number)
+        return [str(target) for (target,) in tx.rows(SELECT_SERVED_BY, {"point": version.point})]
 
 
 @verb("model.create", needs="model:write")
@@ -206,7 +218,12 @@ def _create_in(home: Home, tx: Tx, name: str, description: str, tags: dict[str, 
     row = tx.row(SELECT_MODEL, {"name": name})
     if row is not None and not is_deleted(row):
         return False
-    values = {"name": name, "description": description, "at_ms": home.clock.now_ms(), "tags": wire.text(tags)}
+    values: dict[str, Value] = {
+        "name": name,
+        "description": description,
+        "at_ms": home.clock.now_ms(),
+        "tags": wire.text(tags),
+    }
     changed = tx.execute(INSERT_MODEL if row is None else REVIVE_MODEL, values)
     if not changed:  # Somebody else made it in the same moment.
         return False

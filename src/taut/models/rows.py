@@ -3,6 +3,8 @@
 import csv
 import gzip
 import hashlib
+import io
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
@@ -10,7 +12,8 @@ from pathlib import Path
 
 from taut.errors import Invalid, NotFound
 from taut.ground.clock import moment_ms
-from taut.models.predictor import Cell, Columns
+from taut.models.inputs import Cell
+from taut.models.predictor import Columns
 from taut.models.signature import NUMBERS, Signature, SignatureColumn
 
 MISSING = frozenset({"", "NA", "NaN", "nan", "null", "None"})
@@ -38,17 +41,15 @@ def read_rows(path: Path, signature: Signature, *, target: str, time: str = "") 
     except FileNotFoundError:
         raise NotFound(f"no file {path}", hint="look at models: … gate: data: in taut.yaml") from None
     try:
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
-    except (OSError, EOFError, UnicodeDecodeError) as problem:
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as problem:
         raise Invalid(f"{path} cannot be read: {problem}") from None
-    header, *rows = csv.reader(text.splitlines())
-    places = {name: place for place, name in enumerate(header)}
+    read = _read_table(path, text)
     wanted = [*signature.names, target, *([time] if time else [])]
-    if absent := [name for name in wanted if name not in places]:
-        raise Invalid(f"{path} has no column {absent[0]!r}; it has {', '.join(header[:20])}")
-    read = _Reader(path, rows, places)
+    if absent := [name for name in wanted if name not in read.places]:
+        raise Invalid(f"{path} has no column {absent[0]!r}; it has {', '.join(list(read.places)[:20])}")
     kept = [place for place, value in enumerate(read.cells(target)) if value not in MISSING]
-    labels = [float(str(value)) for value in read.column(target, _number, kept)]
+    labels = [float(str(value)) for value in read.column(target, _label, kept)]
     if not labels:
         raise Invalid(f"{path} has no row with a label in {target!r}")
     columns = {column.name: read.column(column.name, _parser(column), kept) for column in signature.inputs}
@@ -62,6 +63,7 @@ class _Reader:
 
     path: Path
     rows: list[list[str]]
+    lines: list[int]
     places: dict[str, int]
 
     def cells(self, name: str) -> list[str]:
@@ -69,7 +71,7 @@ class _Reader:
         try:
             return [row[place] for row in self.rows]
         except IndexError:
-            line = next(number for number, row in enumerate(self.rows, 2) if len(row) <= place)
+            line = next(line for line, row in zip(self.lines, self.rows, strict=True) if len(row) <= place)
             raise Invalid(f"{self.path}:{line}: the line has no column {name!r}") from None
 
     def column(self, name: str, parse: Callable[[str], Cell], kept: list[int]) -> list[Cell]:
@@ -78,9 +80,23 @@ class _Reader:
         for place in kept:
             try:
                 parsed.append(None if cells[place] in MISSING else parse(cells[place]))
-            except (ValueError, KeyError):
-                raise Invalid(f"{self.path}:{place + 2}: column {name!r} cannot be {cells[place]!r:.60}") from None
+            except (ValueError, KeyError, OverflowError):
+                at = f"{self.path}:{self.lines[place]}"
+                raise Invalid(f"{at}: column {name!r} cannot be {cells[place]!r:.60}") from None
         return parsed
+
+
+def _read_table(path: Path, text: str) -> _Reader:
+    reader = csv.reader(io.StringIO(text, newline=""))
+    try:
+        header = next(reader, [])
+        numbered = [(reader.line_num, row) for row in reader if row]
+    except csv.Error as problem:
+        raise Invalid(f"{path}:{reader.line_num}: {problem}") from None
+    if not numbered:
+        raise Invalid(f"{path} holds no rows")
+    places = {name: place for place, name in enumerate(header)}
+    return _Reader(path, [row for _, row in numbered], [line for line, _ in numbered], places)
 
 
 def _parser(column: SignatureColumn) -> Callable[[str], Cell]:
@@ -96,6 +112,10 @@ def _number(written: str) -> float:
     if not isfinite(value):
         raise ValueError(written)
     return value
+
+
+def _label(written: str) -> float:
+    return float(TRUTH[written.lower()]) if written.lower() in TRUTH else _number(written)
 
 
 def _whole(written: str) -> int:

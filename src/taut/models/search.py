@@ -1,0 +1,110 @@
+"""Searching the registry in MLflow's filter language, a page at a time."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from taut.errors import Invalid
+from taut.home import Home, verb
+from taut.models.registry import list_models, list_versions
+from taut.models.versions import RegisteredModel
+from taut.records import ModelVersion
+from taut.runs import Found, lookup, matches, page_of, parse_filter, parse_order
+
+T = TypeVar("T", RegisteredModel, ModelVersion)
+
+MODELS_A_PAGE, VERSIONS_A_PAGE = 100, 10_000  # What MLflow's server answers where the client says nothing.
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """Registered models; `next_page` is empty on the last page."""
+
+    models: tuple[RegisteredModel, ...]
+    next_page: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPage:
+    """Model versions; `next_page` is empty on the last page."""
+
+    versions: tuple[ModelVersion, ...]
+    next_page: str = ""
+
+
+@verb("model.search", needs="model:read")
+def search_models(
+    home: Home,
+    *,
+    filter: str = "",
+    order_by: list[str] | None = None,
+    max_results: int = MODELS_A_PAGE,
+    page_token: str = "",
+) -> ModelPage:
+    """A page of registered models that meet a filter on `name` and `tags.KEY`, by name where no order is said."""
+    found = _chosen(list_models(home), filter, order_by or [], _facts_of_model)
+    page, token = page_of(found, page_token, max_results, key=lambda model: model.name)
+    return ModelPage(tuple(page), token)
+
+
+@verb("model.search_versions", needs="model:read")
+def search_versions(
+    home: Home,
+    *,
+    filter: str = "",
+    order_by: list[str] | None = None,
+    max_results: int = VERSIONS_A_PAGE,
+    page_token: str = "",
+) -> VersionPage:
+    """A page of versions that meet a filter on `name`, `run_id`, `source_path`, `version_number` and `tags.KEY`.
+
+    By name, newest version first, where no order is said. Raises Invalid for a filter that cannot be read.
+    """
+    versions = sorted(list_versions(home), key=lambda version: (version.name, -version.number))
+    found = _chosen(versions, filter, order_by or [], _facts_of_version)
+    page, token = page_of(found, page_token, max_results, key=lambda version: version.point)
+    return VersionPage(tuple(page), token)
+
+
+@verb("model.latest", needs="model:read")
+def latest_versions(home: Home, name: str, *, stages: list[str] | None = None) -> list[ModelVersion]:
+    """The newest version of each of MLflow's stages, or of those named. Raises NotFound."""
+    newest = {version.stage: version for version in list_versions(home, name)}
+    wanted = {stage.lower() for stage in stages or newest}
+    return [version for stage, version in newest.items() if stage.lower() in wanted]
+
+
+def _chosen(things: list[T], written: str, order_by: list[str], facts: Callable[[T], Mapping[str, Found]]) -> list[T]:
+    comparisons, orders = parse_filter(written), parse_order(order_by)
+    kept = [
+        thing for thing in things if all(matches(one, lookup(one, facts(thing), thing.tags)) for one in comparisons)
+    ]
+    for order in reversed(orders):
+        if kept and (order.entity != "attribute" or order.key not in facts(kept[0])):
+            raise Invalid(f"cannot order by {order.key!r}; known are {', '.join(sorted(facts(kept[0])))}")
+        kept.sort(key=lambda thing: _sortable(facts(thing)[order.key]), reverse=order.descending)
+    return kept
+
+
+def _sortable(value: Found) -> Any:
+    return value
+
+
+def _facts_of_model(model: RegisteredModel) -> Mapping[str, Found]:
+    return {
+        "name": model.name,
+        "creation_timestamp": float(model.created_ms),
+        "last_updated_timestamp": float(model.updated_ms),
+        "timestamp": float(model.updated_ms),
+    }
+
+
+def _facts_of_version(version: ModelVersion) -> Mapping[str, Found]:
+    return {
+        "name": version.name,
+        "run_id": version.run_id,
+        "source_path": version.source,
+        "version_number": float(version.number),
+        "creation_timestamp": float(version.created_ms),
+        "last_updated_timestamp": float(version.updated_ms),
+    }
