@@ -1,7 +1,8 @@
 """The server as an application: a route for every verb, for objects, for health, and the protocols beside them."""
 
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from typing import BinaryIO
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -116,7 +117,13 @@ async def _get_object(home: Home, request: Request) -> Response:
     require(home, "artifact:read", verb="objects.get")
     start, length = _number(request, "start", 0), _number(request, "length", None)
     stream = await run_in_threadpool(home.objects.open, request.path_params["oid"], start=start or 0, length=length)
-    return StreamingResponse(iter(lambda: stream.read(CHUNK_BYTES), b""), media_type="application/octet-stream")
+    return StreamingResponse(_parts(stream), media_type="application/octet-stream")
+
+
+def _parts(stream: BinaryIO) -> Iterator[bytes]:
+    """The bytes of an object, a chunk at a time; the file is closed with the last one, or with the connection."""
+    with stream:
+        yield from iter(lambda: stream.read(CHUNK_BYTES), b"")
 
 
 async def _missing_objects(home: Home, request: Request) -> Response:
