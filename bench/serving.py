@@ -4,7 +4,7 @@
 
 A pipeline of 14 numeric and 6 categorical columns with a histogram gradient boosting classifier is served by a real
 process; clients in this process ask in a closed loop over kept connections, with one row and with 45 rows (an hour of
-flights). `per core` divides by the CPU seconds that the server's process used, which is what a busy machine leaves true.
+flights). `per core` divides by the CPU seconds that the server's process used, true on a busy machine too.
 """
 
 import argparse

@@ -97,6 +97,11 @@ class Hammer:
         for thread in self._threads:
             thread.join(30)
 
+    def go_on(self, answers: int) -> None:
+        """Wait for so many more answers."""
+        before = len(self.versions)
+        eventually(lambda: len(self.versions) > before + answers, what="traffic")
+
     def _ask(self, number: int) -> None:
         kept = urllib3.PoolManager(maxsize=1, retries=False)
         asked = 0
@@ -118,8 +123,7 @@ def test_three_rollouts_under_load_lose_no_request_and_no_log_entry(home: Home):
     state = deploy_model(home, "late", model="late@1")
     with Hammer(state.url) as hammer:
         for number in (2, 3, 1):
-            before = len(hammer.versions)
-            eventually(lambda before=before: len(hammer.versions) > before + 20, what="traffic")
+            hammer.go_on(20)
             after = deploy_model(home, "late", model=f"late@{number}")
             assert after.url == state.url
             assert not is_alive(state.handle), "the older revision must be gone"

@@ -55,13 +55,13 @@ def limited(home: Home, limits: Limits) -> Iterator[tuple[str, int]]:
 def infer(address: tuple[str, int], carrier: str = "UA", request_id: str = "") -> tuple[int, Any, Any]:
     """One inference request on a connection of its own: status, answer, headers."""
     body = {"inputs": tensors({**ROWS, "carrier": [carrier, "AA"]}), "id": request_id}
-    with urllib3.HTTPConnectionPool(*address, retries=False, timeout=20.0) as pool:
+    with urllib3.HTTPConnectionPool(address[0], address[1], retries=False, timeout=20.0) as pool:
         answer = pool.request("POST", "/v2/models/late/infer", body=msgspec.json.encode(body))
         return answer.status, msgspec.json.decode(answer.data), answer.headers
 
 
 def ready(address: tuple[str, int]) -> int:
-    with urllib3.HTTPConnectionPool(*address, retries=False, timeout=20.0) as pool:
+    with urllib3.HTTPConnectionPool(address[0], address[1], retries=False, timeout=20.0) as pool:
         return pool.request("GET", "/v2/health/ready").status
 
 
@@ -157,7 +157,7 @@ def test_a_full_queue_sends_away_and_says_when_to_come_back(home: Home, tmp_path
 
 
 def waiting(address: tuple[str, int]) -> int:
-    with urllib3.HTTPConnectionPool(*address, retries=False, timeout=20.0) as pool:
+    with urllib3.HTTPConnectionPool(address[0], address[1], retries=False, timeout=20.0) as pool:
         lines = pool.request("GET", "/metrics").data.decode().splitlines()
     return int(next(line.rpartition(" ")[2] for line in lines if line.startswith("taut_requests_waiting{")))
 
@@ -165,7 +165,7 @@ def waiting(address: tuple[str, int]) -> int:
 def test_answers_never_mix_though_many_ask_at_once(home: Home):
     def ask(seats: int) -> bool:
         body = {"inputs": tensors({"delay": [0.0], "seats": [seats], "carrier": ["UA"]}), "id": f"mixed-{seats}"}
-        with urllib3.HTTPConnectionPool(*address, retries=False, timeout=20.0) as pool:
+        with urllib3.HTTPConnectionPool(address[0], address[1], retries=False, timeout=20.0) as pool:
             answer = msgspec.json.decode(
                 pool.request("POST", "/v2/models/late/infer", body=msgspec.json.encode(body)).data
             )

@@ -36,10 +36,10 @@ def home(server: Server, folder: Path) -> Iterator[Home]:
         yield opened
 
 
-def refusal(server: Server, body: object, path: str = INFER, status: int = 400, **headers: str) -> str:
+def refusal(server: Server, body: object, path: str = INFER, **headers: str) -> str:
     """The words in which a request is refused; every error is an object with one text."""
     found, answer = server.ask("POST", path, body, **headers)
-    assert found == status, answer
+    assert found == 400, answer
     assert set(answer) == {"error"}
     assert "Traceback" not in answer["error"]
     return str(answer["error"])
