@@ -138,9 +138,7 @@ def delete_tag(home: Home, asked: TagKey) -> Json:
 def search(home: Home, asked: Search) -> Json:
     """A page of those that meet a filter."""
     if asked.datasets:
-        raise Invalid(
-            "logged models cannot be searched by the datasets of their metrics yet", hint="leave datasets out"
-        )
+        raise Invalid("logged models are not searched by the datasets of metrics yet", hint="leave datasets out")
     page = search_logged_models(
         home,
         asked.experiment_ids,

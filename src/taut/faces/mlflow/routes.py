@@ -1,4 +1,4 @@
-"""THE table of MLflow's routes: method, path, permission, what is asked and what answers. One function and one row each."""
+"""THE table of MLflow routes: method, path, permission, what is asked and what answers. One function, one row each."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
