@@ -1,1 +1,1 @@
-"""The HTTP face: taut's verbs and objects, MLflow's protocol, and probes, on one port."""
+"""The HTTP face: verbs by name, objects by digest, and the protocols that others' clients speak."""

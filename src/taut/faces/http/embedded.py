@@ -1,44 +1,56 @@
-"""A server for the time of one command: `taut run` gives the command's MLflow client somewhere to log to."""
+"""A server for the time of one command, on loopback, for a token that only its children are given."""
 
+import os
+import secrets
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+
+import uvicorn
 
 from taut.errors import Unavailable
 from taut.faces.http.app import make_app
-from taut.faces.http.server import bound_socket, uvicorn_server
+from taut.faces.http.guard import LOOPBACK
+from taut.faces.http.server import bound, server_config
 from taut.home import Home
 
-START_S_MAX = 30.0
-POLL_S = 0.005
+TOKEN = "MLFLOW_TRACKING_TOKEN"  # noqa: S105  # The name of the variable that MLflow's clients read it from.
+READY_WITHIN_S = 10.0
 
 
 @contextmanager
 def embedded_server(home: Home) -> Iterator[str]:
-    """Serve the home on a free port of 127.0.0.1 while the block runs; yields the URL.
+    """Serve the home on a free port of loopback while the block runs; yields the URL for MLFLOW_TRACKING_URI.
 
-    Where the home is a server already, its own URL is the answer. Whoever can reach the port acts as the home's own
-    actor: on this machine only, and no page in a browser, for host names and origins are checked.
+    The token stands in this process's environment, and so in that of the commands it starts, and nowhere else. For
+    a home that is a server already, that server's URL is yielded and its own token stays.
     """
     if home.remote is not None:
         yield home.remote.url
         return
-    with bound_socket("127.0.0.1", 0) as listening:
-        server = uvicorn_server(make_app(home, asks_for_tokens=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="taut-embedded", daemon=True)
-        thread.start()
-        try:
-            _wait_until(lambda: server.started, thread)
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            thread.join()
+    token = secrets.token_urlsafe(32)
+    listener = bound("127.0.0.1", 0)
+    server = uvicorn.Server(server_config(make_app(home, hosts=LOOPBACK, trusted=token)))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, name="tracking", daemon=True)
+    thread.start()
+    before = os.environ.get(TOKEN)
+    os.environ[TOKEN] = token
+    try:
+        _await_ready(server, thread)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        os.environ.pop(TOKEN) if before is None else os.environ.update({TOKEN: before})
+        server.should_exit = True
+        thread.join()
+        listener.close()
 
 
-def _wait_until(started: Callable[[], bool], thread: threading.Thread) -> None:
-    end = time.monotonic() + START_S_MAX
-    while not started():
-        if not thread.is_alive() or time.monotonic() > end:
-            raise Unavailable("the embedded tracking server did not start", hint="taut --debug run -- CMD")
-        time.sleep(POLL_S)
+def _await_ready(server: uvicorn.Server, thread: threading.Thread) -> None:
+    waited = threading.Event()
+    for _ in range(int(READY_WITHIN_S / 0.01)):
+        if server.started:
+            return
+        if not thread.is_alive():
+            break
+        waited.wait(0.01)
+    raise Unavailable("the tracking server of this command did not come up", hint="taut --debug run -- …")

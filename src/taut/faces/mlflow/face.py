@@ -1,99 +1,117 @@
-"""MLflow's routes as an ASGI router: parse, check the permission, call one function, show. Errors in MLflow's shape."""
+"""MLflow's protocol on our routes: where a row of the table is reached, how its request is read, how it answers."""
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, cast
+import types
+import typing
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route as StarletteRoute
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route as HttpRoute
 
 from taut.errors import Invalid, TautError
-from taut.faces.mlflow.errors import error_answer
+from taut.faces.http.callers import actor_of
+from taut.faces.http.reading import read_body
+from taut.faces.mlflow.errors import coded_answer, error_answer
 from taut.faces.mlflow.routes import ROUTES, Answer, Route, Stream
 from taut.ground.access import PERMISSIONS
 from taut.home import Home, require
 
-PROTOCOL_VERSION = "3.17.2"  # The release of MLflow whose protocol this face was held against.
 PREFIXES = ("/api/2.0/", "/ajax-api/2.0/")
-SERVER_INFO = {
-    "store_type": "SqlStore",
-    "workspaces_enabled": False,
-    "trace_archival_enabled": False,
-    "multipart_uploads_enabled": False,
-    "multipart_downloads_enabled": False,
-}
-
-HomeOf = Callable[[Request], Home]
-BodyOf = Callable[[Request], Coroutine[Any, Any, bytes]]
+SERVER_INFO = {"store_type": "SqlStore", "workspaces_enabled": False}
 
 
-def mlflow_routes(home_of: HomeOf, body_of: BodyOf) -> list[StarletteRoute]:
-    """Every route of the table below each of its prefixes, and what clients probe a server by.
+def mlflow_routes(home: Home, *, trusted: str = "") -> list[HttpRoute]:
+    """All of MLflow's endpoints that taut answers, and MLflow's own 404 for the rest.
 
-    `home_of` gives the home in the caller's hands, `body_of` reads a JSON body within its limit.
+    A row without a permission that exists stops the server from starting.
     """
-    unknown = {(route.method, route.path): route.needs for route in ROUTES if route.needs not in PERMISSIONS}
-    assert not unknown, unknown
-    found = [
-        StarletteRoute(prefix + route.path, _endpoint(route, home_of, body_of), methods=[route.method])
-        for prefix in PREFIXES
-        for route in ROUTES
-    ]
-    probes = [StarletteRoute(f"/{prefix}/3.0/mlflow/server-info", _server_info) for prefix in ("api", "ajax-api")]
-    return [*found, *probes, StarletteRoute("/version", _version)]
+    routes = []
+    for row in ROUTES:
+        assert row.needs in PERMISSIONS, row
+        handle = _handler(home, row, trusted)
+        routes += [HttpRoute(prefix + row.path, handle, methods=[row.method]) for prefix in PREFIXES]
+    for prefix in ("/api", "/ajax-api"):
+        routes.append(HttpRoute(f"{prefix}/3.0/mlflow/server-info", _server_info, methods=["GET"]))
+        routes.append(
+            HttpRoute(prefix + "/2.0/{rest:path}", _unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+        )
+    return routes
 
 
-def _endpoint(route: Route, home_of: HomeOf, body_of: BodyOf) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-    async def answered(request: Request) -> Response:
-        home = home_of(request)
+def _handler(home: Home, row: Route, trusted: str) -> Callable[[Request], Awaitable[Response]]:
+    async def handle(request: Request) -> Response:
         try:
-            if route.takes is None:
-                await run_in_threadpool(require, home, route.needs, verb=f"{route.method} {route.path}")
-                return await cast("Stream", route.answers)(home, request)
-            body = await body_of(request) if route.method != "GET" else b""
-            answer = await run_in_threadpool(_called, route, home, body, request)
+            authorization = request.headers.get("authorization", "")
+            actor = await run_in_threadpool(actor_of, home, authorization, trusted=trusted)
+            if actor is None:
+                return coded_answer("UNAUTHENTICATED", "this server asks for a token: set MLFLOW_TRACKING_TOKEN", 401)
+            theirs = home.as_actor(actor)
+            await run_in_threadpool(require, theirs, row.needs, verb=f"{row.method} {row.path}")
+            return await _answer(theirs, row, request)
         except TautError as error:
             return error_answer(error)
-        return Response(msgspec.json.encode(answer), media_type="application/json")
+        except ClientDisconnect:
+            return Response(status_code=499)  # Nobody is left to read it.
 
-    return answered
-
-
-def _called(route: Route, home: Home, body: bytes, request: Request) -> dict[str, Any]:
-    require(home, route.needs, verb=f"{route.method} {route.path}")
-    assert route.takes is not None, route
-    asked = parse_question(route.takes, body, request.query_params.multi_items(), request.path_params)
-    return cast("Answer", route.answers)(home, asked)
+    return handle
 
 
-def parse_question(
-    takes: type[msgspec.Struct], body: bytes, query: list[tuple[str, str]], path: Mapping[str, str]
-) -> msgspec.Struct:
-    """Put the JSON body, the query and the path together into one request; the path wins, unknown fields are ignored.
+async def _answer(home: Home, row: Route, request: Request) -> Response:
+    if row.takes is None:
+        stream: Stream = row.answers  # type: ignore[assignment]  # A row without `takes` holds one that reads itself.
+        return await stream(home, request)
+    answers: Answer = row.answers  # type: ignore[assignment]  # And one with `takes` holds one that does not.
+    asked = _asked(row.takes, await _given(row.takes, request))
+    return Response(msgspec.json.encode(await run_in_threadpool(answers, home, asked)), media_type="application/json")
 
-    Numbers may come as text, as they do in a query; null means not said. Raises Invalid with the place of a mistake.
-    """
-    fields: dict[str, Any] = {}
-    lists = {field.name for field in msgspec.structs.fields(takes) if getattr(field.type, "__origin__", None) is list}
-    for key, value in query:
-        if key in lists:
-            fields.setdefault(key, []).append(value)
-        else:
-            fields[key] = value
+
+async def _given(takes: type[msgspec.Struct], request: Request) -> dict[str, Any]:
+    """The JSON body, then the query, then the path: what stands nearer to the route wins."""
+    given: dict[str, Any] = {}
+    body = await read_body(request) if request.method != "GET" else b""
+    if body:
+        try:
+            decoded = msgspec.json.decode(body)
+        except (msgspec.DecodeError, RecursionError) as problem:
+            raise Invalid(f"the body is no JSON: {problem}") from None
+        if not isinstance(decoded, dict):
+            raise Invalid("the body must be a JSON object")
+        given |= {name: value for name, value in decoded.items() if value is not None}
+    lists = _lists(takes)
+    for name in dict.fromkeys(request.query_params):
+        values = request.query_params.getlist(name)
+        given[name] = values if name in lists else values[-1]
+    return given | dict(request.path_params)
+
+
+def _asked(takes: type[msgspec.Struct], given: dict[str, Any]) -> msgspec.Struct:
+    """The request as the endpoint takes it. Numbers may come as texts, as protocol buffers write them."""
     try:
-        if body:
-            sent = msgspec.json.decode(body, type=dict[str, Any])
-            fields.update((key, value) for key, value in sent.items() if value is not None)
-        return msgspec.convert({**fields, **path}, takes, strict=False)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
-        raise Invalid(f"the request cannot be read: {problem}") from None
+        asked: msgspec.Struct = msgspec.convert(given, takes, strict=False)
+    except msgspec.ValidationError as problem:
+        raise Invalid(f"the request is not valid: {problem}") from None
+    return asked
 
 
-async def _server_info(request: Request) -> Response:
+def _lists(takes: type[msgspec.Struct]) -> set[str]:
+    """The fields that a query may repeat."""
+    names = {field.encode_name: field.type for field in msgspec.structs.fields(takes)}
+    return {name for name, kind in names.items() if _is_list(kind)}
+
+
+def _is_list(kind: Any) -> bool:
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        return any(_is_list(part) for part in typing.get_args(kind))
+    return origin in (list, tuple)
+
+
+async def _server_info(_: Request) -> Response:
     return JSONResponse(SERVER_INFO)
 
 
-async def _version(request: Request) -> Response:
-    return PlainTextResponse(PROTOCOL_VERSION)
+async def _unknown(request: Request) -> Response:
+    return coded_answer("ENDPOINT_NOT_FOUND", f"taut has no endpoint {request.method} {request.url.path[:200]}", 404)
