@@ -91,7 +91,7 @@ def predict(home: Home, deployment: str, columns: Columns, *, request_id: str = 
 def read_columns(text: str, *, name: str = "the input") -> Columns:
     r"""Columns from CSV with a heading, or from JSON: an object of columns, or a list of rows. Raises Invalid.
 
-    >>> read_columns('[{"a": 1}, {"a": 2}]'), read_columns("a,b\\n1,x")
+    >>> read_columns('[{"a": 1}, {"a": 2}]'), read_columns("a,b\n1,x")
     ({'a': [1, 2]}, {'a': ['1'], 'b': ['x']})
     """
     start = text.lstrip()[:1]
