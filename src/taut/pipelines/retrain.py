@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from taut.data import add_dataset
 from taut.deploy import deploy_model
@@ -78,7 +79,7 @@ def _run(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, d
         "--cause", alert.point, "--", *shlex.split(trigger.run),
     ]  # fmt: skip
     ended = subprocess.run(
-        command, cwd=home.project, env={**os.environ, "TAUT_HOME": home.place}, stdin=subprocess.DEVNULL,
+        command, cwd=home.project, env=_environment(home), stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
     if ended.returncode != 0:
@@ -99,7 +100,8 @@ def _register(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Ale
 def _gate(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
     """The verdict, against the champion on the newest labelled rows."""
     name, number = str(done["register"]["model"]), int(str(done["register"]["number"]))
-    result = gate_model(home, name, number, spec=_gate_spec(project, name), folder=home.project)
+    verdict_id = wire.digest(["gate", alert.id])[:32]  # Asked twice after a kill, it is one verdict.
+    result = gate_model(home, name, number, spec=_gate_spec(project, name), folder=home.project, gate_id=verdict_id)
     refusals = "; ".join(f"{check.name}: {check.text}" for check in result.checks if not check.passed)
     return {"gate": result.id, "passed": result.passed, "refusals": refusals}
 
@@ -156,6 +158,12 @@ RETRAIN = (
     Step("refer", "renewing the reference", _refer),
     Step("close", "closing the alert", _close),
 )
+
+
+def _environment(home: Home) -> dict[str, str]:
+    """Ours, with the `python` that taut itself runs on first on the path: nobody activates a loop's environment."""
+    ours = os.fspath(Path(sys.executable).parent)
+    return {**os.environ, "TAUT_HOME": home.place, "PATH": f"{ours}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
 
 
 def _end_of_window(home: Home, alert: Alert) -> int:

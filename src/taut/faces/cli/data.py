@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from taut.data import DatasetDiff
+from taut.errors import UsageError
 from taut.faces.cli.shown import json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import open_home
@@ -60,15 +61,24 @@ def diff(name: str, old: int | None, new: int | None, as_json: bool) -> None:
 
 
 @data.command(epilog="Example: taut data checkout flights@1 --to old/")
-@click.argument("version")
+@click.argument("version", default="")
 @click.option("--to", type=click.Path(path_type=Path), help="Where to put it  [default: where it was taken]")
 @click.option("--force", is_flag=True, help="Replace files that have changed and were never snapshot.")
 @json_option
 def checkout(version: str, to: Path | None, force: bool, as_json: bool) -> None:
-    """Put a version of a dataset back on disk, every byte checked."""
-    from taut.data import checkout_dataset, find_dataset
+    """Put a version of a dataset back on disk, every byte checked; without one, all that this project points at."""
+    from taut.data import checkout_dataset, checkout_pointers, find_dataset
 
+    if not version and to is not None:
+        raise UsageError("say which version shall be put there", hint="taut data checkout NAME@NUMBER --to FOLDER")
     with open_home() as home:
+        if not version:
+            placed = [
+                {"dataset": f"{one.name}@{one.number}", "path": str(one.target)}
+                for one in checkout_pointers(home, home.project, force=force)
+            ]
+            shown(placed, as_json, lambda all: "\n".join(f"{one['dataset']} is in {one['path']}" for one in all))
+            return
         found = find_dataset(home, version)
         place = checkout_dataset(home, found.name, found.number, to, force=force)
         shown(

@@ -45,7 +45,7 @@ class Act:
 BEFORE = Act(
     "The workflow that everyone has",
     "A model is trained on a laptop, copied to a server and never looked at again. What does that miss?",
-    (Step("taut audit --text before/WORKFLOW.txt", lines=40), Step("taut audit before", lines=30)),
+    (Step("taut audit --text before/WORKFLOW.txt", lines=17), Step("taut audit before", lines=17)),
 )
 GROWING = (
     Act(
