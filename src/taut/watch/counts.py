@@ -96,8 +96,11 @@ def count_feature(feature: Feature, column: Column) -> tuple[tuple[int, ...], tu
 def _numeric_hits(event: Event, feature: Feature, values: NDArray[np.float64], present: int) -> int:
     """Rows that say yes. A comparison with NaN is false, so holes fall out by themselves."""
     if event.kind == "below":
+        assert event.at is not None, event
         return int(np.count_nonzero(values <= event.at))
     if event.kind == "outside":
+        assert feature.low is not None, feature
+        assert feature.high is not None, feature
         return int(np.count_nonzero(values < feature.low)) + int(np.count_nonzero(values > feature.high))
     return present if event.kind == "present" else len(values) - present
 

@@ -39,7 +39,7 @@ def with_dispersion(
 
 
 def dispersion(pairs: Pairs) -> float:
-    """Variance of the block counts over that of independent rows, at least 1: Pearson's statistic per degree of freedom.
+    """Variance of the block counts over that of independent rows, at least 1: Pearson's statistic per block.
 
     Neighbouring blocks are also merged to pairs, fours, ... while at least eight remain, and the largest factor counts:
     what moves slowly shows only in long blocks. `pairs` are (hits, trials) per block in time order, shape (blocks, 2).

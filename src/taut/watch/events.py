@@ -25,7 +25,7 @@ CUTS = 8
 TOP_LEVELS = 12
 """Levels of a categorical feature that get a question of their own."""
 KNOWN_LEVELS_MAX = 1_000
-"""A column with more levels is an identifier: its unseen levels are no news, and keeping them would burst the profile."""
+"""A column with more levels is an identifier: a new one is no news, and keeping them would burst the profile."""
 SCORE_BINS = 5
 
 
@@ -155,7 +155,7 @@ def label_features(
 
 
 def order_cuts(values: NDArray[np.float64], cuts: int) -> tuple[float, ...]:
-    """Distinct order statistics that split the present values in `cuts` + 1 nearly equal parts, the maximum left out."""
+    """Distinct order statistics that split the present values in `cuts` + 1 nearly equal parts, without the maximum."""
     present = np.sort(values[~np.isnan(values)])
     n = len(present)
     if n < 2:

@@ -1,4 +1,4 @@
-"""The reference profile: what a model's inputs, scores and errors looked like when all was well, small enough to keep."""
+"""The reference profile: what inputs, scores and errors looked like when all was well, small enough to keep."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ def discoveries(log_e: Mapping[str, float], *, fdr: float) -> list[str]:
     """The names whose e-values are large together, largest first: the e-BH procedure at false discovery rate `fdr`.
 
     `log_e` are natural logarithms of e-values. Of F names, the k largest are reported for the largest k with
-    e_(k) >= F / (k fdr). At most the share `fdr` of them is wrong on average, however the features depend on each other.
-    Source: Wang & Ramdas, False discovery rate control with e-values, JRSS-B 2022.
+    e_(k) >= F / (k fdr). At most the share `fdr` of them is wrong on average, however the features
+    depend on each other. Source: Wang & Ramdas, False discovery rate control with e-values, JRSS-B 2022.
 
     >>> discoveries({"age": 9.0, "plan": 0.1, "city": 4.0}, fdr=0.01)
     ['age']

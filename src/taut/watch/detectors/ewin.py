@@ -137,7 +137,10 @@ def _evidence(
 ) -> dict[str, float]:
     """Log e-value of each feature: the mean over its events, summed over the starts with weights that sum to 1."""
     events = [event for feature in detector.features for event in feature.events]
-    before = np.array([s.hits for s in starts], dtype=np.float64), np.array([s.trials for s in starts], dtype=np.float64)
+    before = (
+        np.array([s.hits for s in starts], dtype=np.float64),
+        np.array([s.trials for s in starts], dtype=np.float64),
+    )
     after = np.array(hits) - before[0], np.array(trials) - before[1]
     ratios = _log_ratios(events, before, after, detector.tolerance)
     sizes = np.array([len(feature.events) for feature in detector.features])
@@ -145,7 +148,7 @@ def _evidence(
     means = np.logaddexp.reduceat(ratios, firsts, axis=1) - np.log(sizes)
     at = np.array([s.at for s in starts], dtype=np.float64)
     weights = -np.log(at + 1.0) - np.log(at + 2.0)
-    # The starts yet to come hold the rest of the weight, as a bet not yet placed (e = 1); dropped ones are lost (e = 0).
+    # Starts yet to come hold the rest of the weight: a bet not yet placed (e = 1). Dropped ones are lost (e = 0).
     waiting = -log(starts[-1].at + 2.0)
     total = np.logaddexp(logsumexp(means + weights[:, None], axis=0), waiting)
     return {feature.name: float(e) for feature, e in zip(detector.features, total, strict=True)}
@@ -171,7 +174,7 @@ def _log_ratios(
 
 
 def _null(a: Floats, b: Floats, k: Floats, misses: Floats, lowest: Floats, highest: float) -> Floats:
-    """The null's log likelihood, at the tolerated shift that suits the counts best: no tolerated law explains them better."""
+    """The null's log likelihood at the tolerated shift that explains the counts best."""
     if not highest:
         return _log_beta_binomial(a, b, k, misses)
     strength = a + b
@@ -191,7 +194,8 @@ def _mixture(
 ) -> Floats:
     """Log likelihood of the counts under equal parts of the alternatives of all sizes."""
     parts = [_log_beta_binomial(*alternative(a, b, size), k, misses) for size in sizes]
-    return np.logaddexp.reduce(parts, axis=0) - log(len(sizes))
+    mixed: Floats = np.logaddexp.reduce(parts, axis=0) - log(len(sizes))
+    return mixed
 
 
 def _around(a: Floats, b: Floats, strength: float) -> tuple[Floats, Floats]:
