@@ -1,7 +1,7 @@
 """bytes -> dataset version: trees of file digests with rows and columns, DVC's pointers, and back into a folder."""
 
 from taut.data.add import add_dataset, path_in_project
-from taut.data.checkout import checkout_dataset
+from taut.data.checkout import checkout_dataset, checkout_pointers
 from taut.data.diff import ColumnChange, DatasetDiff, dataset_diff
 from taut.data.index import Digests
 from taut.data.pointers import Pointer, pointer_over, read_pointer
@@ -17,6 +17,7 @@ __all__ = [
     "Pointer",
     "add_dataset",
     "checkout_dataset",
+    "checkout_pointers",
     "dataset_diff",
     "dataset_status",
     "digest_file",

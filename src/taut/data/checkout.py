@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from taut.data.add import place_in_project
-from taut.data.pointers import write_pointer
+from taut.data.pointers import Pointer, find_pointers, read_pointer, write_pointer
 from taut.data.snapshot import take_snapshot
 from taut.data.tree import is_one_file, tree_oid
 from taut.data.versions import find_dataset, list_datasets, read_tree
@@ -48,6 +48,17 @@ def checkout_dataset(
     if to is None:
         write_pointer(target, files, version)
     return target
+
+
+def checkout_pointers(home: Home, folder: Path, *, force: bool = False) -> list[Pointer]:
+    """Put every dataset that a pointer below the folder names where it belongs, at the pointer's version.
+
+    What a fresh clone lacks. Pointers that only DVC knows are left to DVC. Raises what `checkout_dataset` raises.
+    """
+    known = [pointer for file in find_pointers(folder) if (pointer := read_pointer(file)).name]
+    for pointer in known:
+        checkout_dataset(home, pointer.name, pointer.number, force=force)
+    return known
 
 
 def _tree_of(home: Home, target: Path) -> str:

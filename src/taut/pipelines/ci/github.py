@@ -79,7 +79,11 @@ def _training_steps(project: ProjectFile, training: Training) -> Iterable[str]:
 
 
 def _deploy_job(project: ProjectFile, trainings: tuple[Training, ...]) -> str:
-    runner = "ubuntu-latest" if deploys_anywhere(project) else "[self-hosted, taut]  # The machine that serves."
+    runner = (
+        "ubuntu-latest"
+        if deploys_anywhere(project)
+        else "self-hosted  # The machine that serves: what is applied comes up there."
+    )
     head = [f"needs: {'train' if trainings else 'test'}", f"if: {ON_MAIN}", f"runs-on: {runner}"]
     head += [
         "environment: production  # Ask for reviewers there, and a person says yes.",
@@ -92,6 +96,8 @@ def _deploy_job(project: ProjectFile, trainings: tuple[Training, ...]) -> str:
     for training in trainings:
         of_version = ["env:", f"  VERSION: ${{{{ needs.train.outputs.{training.key} }}}}"]
         steps.append(_step(f"Promote {training.key}", ['taut model promote "$VERSION"'], settings=of_version))
+    if project.monitors:
+        steps.append(_step("Data", ["taut data checkout"]))
     return _job("deploy", head, [*steps, _step("Apply", ["taut apply"])])
 
 
