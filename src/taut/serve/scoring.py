@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 import traceback
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from taut.errors import Invalid, TautError, Unavailable
@@ -16,6 +16,7 @@ from taut.records import Prediction
 from taut.serve.log import Columns, find_answer, log_prediction, same_inputs
 from taut.serve.metrics import Metrics
 from taut.serve.requests import Request
+from taut.serve.workers import Workers
 
 # One thread is in the model, the others write down what it said: so many share one commit of the log.
 THREADS = 16
@@ -62,7 +63,7 @@ class Scorer:
         self._metrics = metrics
         self._model = threading.Lock()
         self._called_s = 0.0
-        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="score")
+        self._workers = Workers[Prediction](THREADS, "score")
 
     @property
     def waiting(self) -> int:
@@ -85,13 +86,13 @@ class Scorer:
         deadline_s = time.monotonic() + self._limits.answer_s
         with self._count:
             self._waiting += 1
-        work = self._pool.submit(self._answer, request, deadline_s)
+        work = self._workers.submit(lambda: self._answer(request, deadline_s))
         work.add_done_callback(self._leave)  # When its thread is free again, which may be long after the time-out.
         return await asyncio.wait_for(asyncio.wrap_future(work), self._limits.answer_s)
 
     def close(self) -> None:
         """Let go of the threads; one that hangs in the model is left to the end of the process."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._workers.close()
 
     def _leave(self, _: "Future[Prediction]") -> None:
         with self._count:

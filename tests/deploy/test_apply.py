@@ -1,0 +1,139 @@
+"""Making it so: gates that a project asks for, deployers side by side, a deployment that moves to another target."""
+
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+
+import pytest
+
+from taut.deploy import deploy_model, find_state, list_deployments, reconcile_deployments, stop_deployment
+from taut.deploy import targets as table
+from taut.deploy.running import run_folder, serving_now
+from taut.deploy.targets import Target, docker, kubernetes, load_target, process
+from taut.errors import Invalid, NotFound, Refused, TautError, Unavailable
+from taut.ground.compute import stop_process
+from taut.home import Home
+from taut.models import record_gate
+from taut.project import DeploymentSpec
+from taut.records import Deployment, DeploymentState, GateCheck
+from tests.serve.scenes import make_home, register
+
+GATE = "models:\n  late:\n    gate: {data: holdout.csv, target: late}\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    with make_home(tmp_path / "project") as made:
+        for factor in (0.1, 0.2):
+            register(made, factor=factor)
+        yield made
+        for left in serving_now(run_folder(made), "late"):
+            stop_process(left.handle, grace_s=0.0)
+
+
+@pytest.mark.parametrize("module", [process, docker, kubernetes])
+def test_every_target_keeps_the_protocol(module: Target):
+    assert all(callable(getattr(module, name)) for name in ("start", "status", "stop", "logs"))
+    assert module in [load_target(name) for name in table.TARGETS]
+
+
+class Shelf(ModuleType):
+    """A target that only puts deployments on a shelf, to see what is asked of targets and in which order."""
+
+    def __init__(self) -> None:
+        super().__init__("tests.shelf")
+        self.asked: list[str] = []
+        self.fails = False
+
+    def start(self, home: Home, deployment: Deployment, spec: DeploymentSpec) -> DeploymentState:
+        self.asked.append(f"start {deployment.revision}")
+        if self.fails:
+            raise Unavailable("the shelf is full")
+        return DeploymentState(deployment.name, deployment.revision, "running", "http://shelf", "box", 1)
+
+    def status(self, home: Home, state: DeploymentState) -> DeploymentState:
+        return state
+
+    def stop(self, home: Home, state: DeploymentState) -> None:
+        self.asked.append(f"stop {state.revision}")
+
+    def logs(self, home: Home, state: DeploymentState, *, lines: int = 100) -> str:
+        return ""
+
+
+@pytest.fixture
+def shelf(monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """The target `docker`, replaced by a shelf."""
+    made = Shelf()
+    monkeypatch.setitem(sys.modules, made.__name__, made)
+    monkeypatch.setattr(table, "TARGETS", MappingProxyType({**table.TARGETS, "docker": made.__name__}))
+    return made
+
+
+def test_a_deployment_that_moves_to_another_target_leaves_nothing_on_the_old_one(home: Home, shelf: Shelf):
+    deploy_model(home, "late", model="late@1", target="docker")
+    state = deploy_model(home, "late", model="late@1", target="process")
+    assert state.revision == 2
+    assert shelf.asked == ["start 1", "stop 1"]
+    deploy_model(home, "late", model="late@1", target="docker")
+    assert serving_now(run_folder(home), "late") == []
+    assert find_state(home, "late") == DeploymentState("late", 3, "running", "http://shelf", "box", 1)
+
+
+def test_a_target_that_fails_leaves_the_state_as_it_was(home: Home, shelf: Shelf):
+    before = deploy_model(home, "late", model="late@1", target="docker")
+    shelf.fails = True
+    with pytest.raises(Unavailable, match="full"):
+        deploy_model(home, "late", model="late@2", target="docker")
+    assert find_state(home, "late") == before
+    (done,) = reconcile_deployments(home)
+    assert (done.done, done.problem, done.revision) == ("failed", "the shelf is full", 2)
+
+
+def test_a_project_that_asks_for_a_gate_gets_one(home: Home, shelf: Shelf):
+    (home.project / "taut.yaml").write_text(GATE)
+    with pytest.raises(Refused, match="not judged") as refused:
+        deploy_model(home, "late", model="late@1", target="docker")
+    assert refused.value.hint == "taut gate late@1"
+    assert (list_deployments(home), shelf.asked) == ([], [])
+    record_gate(home, "late", 1, checks=[GateCheck("brier", True, 0.1, 0.2, "a sentence")])
+    assert deploy_model(home, "late", model="late@1", target="docker").revision == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "target", "kind"),
+    [
+        ("late", "lat@1", "process", NotFound), ("late", "late@9", "process", NotFound),
+        ("late", "late@1", "mainframe", TautError), ("La te", "late@1", "process", Invalid),
+    ],
+)  # fmt: skip
+def test_a_wish_that_cannot_be_is_not_recorded(home: Home, name: str, model: str, target: str, kind: type[TautError]):
+    with pytest.raises(kind):
+        deploy_model(home, name, model=model, target=target)
+    assert list_deployments(home) == []
+
+
+def test_stopping_what_never_came_up_is_no_error(home: Home, shelf: Shelf):
+    shelf.fails = True
+    with pytest.raises(Unavailable):
+        deploy_model(home, "late", model="late@1", target="docker")
+    assert stop_deployment(home, "late").status == "stopped"
+    shelf.fails = False
+    assert [one.done for one in reconcile_deployments(home)] == ["kept"]
+    assert "start 1" not in shelf.asked[1:]
+
+
+def test_deployers_side_by_side_end_with_one_server(home: Home):
+    states: list[DeploymentState] = []
+    threads = [
+        threading.Thread(target=lambda: states.append(deploy_model(home, "late", model="late@1"))) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert len(states) == 3
+    assert len({(state.handle, state.url, state.revision) for state in states}) == 1
+    assert [one.revision for one in serving_now(run_folder(home), "late")] == [1]
