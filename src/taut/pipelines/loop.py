@@ -17,7 +17,7 @@ from taut.pipelines.retrain import RETRAIN
 from taut.pipelines.steps import Facts, list_steps, record_step
 from taut.project import ProjectFile, TriggerSpec
 from taut.records import Alert
-from taut.watch import close_alert, close_windows, list_alerts
+from taut.watch import close_windows, list_alerts, list_references, newest_window
 
 Told = Callable[[str], None]
 
@@ -65,11 +65,8 @@ def _answer_open(home: Home, project: ProjectFile, name: str, told: Told) -> Ite
     for alert in list_alerts(home, name, "open"):
         if trigger is None or alert.severity != trigger.on:
             continue
-        if _rests(home, alert, trigger):
-            close_alert(home, alert.id, "dismissed", "within the cool-down of the last retraining")
-            yield StepDone(alert.point, "dismissed", {"cooldown": trigger.cooldown})
-            continue
-        yield from _answer(home, project, trigger, alert, told)
+        if not _rests(home, alert, trigger):
+            yield from _answer(home, project, trigger, alert, told)
 
 
 def _answer(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, told: Told) -> Iterator[StepDone]:
@@ -86,10 +83,8 @@ def _answer(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert
 
 
 def _rests(home: Home, alert: Alert, trigger: TriggerSpec) -> bool:
-    """Whether the last answered alert of this deployment is closer, in the time of events, than the cool-down."""
-    before = [
-        one.window_start_ms
-        for one in list_alerts(home, alert.deployment, "handled")
-        if one.severity == alert.severity and one.id != alert.id
-    ]
-    return bool(before) and alert.window_start_ms - max(before) < duration_ms(trigger.cooldown)
+    """Whether, in the time of events, the cool-down since the last answer still runs; then the alert waits, open."""
+    answered = [one.from_ms for one in list_references(home, alert.deployment) if one.cause.startswith("alert:")]
+    if not answered:
+        return False
+    return newest_window(home, alert.deployment).end_ms - max(answered) < duration_ms(trigger.cooldown)

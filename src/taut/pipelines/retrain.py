@@ -19,7 +19,7 @@ from taut.pipelines.steps import Facts, record_step
 from taut.project import GateSpec, ProjectFile, TriggerSpec
 from taut.records import Alert
 from taut.runs import get_run
-from taut.watch import close_alert, export_labelled, list_windows, record_source, renew_reference
+from taut.watch import export_labelled, handle_alert, newest_window, record_source, renew_reference
 
 Steps = dict[str, Facts]
 ATTEMPTS = 3  # A training that fails three times needs a person, not a fourth.
@@ -35,8 +35,8 @@ class Step:
 
 
 def _export(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
-    """Labelled predictions up to the alert's window: all but the newest to learn from, the newest to judge by."""
-    until_ms = _end_of_window(home, alert)
+    """Labelled predictions of all closed windows: all but the newest to learn from, the newest to judge by."""
+    until_ms = newest_window(home, alert.deployment).end_ms
     split_ms = until_ms - duration_ms(trigger.holdout_for)
     learn = export_labelled(
         home, alert.deployment, home.project / trigger.labelled, target=trigger.target, from_ms=0, until_ms=split_ms
@@ -143,7 +143,7 @@ def _refer(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert,
 def _close(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
     """The alert is answered, one way or the other."""
     verdict = "retrained and rolled out" if done["gate"]["passed"] else "retrained; the gate refused the new version"
-    close_alert(home, alert.id, "handled", verdict)
+    handle_alert(home, alert.id, verdict)
     return {"verdict": verdict}
 
 
@@ -164,13 +164,6 @@ def _environment(home: Home) -> dict[str, str]:
     """Ours, with the `python` that taut itself runs on first on the path: nobody activates a loop's environment."""
     ours = os.fspath(Path(sys.executable).parent)
     return {**os.environ, "TAUT_HOME": home.place, "PATH": f"{ours}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
-
-
-def _end_of_window(home: Home, alert: Alert) -> int:
-    for window in list_windows(home, alert.deployment):
-        if window.start_ms == alert.window_start_ms:
-            return window.end_ms
-    raise NotFound(f"the window of {alert.point} is gone", hint="taut fsck")
 
 
 def _model(project: ProjectFile, trigger: TriggerSpec, alert: Alert) -> str:

@@ -32,15 +32,26 @@ def list_alerts(home: Home, deployment: str = "", status: str = "") -> list[Aler
         return [_alert(row) for row in tx.rows(SELECT_ALERTS, {"deployment": deployment, "status": status})]
 
 
-@verb("watch.close_alert", needs="monitor:write")
-def close_alert(home: Home, alert_id: str, status: Literal["handled", "dismissed"], verdict: str = "") -> Alert:
-    """Say what became of an alert. Raises NotFound."""
+@verb("watch.handled", needs="monitor:write")
+def handle_alert(home: Home, alert_id: str, verdict: str = "") -> Alert:
+    """Say that an alert was answered, and how. Raises NotFound."""
     with home.meta.transaction() as tx:
-        if not tx.execute(UPDATE_STATUS, {"id": alert_id, "status": status}):
-            raise NotFound(f"no alert {alert_id!r}", hint="taut watch alerts")
-        home.append(tx, f"alert.{status}", subject=f"alert:{alert_id}", body={"verdict": verdict})
-        found = tx.row(SELECT_ALERT, {"id": alert_id})
-    assert found is not None, alert_id
+        return set_status(home, tx, alert_id, "handled", verdict)
+
+
+def set_status(home: Home, tx: Tx, alert_id: str, status: Literal["handled", "dismissed"], verdict: str) -> Alert:
+    """What became of an alert, with its event, inside the caller's transaction. Raises NotFound."""
+    tx.execute(UPDATE_STATUS, {"id": alert_id, "status": status})
+    alert = find_alert(tx, alert_id)
+    home.append(tx, f"alert.{status}", subject=alert.point, body={"verdict": verdict})
+    return alert
+
+
+def find_alert(tx: Tx, alert_id: str) -> Alert:
+    """One alert. Raises NotFound."""
+    found = tx.row(SELECT_ALERT, {"id": alert_id})
+    if found is None:
+        raise NotFound(f"no alert {alert_id!r}", hint="taut watch alerts")
     return _alert(found)
 
 

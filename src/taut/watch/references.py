@@ -52,18 +52,10 @@ def set_reference(
     if home.objects.missing([oid]):
         raise Invalid(f"the profile {oid[:12]} of {deployment} is not stored")
     with home.meta.transaction() as tx:
-        chosen = {"deployment": deployment, "cause": cause}
-        known = tx.row(SELECT_OF_CAUSE, chosen)
+        known = tx.row(SELECT_OF_CAUSE, {"deployment": deployment, "cause": cause})
         if known is not None and cause != "deployed":
             return _reference(known)
-        before = newest_reference(tx, deployment)
-        number = 1 if before is None else before.number + 1
-        at_ms = home.clock.now_ms()
-        made = MonitorReference(deployment, number, model, version, from_ms, oid, cause, at_ms)
-        tx.execute(INSERT, {name: getattr(made, name) for name in MonitorReference.__slots__})
-        body = {"number": number, "version": f"{model}@{version}", "cause": cause}
-        home.append(tx, "watch.reference", subject=f"deployment:{deployment}", body=body)
-    return made
+        return insert_reference(home, tx, deployment, model, version, from_ms, oid, cause)
 
 
 @verb("watch.references", needs="deployment:read")
@@ -81,6 +73,19 @@ def find_reference(home: Home, deployment: str) -> MonitorReference:
     if found is None:
         raise NotFound(f"deployment {deployment!r} is not watched yet", hint="taut apply")
     return found
+
+
+def insert_reference(
+    home: Home, tx: Tx, deployment: str, model: str, version: int, from_ms: int, oid: str, cause: str
+) -> MonitorReference:
+    """The next reference of a deployment, with its event, inside the caller's transaction."""
+    before = newest_reference(tx, deployment)
+    number = 1 if before is None else before.number + 1
+    made = MonitorReference(deployment, number, model, version, from_ms, oid, cause, home.clock.now_ms())
+    tx.execute(INSERT, {name: getattr(made, name) for name in MonitorReference.__slots__})
+    body = {"number": number, "version": f"{model}@{version}", "cause": cause}
+    home.append(tx, "watch.reference", subject=f"deployment:{deployment}", body=body)
+    return made
 
 
 def newest_reference(tx: Tx, deployment: str) -> MonitorReference | None:

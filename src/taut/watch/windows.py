@@ -4,8 +4,9 @@ Counting and betting happen outside the transaction, on rows that can no longer 
 and an alert are stored together. Two that close the same window at once compute the same, and one of them stores it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from taut.errors import NotFound
 from taut.ground import wire
 from taut.ground.clock import duration_ms
 from taut.ground.meta import Row, Tx, Value
@@ -20,6 +21,9 @@ from taut.watch.references import MonitorReference, newest_reference
 SELECT_WATERMARK = "SELECT max(event_ms) FROM prediction WHERE deployment = :deployment"
 FIELDS = "deployment, start_ms, end_ms, reference, version, row_count, labelled, measures, evidence, at_ms"
 SELECT_WINDOWS = f"SELECT {FIELDS} FROM monitor_window WHERE deployment = :deployment ORDER BY start_ms"  # noqa: S608
+SELECT_NEWEST = f"""
+SELECT {FIELDS} FROM monitor_window WHERE deployment = :deployment ORDER BY start_ms DESC LIMIT 1
+"""  # noqa: S608  # FIELDS is the constant above.
 SELECT_LAST = """
 SELECT max(end_ms) FROM monitor_window WHERE deployment = :deployment AND reference = :reference
 """
@@ -53,25 +57,35 @@ def list_windows(home: Home, deployment: str) -> list[Window]:
         return [_window(row) for row in tx.rows(SELECT_WINDOWS, {"deployment": deployment})]
 
 
+@verb("watch.newest", needs="deployment:read")
+def newest_window(home: Home, deployment: str) -> Window:
+    """The window that was closed last. Raises NotFound where none was."""
+    with home.meta.read() as tx:
+        found = tx.row(SELECT_NEWEST, {"deployment": deployment})
+    if found is None:
+        raise NotFound(f"deployment {deployment!r} has no closed window yet", hint="taut up --once")
+    return _window(found)
+
+
 @verb("watch.close", needs="monitor:write")
 def close_windows(home: Home, deployment: str, spec: MonitorSpec) -> list[Window]:
     """Close every window whose time and lateness have passed, by the events seen so far; returns the new ones.
 
-    Stops after a window that raised a page: what follows is to be held against what is done about it. Empty where
-    the deployment is not watched yet. Costs two statements and one pass over the rows for each window.
+    Stops after a window that raised a page, so that whoever answers pages is asked before more is counted; called
+    again it goes on. Empty where the deployment is not watched yet. Costs one pass over the rows for each window.
     """
     closed = []
-    while (window := _close_next(home, deployment, spec)) is not None:
-        closed.append(window)
-        if _is_paged(home, deployment, window):
+    while (watched := _close_next(home, deployment, spec)) is not None:
+        closed.append(watched.window)
+        if any(alert.severity == "page" for alert in watched.alerts):
             break
     return closed
 
 
-def _close_next(home: Home, deployment: str, spec: MonitorSpec) -> Window | None:
+def _close_next(home: Home, deployment: str, spec: MonitorSpec) -> Watched | None:
     with home.meta.read() as tx:
         reference = newest_reference(tx, deployment)
-        if reference is None or _has_page(tx, reference):
+        if reference is None:
             return None
         start_ms = _next_start(tx, reference)
         watermark = tx.row(SELECT_WATERMARK, {"deployment": deployment})
@@ -86,24 +100,22 @@ def _close_next(home: Home, deployment: str, spec: MonitorSpec) -> Window | None
         return _store(home, tx, watched)
 
 
-def _store(home: Home, tx: Tx, watched: Watched) -> Window | None:
-    """The window, the state after it and its alerts, or nothing where another was faster."""
+def _store(home: Home, tx: Tx, watched: Watched) -> Watched | None:
+    """Store the window, the state after it and its new alerts; None, and nothing stored, where another was faster.
+
+    An alarm stays an alarm, so each window after it finds it again; only the first time is news.
+    """
     window = watched.window
     columns = {**wire.plain(window), "measures": wire.text(window.measures), "evidence": wire.text(window.evidence)}
     if not tx.execute(INSERT_WINDOW, columns):
         return None
     state: dict[str, Value] = {
-        "deployment": window.deployment,
-        "reference": window.reference,
-        "state": watched.states,
-        "at_ms": window.at_ms,
-    }
+        "deployment": window.deployment, "reference": window.reference, "state": watched.states, "at_ms": window.at_ms,
+    }  # fmt: skip
     tx.execute(UPSERT_STATE, state)
     body = {"rows": window.rows, "labelled": window.labelled, "evidence": window.evidence}
     home.append(tx, "window.closed", subject=f"window:{window.deployment}@{window.start_ms}", body=body)
-    for alert in watched.alerts:
-        raise_alert(home, tx, alert)
-    return window
+    return replace(watched, alerts=tuple(alert for alert in watched.alerts if raise_alert(home, tx, alert)))
 
 
 def _watch(home: Home, reference: MonitorReference, spec: MonitorSpec, states: str, span: tuple[int, int]) -> Watched:
@@ -137,19 +149,6 @@ def _watch(home: Home, reference: MonitorReference, spec: MonitorSpec, states: s
 def _next_start(tx: Tx, reference: MonitorReference) -> int:
     last = tx.row(SELECT_LAST, {"deployment": reference.deployment, "reference": reference.number})
     return reference.from_ms if last is None or last[0] is None else int(last[0])
-
-
-def _has_page(tx: Tx, reference: MonitorReference) -> bool:
-    """Whether this reference has paged already: then it waits for a new one, for an alarm stays an alarm."""
-    alert = wire.digest([reference.deployment, reference.number, "labels"])[:12]
-    found = tx.row("SELECT status FROM alert WHERE id = :id", {"id": alert})
-    return found is not None and found[0] == "open"
-
-
-def _is_paged(home: Home, deployment: str, window: Window) -> bool:
-    with home.meta.read() as tx:
-        reference = newest_reference(tx, deployment)
-        return reference is not None and reference.number == window.reference and _has_page(tx, reference)
 
 
 def _window(row: Row) -> Window:

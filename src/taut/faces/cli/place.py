@@ -12,7 +12,7 @@ from taut.home import open_home
 
 @click.command(epilog="Example: taut server --port 5000")
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback tokens are asked for."
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback it asks for tokens."
 )
 @click.option("--port", default=5000, show_default=True, help="Port to listen on.")
 @json_option

@@ -47,10 +47,10 @@ def alerts(deployment: str, status: str | None, as_json: bool) -> None:
 @json_option
 def dismiss(alert_id: str, because: str, as_json: bool) -> None:
     """Say that an alert needs no answer."""
-    from taut.watch import close_alert
+    from taut.watch import dismiss_alert
 
     with open_home() as home:
-        shown(close_alert(home, alert_id, "dismissed", because), as_json, lambda one: f"alert {one.id} is {one.status}")
+        shown(dismiss_alert(home, alert_id, because), as_json, lambda one: f"alert {one.id} is {one.status}")
 
 
 @watch.command(epilog="Example: taut watch predictions late --limit 5")

@@ -18,6 +18,7 @@ from taut.faces.mlflow.errors import coded_answer, error_answer
 from taut.faces.mlflow.routes import ROUTES, Answer, Route, Stream
 from taut.ground.access import PERMISSIONS
 from taut.home import Home, require
+from taut.runs import ensure_experiment
 
 PREFIXES = ("/api/2.0/", "/ajax-api/2.0/")
 SERVER_INFO = {"store_type": "SqlStore", "workspaces_enabled": False}
@@ -26,8 +27,10 @@ SERVER_INFO = {"store_type": "SqlStore", "workspaces_enabled": False}
 def mlflow_routes(home: Home, *, trusted: str = "") -> list[HttpRoute]:
     """All of MLflow's endpoints that taut answers, and MLflow's own 404 for the rest.
 
-    A row without a permission that exists stops the server from starting.
+    A row without a permission that exists stops the server from starting. The experiment that clients log to where
+    none was chosen is made here.
     """
+    ensure_experiment(home)
     routes = []
     for row in ROUTES:
         assert row.needs in PERMISSIONS, row

@@ -11,15 +11,15 @@ from pathlib import Path
 # Trees this small gain nothing from threads, and on a busy machine threads that wait for each other lose a lot.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import mlflow  # noqa: E402
-import pandas as pd  # noqa: E402
-import sklearn  # noqa: E402
-from mlflow.models import infer_signature  # noqa: E402
-from sklearn.compose import make_column_transformer  # noqa: E402
-from sklearn.ensemble import HistGradientBoostingClassifier  # noqa: E402
-from sklearn.metrics import brier_score_loss, roc_auc_score  # noqa: E402
-from sklearn.pipeline import Pipeline, make_pipeline  # noqa: E402
-from sklearn.preprocessing import OrdinalEncoder  # noqa: E402
+import mlflow
+import pandas as pd
+import sklearn
+from mlflow.models import infer_signature
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import OrdinalEncoder
 
 CATEGORIES = ["carrier", "origin", "dest"]
 NUMBERS = [
