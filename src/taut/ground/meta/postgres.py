@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, LiteralString
 from urllib.parse import urlsplit, urlunsplit
 
-from taut.errors import TautError, Unavailable, UsageError
+from taut.errors import Conflict, Invalid, TautError, Unavailable, UsageError
 from taut.ground.meta.migrate import migrate
 from taut.ground.meta.protocol import Row, Tx, Value
 
@@ -100,17 +100,17 @@ class _Tx:
         self._connection = connection
 
     def execute(self, sql: str, parameters: Mapping[str, Value] | None = None) -> int:
-        return self._connection.execute(_translated(sql), parameters).rowcount
+        return self._connection.execute(_translated(sql), parameters or {}).rowcount
 
     def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
         with self._connection.cursor() as cursor:
             cursor.executemany(_translated(sql), parameters)
 
     def rows(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Sequence[Row]:
-        return self._connection.execute(_translated(sql), parameters).fetchall()
+        return self._connection.execute(_translated(sql), parameters or {}).fetchall()
 
     def row(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Row | None:
-        found: Row | None = self._connection.execute(_translated(sql), parameters).fetchone()
+        found: Row | None = self._connection.execute(_translated(sql), parameters or {}).fetchone()
         return found
 
 
@@ -121,4 +121,12 @@ def _translated(sql: str) -> LiteralString:
 
 
 def _explained(problem: Exception, url: str) -> TautError:
-    return Unavailable(f"the metadata at {url} did not answer: {str(problem).strip().splitlines()[0]}")
+    """The kind of error a user can act on; only what the server itself could not do is worth another try."""
+    from psycopg import DataError, IntegrityError
+
+    words = str(problem).strip().splitlines()[0]
+    if isinstance(problem, IntegrityError):
+        return Conflict(f"the metadata at {url} refused a row: {words}")
+    if isinstance(problem, DataError):
+        return Invalid(f"a value does not fit the store: {words}")
+    return Unavailable(f"the metadata at {url} did not answer: {words}")

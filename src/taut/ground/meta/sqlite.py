@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from taut.errors import Corrupt, Denied, TautError, Unavailable
+from taut.errors import Conflict, Corrupt, Denied, Invalid, TautError, Unavailable
 from taut.ground.meta.migrate import migrate
 from taut.ground.meta.protocol import Row, Tx, Value
 
@@ -40,7 +40,7 @@ class SqliteMetadata:
         self._owner = 0
         self._group: _Group | None = None
         self._readers = threading.local()
-        self._reader_connections: list[sqlite3.Connection] = []
+        self._reader_connections: dict[threading.Thread, sqlite3.Connection] = {}
         try:
             self._writer = self._connection()
             with self.transaction() as tx:
@@ -71,12 +71,8 @@ class SqliteMetadata:
     @contextmanager
     def read(self) -> Iterator[Tx]:
         """Queries of one moment on this thread's own connection."""
-        connection = getattr(self._readers, "connection", None)
-        if connection is None:
-            connection = self._readers.connection = self._connection(read_only=True)
-            with self._count:
-                self._reader_connections.append(connection)
         try:
+            connection = self._reader()
             if connection.in_transaction:  # A read inside a read sees the same moment.
                 yield _Tx(connection)
                 return
@@ -92,8 +88,20 @@ class SqliteMetadata:
         """Close all connections of this process."""
         with self._turn:
             self._writer.close()
-            for connection in self._reader_connections:
+            for connection in self._reader_connections.values():
                 connection.close()
+
+    def _reader(self) -> sqlite3.Connection:
+        """This thread's own connection; those of threads that have ended are closed, for a server's come and go."""
+        known: sqlite3.Connection | None = getattr(self._readers, "connection", None)
+        if known is not None:
+            return known
+        made = self._readers.connection = self._connection(read_only=True)
+        with self._count:
+            for ended in [thread for thread in self._reader_connections if not thread.is_alive()]:
+                self._reader_connections.pop(ended).close()
+            self._reader_connections[threading.current_thread()] = made
+        return made
 
     def _connection(self, *, read_only: bool = False) -> sqlite3.Connection:
         connection = sqlite3.connect(
@@ -127,9 +135,13 @@ class SqliteMetadata:
         if self._group is None:
             try:
                 self._writer.execute("BEGIN IMMEDIATE")
-            except sqlite3.Error as problem:
+            except BaseException as problem:  # Also Ctrl-C, while another process holds the lock: the turn goes on.
+                if self._writer.in_transaction:
+                    self._writer.execute("ROLLBACK")
                 self._turn.release()
-                raise _explained(problem, self._path) from problem
+                if isinstance(problem, sqlite3.Error):
+                    raise _explained(problem, self._path) from problem
+                raise
             self._group = _Group()
         self._group.members += 1
         self._owner = threading.get_ident()
@@ -191,22 +203,37 @@ class _Tx:
         self._connection = connection
 
     def execute(self, sql: str, parameters: Mapping[str, Value] | None = None) -> int:
-        return self._connection.execute(sql, parameters or {}).rowcount
+        with _fitting():
+            return self._connection.execute(sql, parameters or {}).rowcount
 
     def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
-        self._connection.executemany(sql, parameters)
+        with _fitting():
+            self._connection.executemany(sql, parameters)
 
     def rows(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Sequence[Row]:
-        return self._connection.execute(sql, parameters or {}).fetchall()
+        with _fitting():
+            return self._connection.execute(sql, parameters or {}).fetchall()
 
     def row(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Row | None:
-        found: Row | None = self._connection.execute(sql, parameters or {}).fetchone()
+        with _fitting():
+            found: Row | None = self._connection.execute(sql, parameters or {}).fetchone()
         return found
+
+
+@contextmanager
+def _fitting() -> Iterator[None]:
+    """The driver's own errors for an integer of 64 bits and more, and for half a character, as one of ours."""
+    try:
+        yield
+    except (OverflowError, UnicodeEncodeError) as problem:
+        raise Invalid(f"a value does not fit the store: {problem}") from None
 
 
 def _explained(problem: sqlite3.Error, path: Path) -> TautError:
     """The kind of error a user can act on."""
     words = str(problem)
+    if isinstance(problem, sqlite3.IntegrityError):
+        return Conflict(f"the metadata in {path} refused a row: {words}")
     if "readonly" in words or "unable to open" in words:
         return Denied(f"the metadata in {path} cannot be written: {words}", hint=f"ls -ld {path.parent}")
     if "not a database" in words or "malformed" in words:
