@@ -131,6 +131,16 @@ def test_health_and_version_need_no_token_and_readiness_asks_the_store(home, url
         assert POOL.request("GET", url + path).status == 200
 
 
+def test_answers_are_counted_for_whoever_may_look(home, url):
+    POOL.request("GET", f"{url}/health")
+    post(url, "/api/taut/v1/verbs/home.destroy")
+    counted = POOL.request("GET", f"{url}/metrics").data.decode().splitlines()
+    assert 'taut_requests_total{method="GET",status="200"} 1' in counted
+    assert 'taut_requests_total{method="POST",status="404"} 1' in counted
+    create_token(home, "ci", "viewer")
+    assert POOL.request("GET", f"{url}/metrics").status == 401
+
+
 def test_a_foreign_host_or_origin_is_refused_before_any_route(url):
     assert POOL.request("GET", f"{url}/health", headers={"host": "evil.example"}).status == 403
     status, said = post(url, "/api/taut/v1/verbs/model.list", origin="https://evil.example")

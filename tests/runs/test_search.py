@@ -30,7 +30,7 @@ from taut.runs import (
 @pytest.fixture
 def runs(home):
     """Four runs, oldest first: a to d, with what filters look at."""
-    logged = {
+    logged: dict[str, tuple[dict[str, float | None], dict[str, str], dict[str, str]]] = {
         "a": ({"auc": 0.5}, {"kind": "tree", "x%y": "1"}, {"team": "Red"}),
         "b": ({"auc": 0.7, "val loss": 2.0}, {"kind": "Tree"}, {"team": "blue"}),
         "c": ({"auc": None}, {"kind": "it's"}, {}),
@@ -50,38 +50,35 @@ def found(home, filter: str, **options) -> str:
 
 
 FILTERS = {
-    key: value
-    for key, value in [
-        ("", "dcba"),
-        ("metrics.auc > 0.5", "b"),
-        ("metric.auc >= 5e-1 and attributes.status = 'RUNNING'", "a"),
-        ("metrics.auc != 0.5", "b"),
-        ("metrics.`val loss` = 2", "b"),
-        ('metrics."val loss" < 1e9', "b"),
-        ("params.kind = 'tree'", "a"),
-        ("params.kind != 'tree'", "cb"),
-        ("params.kind LIKE 'tr%'", "a"),
-        ("params.kind ILIKE 'TR%'", "ba"),
-        ("param.kind = 'it''s'", "c"),
-        ('params.kind = "it\'s"', "c"),
-        ("params.kind LIKE '%ee_'", ""),
-        ("params.kind LIKE '*'", ""),
-        ("params.kind IS NULL", "d"),
-        ("tags.team IS NOT NULL", "dba"),
-        ("tags.team ILIKE 'red%'", "da"),
-        ("tags.team LIKE 'red_1'", "d"),
-        ("tags.mlflow.runName = 'run c'", "c"),
-        ("run_id IN ('a', 'c')", "ca"),
-        ("attributes.run_id NOT IN ('a','c')", "db"),
-        ("run_name LIKE '%b'", "b"),
-        ("start_time > 1700000001000", "dc"),
-        ("end_time IS NULL", "dca"),
-        ("user_id = 'ada'", "dcba"),
-        ("artifact_uri LIKE '%/b/%'", "b"),
-        ("datasets.name = 'flights' AND dataset.context = 'train'", "a"),
-        ("dataset.digest IN ('d1', 'd2')", "a"),
-        ("dataset.context = 'eval'", ""),
-    ]
+    "": "dcba",
+    "metrics.auc > 0.5": "b",
+    "metric.auc >= 5e-1 and attributes.status = 'RUNNING'": "a",
+    "metrics.auc != 0.5": "b",
+    "metrics.`val loss` = 2": "b",
+    'metrics."val loss" < 1e9': "b",
+    "params.kind = 'tree'": "a",
+    "params.kind != 'tree'": "cb",
+    "params.kind LIKE 'tr%'": "a",
+    "params.kind ILIKE 'TR%'": "ba",
+    "param.kind = 'it''s'": "c",
+    'params.kind = "it\'s"': "c",
+    "params.kind LIKE '%ee_'": "",
+    "params.kind LIKE '*'": "",
+    "params.kind IS NULL": "d",
+    "tags.team IS NOT NULL": "dba",
+    "tags.team ILIKE 'red%'": "da",
+    "tags.team LIKE 'red_1'": "d",
+    "tags.mlflow.runName = 'run c'": "c",
+    "run_id IN ('a', 'c')": "ca",
+    "attributes.run_id NOT IN ('a','c')": "db",
+    "run_name LIKE '%b'": "b",
+    "start_time > 1700000001000": "dc",
+    "end_time IS NULL": "dca",
+    "user_id = 'ada'": "dcba",
+    "artifact_uri LIKE '%/b/%'": "b",
+    "datasets.name = 'flights' AND dataset.context = 'train'": "a",
+    "dataset.digest IN ('d1', 'd2')": "a",
+    "dataset.context = 'eval'": "",
 }
 
 
@@ -90,12 +87,32 @@ def test_a_filter_finds_what_it_says(home, runs):
 
 
 UNREADABLE = [
-        "metrics.auc", "metrics.auc >", "metrics.auc > 'x'", "params.kind = 1", "params.kind = tree", "params.kind > 'a'",
-        "params.x = '1' AND", "params.x = '1' OR params.y = '2'", "(params.x = '1')", "nothing.x = 1", "shoe_size = 3",
-        "metrics.auc LIKE '1'", "run_id IN 'a'", "run_id IN ()", "run_id IN ('a' 'b')", "start_time = 'x'",
-        "status > 'A'", "params.x = 'open", "dataset.size = 'x'", "params.x = '1' params.y = '2'", "AND", "=", "'a' = 'a'",
-        "params.x = '1'; DROP TABLE run", "metrics.auc > 1a",
-]  # fmt: skip
+    "metrics.auc",
+    "metrics.auc >",
+    "metrics.auc > 'x'",
+    "params.kind = 1",
+    "params.kind = tree",
+    "params.kind > 'a'",
+    "params.x = '1' AND",
+    "params.x = '1' OR params.y = '2'",
+    "(params.x = '1')",
+    "nothing.x = 1",
+    "shoe_size = 3",
+    "metrics.auc LIKE '1'",
+    "run_id IN 'a'",
+    "run_id IN ()",
+    "run_id IN ('a' 'b')",
+    "start_time = 'x'",
+    "status > 'A'",
+    "params.x = 'open",
+    "dataset.size = 'x'",
+    "params.x = '1' params.y = '2'",
+    "AND",
+    "=",
+    "'a' = 'a'",
+    "params.x = '1'; DROP TABLE run",
+    "metrics.auc > 1a",
+]
 
 
 def test_a_filter_that_cannot_be_read_is_told_and_never_runs(home, runs):

@@ -177,3 +177,11 @@ def test_a_viewer_reads_runs_and_starts_none(home):
     assert get_run(viewer, run.id).id == run.id
     with pytest.raises(Denied, match="run:write"):
         create_run(viewer)
+
+
+def test_the_experiment_that_clients_take_for_granted_stays(home):
+    ensure_experiment(home)
+    with pytest.raises(Invalid, match="cannot be deleted"):
+        delete_experiment(home, "0")
+    with pytest.raises(Invalid, match="cannot be renamed"):
+        rename_experiment(home, "0", "mine")

@@ -1,7 +1,5 @@
 """What is logged to a run: params once, metrics as points, tags; one batch is one transaction and one ledger entry."""
 
-import math
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -97,15 +95,16 @@ def log_batch(
         check_key(key, of="param")
     for key in tags:
         check_key(key, of="tag")
-    points = [_checked(point) for point in metrics]
+    for point in metrics:
+        _check_point(point)
     with home.meta.transaction() as tx:
         lock_run(tx, run_id)
         _write_params(tx, run_id, params)
         write_tags(tx, run_id, tags)
-        _write_points(tx, run_id, points)
+        _write_points(tx, run_id, metrics)
         home.append(
             tx, "run.logged", subject=f"run:{run_id}",
-            body={"metrics": len(points), "params": len(params), "tags": len(tags)},
+            body={"metrics": len(metrics), "params": len(params), "tags": len(tags)},
         )  # fmt: skip
 
 
@@ -193,16 +192,10 @@ def _check_sizes(metrics: int, params: int, tags: int) -> None:
             raise Invalid(f"a batch holds at most {limit} {what}, this has {found}")
 
 
-def _checked(point: MetricPoint) -> MetricPoint:
-    """A point as it is stored: infinities as the largest numbers, as MLflow has them, and not-a-number as None."""
+def _check_point(point: MetricPoint) -> None:
     check_key(point.key, of="metric")
     if not (-INT64_MAX <= point.step <= INT64_MAX and -INT64_MAX <= point.at_ms <= INT64_MAX):
         raise Invalid(f"step and time of metric {point.key!r} must fit 64 bits")
-    value = point.value
-    if value is None or math.isnan(value):
-        return MetricPoint(point.key, None, point.step, point.at_ms, point.model_id)
-    largest = sys.float_info.max
-    return MetricPoint(point.key, min(max(value, -largest), largest), point.step, point.at_ms, point.model_id)
 
 
 def _write_params(tx: Tx, run_id: str, params: Mapping[str, str]) -> None:

@@ -1,5 +1,7 @@
 """A run with all that was logged to it: latest points of its metrics, datasets it read, models it made."""
 
+import math
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -29,13 +31,24 @@ Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 
 @dataclass(frozen=True, slots=True)
 class MetricPoint:
-    """One measured value of a metric; None is not-a-number. `model_id` names the logged model it judges, if any."""
+    """One measured value of a metric; `model_id` names the logged model it judges, if any.
+
+    Not-a-number becomes None and an infinity the largest number, as MLflow has them: JSON and SQLite know neither.
+
+    >>> MetricPoint("loss", float("nan")).value, MetricPoint("loss", float("-inf")).value
+    (None, -1.7976931348623157e+308)
+    """
 
     key: str
     value: float | None
     step: int = 0
     at_ms: int = 0
     model_id: str = ""
+
+    def __post_init__(self) -> None:
+        if self.value is not None and not math.isfinite(self.value):
+            largest = math.copysign(sys.float_info.max, self.value)
+            object.__setattr__(self, "value", None if math.isnan(self.value) else largest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,8 +95,9 @@ def list_experiments(home: Home) -> list[Experiment]:
 
 @verb("experiment.rename", needs="run:write")
 def rename_experiment(home: Home, experiment_id: str, name: str) -> Experiment:
-    """Give it another name. Raises NotFound, Conflict where the name is taken, Invalid where it is deleted."""
+    """Give it another name. Raises NotFound, Conflict where it is taken, Invalid for a deleted one and `Default`."""
     check_experiment_name(name)
+    _check_not_default(experiment_id, doing="renamed")
     with home.meta.transaction() as tx:
         _active(read_experiment(tx, experiment_id))
         other = tx.row(BY_NAME, {"name": name})
@@ -109,7 +110,8 @@ def rename_experiment(home: Home, experiment_id: str, name: str) -> Experiment:
 
 @verb("experiment.delete", needs="run:delete")
 def delete_experiment(home: Home, experiment_id: str) -> Experiment:
-    """Mark it deleted; its runs stay until they are collected, and it can be brought back. Raises NotFound."""
+    """Mark it deleted; its runs stay and it can be brought back. Raises NotFound, Invalid for `Default`."""
+    _check_not_default(experiment_id, doing="deleted")
     return _set_lifecycle(home, experiment_id, "deleted", only_from="active")
 
 
@@ -177,6 +179,11 @@ def _set_lifecycle(home: Home, experiment_id: str, lifecycle: Lifecycle, *, only
         kind = "experiment.deleted" if lifecycle == "deleted" else "experiment.restored"
         home.append(tx, kind, subject=f"experiment:{experiment_id}")
         return read_experiment(tx, experiment_id)
+
+
+def _check_not_default(experiment_id: str, *, doing: str) -> None:
+    if experiment_id == DEFAULT_ID:
+        raise Invalid(f"the experiment {DEFAULT!r} cannot be {doing}: clients log to it where none was chosen")
 
 
 def _active(experiment: Experiment) -> Experiment:

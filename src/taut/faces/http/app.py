@@ -13,6 +13,7 @@ from starlette.routing import Route
 from taut import __version__
 from taut.errors import Invalid, TautError
 from taut.faces.http.callers import actor_of
+from taut.faces.http.counting import MEDIA_TYPE, Counted
 from taut.faces.http.guard import App, Guard
 from taut.faces.http.reading import read_body
 from taut.faces.mlflow.face import mlflow_routes
@@ -35,6 +36,7 @@ def make_app(home: Home, *, hosts: frozenset[str], trusted: str = "") -> App:
         Route("/health", _health, methods=["GET"]),
         Route("/version", _version, methods=["GET"]),
         Route("/ready", _ready_of(home), methods=["GET"]),
+        Route("/metrics", guarded(_metrics), methods=["GET"]),
         Route("/api/taut/v1/verbs/{name}", guarded(_verb), methods=["POST"]),
         Route("/api/taut/v1/objects", guarded(_put_object), methods=["POST"]),
         Route("/api/taut/v1/objects", guarded(_list_objects), methods=["GET"]),
@@ -42,7 +44,7 @@ def make_app(home: Home, *, hosts: frozenset[str], trusted: str = "") -> App:
         Route("/api/taut/v1/objects/{oid}", guarded(_get_object), methods=["GET"]),
         *mlflow_routes(home, trusted=trusted),
     ]
-    return Guard(Starlette(routes=routes), hosts)
+    return Guard(Counted(Starlette(routes=routes)), hosts)
 
 
 def problem(error: TautError, status: int | None = None) -> Response:
@@ -95,6 +97,11 @@ def _ready_of(home: Home) -> Handler:
         return Response("ready", media_type="text/plain")
 
     return ready
+
+
+async def _metrics(home: Home, request: Request) -> Response:
+    require(home, "deployment:read", verb="server.metrics")
+    return Response(request.scope["taut.counts"](), media_type=MEDIA_TYPE)
 
 
 async def _verb(home: Home, request: Request) -> Response:

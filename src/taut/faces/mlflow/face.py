@@ -87,7 +87,18 @@ async def _given(takes: type[msgspec.Struct], request: Request) -> dict[str, Any
     for name in dict.fromkeys(request.query_params):
         values = request.query_params.getlist(name)
         given[name] = values if name in lists else values[-1]
-    return given | dict(request.path_params)
+    given |= dict(request.path_params)
+    if b"\\u0000" in body or "%00" in str(request.url):
+        _refuse_nul(given)
+    return given
+
+
+def _refuse_nul(value: Any) -> None:
+    """Raise Invalid for text with the character NUL, which PostgreSQL cannot keep and SQLite would."""
+    if isinstance(value, str) and "\0" in value:
+        raise Invalid(f"text cannot hold the character NUL: {value[:40]!r}")
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _refuse_nul(part)
 
 
 def _asked(takes: type[msgspec.Struct], given: dict[str, Any]) -> msgspec.Struct:

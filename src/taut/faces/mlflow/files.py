@@ -38,7 +38,6 @@ async def download(home: Home, request: Request) -> Response:
         headers={
             "Content-Length": str(artifact.size_bytes),
             "Content-Disposition": "attachment",
-            "X-Content-Type-Options": "nosniff",
         },
     )
 
