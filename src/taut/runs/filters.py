@@ -19,7 +19,7 @@ ENTITIES: dict[str, Entity] = {
 KEY = re.compile(r"""\s*(?:([A-Za-z_]+)\.)?(?:`([^`]+)`|"([^"]+)"|([^\s=!<>'"`,()]+))""")
 OPERATOR = re.compile(r"\s*(<=|>=|!=|=|<|>|(?:NOT\s+)?IN\b|I?LIKE\b|IS\s+NOT\s+NULL\b|IS\s+NULL\b)", re.IGNORECASE)
 VALUE = re.compile(r"""\s*(?:'((?:[^']|'')*)'|"((?:[^"]|"")*)"|([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.]))""")
-AND = re.compile(r"\s+AND\s+", re.IGNORECASE)
+AND = re.compile(r"\s+AND(?=\s|$)\s*", re.IGNORECASE)
 DIRECTION = re.compile(r"\s+(ASC|DESC)\s*$", re.IGNORECASE)
 
 
