@@ -246,5 +246,5 @@ def test_logged_models_are_found_by_name_params_tags_and_metrics(home):
 
 
 def test_a_filter_that_breaks_off_is_told_where_and_what_is_missing():
-    with pytest.raises(Invalid, match="character 18: a key such as .* found its end"):
+    with pytest.raises(Invalid, match=r"character 18: a key such as .* found its end"):
         parse_filter("metrics.m > 1 AND")
