@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from taut.errors import NotFound, TautError
+from taut.errors import Corrupt, Invalid, NotFound
 from taut.ground import wire
 from taut.ground.ledger import verify_ledger
 from taut.ground.meta import Tx
@@ -68,15 +68,15 @@ def check_home(home: Home, *, quick: bool = False) -> Health:
 def _named(home: Home, tx: Tx, problems: list[Problem]) -> dict[str, list[str]]:
     """Every oid that something refers to, and what does."""
     named: dict[str, list[str]] = {}
-    for subject, oid in (*_plain(tx), *_of_captures(tx)):
+    for subject, oid in (*_plain(tx), *_of_captures(tx, problems)):
         named.setdefault(oid, []).append(subject)
     for point, tree in tx.rows(SELECT_TREES):
         named.setdefault(str(tree), []).append(str(point))
         try:
             files = wire.decode(read_object(home.objects, str(tree)), tuple[TreeFile, ...], what=f"the tree of {point}")
-        except NotFound:
+        except (NotFound, Corrupt):
             continue  # It is told with the other objects, where each is looked for.
-        except TautError as error:
+        except Invalid as error:
             problems.append(Problem("damaged", str(point), error.message))
             continue
         for file in files:
@@ -89,9 +89,13 @@ def _plain(tx: Tx) -> Iterator[tuple[str, str]]:
         yield from ((str(subject), str(oid)) for subject, oid in tx.rows(query))
 
 
-def _of_captures(tx: Tx) -> Iterator[tuple[str, str]]:
+def _of_captures(tx: Tx, problems: list[Problem]) -> Iterator[tuple[str, str]]:
     for run_id, text in tx.rows(SELECT_CAPTURES):
-        capture = wire.decode(str(text), Capture, what=f"the capture of run {run_id}")
+        try:
+            capture = wire.decode(str(text), Capture, what=f"the capture of run {run_id}")
+        except Invalid as error:
+            problems.append(Problem("damaged", f"run:{run_id}", error.message))
+            continue
         kept = {
             "environment": capture.environment,
             "output": capture.output,

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from taut.errors import Invalid
 from taut.ground.access import Token, insert_token, list_tokens, revoke_token
 from taut.home import Home, verb
+
+DAYS_MAX = 3_650  # Ten years; what shall last longer is better said to last for ever.
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +20,8 @@ class NewToken:
 @verb("token.create", needs="access:admin")
 def create_token(home: Home, name: str, role: str, *, days: int | None = 90) -> NewToken:
     """Make a token for a person or machine in a role; it ends after `days`, None for never. Raises Invalid."""
+    if days is not None and not 1 <= days <= DAYS_MAX:
+        raise Invalid(f"a token works for 1 to {DAYS_MAX} days, or for ever; not for {days}")
     now_ms = home.clock.now_ms()
     with home.meta.transaction() as tx:
         expires_ms = None if days is None else now_ms + days * 86_400_000

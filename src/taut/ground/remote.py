@@ -95,8 +95,8 @@ class RemoteObjects:
         return set(wire.decode(answer, list[str], what="the server's answer"))
 
     def delete(self, oids: Iterable[str]) -> None:
-        """Not from afar: only the server's own gc removes objects."""
-        raise UsageError("objects of a server are removed on the server", hint="taut gc, on the server's own home")
+        """Not from afar: objects are removed where they lie."""
+        raise UsageError("objects of a server are removed on the server", hint="run it there, with --home PLACE")
 
     def list(self) -> Iterator[str]:
         """Every oid."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from taut.errors import Conflict, Invalid, TautError, Unavailable, UsageError
 from taut.ground.meta.migrate import migrate
-from taut.ground.meta.protocol import Row, Tx, Value
+from taut.ground.meta.protocol import Row, Tx, Value, fitting
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -100,17 +100,20 @@ class _Tx:
         self._connection = connection
 
     def execute(self, sql: str, parameters: Mapping[str, Value] | None = None) -> int:
-        return self._connection.execute(_translated(sql), parameters or {}).rowcount
+        with fitting():
+            return self._connection.execute(_translated(sql), parameters or {}).rowcount
 
     def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
-        with self._connection.cursor() as cursor:
+        with fitting(), self._connection.cursor() as cursor:
             cursor.executemany(_translated(sql), parameters)
 
     def rows(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Sequence[Row]:
-        return self._connection.execute(_translated(sql), parameters or {}).fetchall()
+        with fitting():
+            return self._connection.execute(_translated(sql), parameters or {}).fetchall()
 
     def row(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Row | None:
-        found: Row | None = self._connection.execute(_translated(sql), parameters or {}).fetchone()
+        with fitting():
+            found: Row | None = self._connection.execute(_translated(sql), parameters or {}).fetchone()
         return found
 
 

@@ -1,8 +1,10 @@
 """The protocol of a metadata store: transactions that are whole and durable, and reads of one moment."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
+
+from taut.errors import Invalid
 
 Value = str | int | float | None
 Row = tuple[Value, ...]
@@ -52,3 +54,12 @@ class Metadata(Protocol):
     def close(self) -> None:
         """Give back connections; what was acknowledged stays."""
         ...
+
+
+@contextmanager
+def fitting() -> Iterator[None]:
+    """What drivers say of an integer beyond 64 bits or half a character, told as Invalid: not theirs to explain."""
+    try:
+        yield
+    except (OverflowError, UnicodeEncodeError) as problem:
+        raise Invalid(f"a value does not fit the store: {problem}") from None

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from taut.errors import Conflict, Corrupt, Denied, Invalid, TautError, Unavailable
+from taut.errors import Conflict, Corrupt, Denied, TautError, Unavailable
 from taut.ground.meta.migrate import migrate
-from taut.ground.meta.protocol import Row, Tx, Value
+from taut.ground.meta.protocol import Row, Tx, Value, fitting
 
 GROUP_MAX = 64  # Members of one group commit: past this the wait of the first outweighs the fsyncs saved.
 BUSY_TIMEOUT_S = 30.0  # Another process may hold the write lock for one group; this is far past any group.
@@ -203,30 +203,21 @@ class _Tx:
         self._connection = connection
 
     def execute(self, sql: str, parameters: Mapping[str, Value] | None = None) -> int:
-        with _fitting():
+        with fitting():
             return self._connection.execute(sql, parameters or {}).rowcount
 
     def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
-        with _fitting():
+        with fitting():
             self._connection.executemany(sql, parameters)
 
     def rows(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Sequence[Row]:
-        with _fitting():
+        with fitting():
             return self._connection.execute(sql, parameters or {}).fetchall()
 
     def row(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Row | None:
-        with _fitting():
+        with fitting():
             found: Row | None = self._connection.execute(sql, parameters or {}).fetchone()
         return found
-
-
-@contextmanager
-def _fitting() -> Iterator[None]:
-    """The driver's own errors for an integer of 64 bits and more, and for half a character, as one of ours."""
-    try:
-        yield
-    except (OverflowError, UnicodeEncodeError) as problem:
-        raise Invalid(f"a value does not fit the store: {problem}") from None
 
 
 def _explained(problem: sqlite3.Error, path: Path) -> TautError:

@@ -1,14 +1,16 @@
 """Objects in a directory: written beside, synced, renamed into place, and the directory synced after."""
 
+import errno
 import hashlib
 import io
 import os
 import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from taut.errors import Denied, NotFound, Unavailable
+from taut.errors import Denied, NotFound, TautError, Unavailable
 from taut.ground.objects.protocol import chunks
 
 OID_DIGITS = 64
@@ -51,16 +53,11 @@ class LocalObjects:
             _sync_directory(place.parent)
             if made:
                 _sync_directory(self._root)
-        except PermissionError as problem:
-            raise Denied(
-                f"the object store {self._root} cannot be written: {problem.strerror}", hint=f"ls -ld {self._root}"
-            ) from None
         except OSError as problem:
-            raise Unavailable(
-                f"the object store {self._root} did not take it: {problem.strerror}", hint=f"df -h {self._root}"
-            ) from None
+            raise self._explained(problem) from None
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):  # What is wrong with the disk is told already, and nobody reads what stays here.
+                temporary.unlink()
         return oid
 
     def open(self, oid: str, *, start: int = 0, length: int | None = None) -> BinaryIO:
@@ -69,6 +66,11 @@ class LocalObjects:
             stream = self._place(oid).open("rb")
         except FileNotFoundError:
             raise NotFound(f"no object {oid[:12]} in {self._root}", hint="taut fsck") from None
+        except OSError as problem:
+            raise Denied(
+                f"object {oid[:12]} in {self._root} cannot be read: {problem.strerror}",
+                hint=f"ls -l {self._place(oid)}",
+            ) from None
         if start == 0 and length is None:
             return stream
         with stream:
@@ -89,6 +91,15 @@ class LocalObjects:
         for folder in self._root.iterdir():
             if len(folder.name) == 2:
                 yield from (folder.name + entry.name for entry in folder.iterdir())
+
+    def _explained(self, problem: OSError) -> TautError:
+        """Why it was not stored: whoever may not write must ask for it, a full disk needs room."""
+        if problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            words = f"the object store {self._root} cannot be written: {problem.strerror}"
+            return Denied(words, hint=f"ls -ld {self._root}")
+        return Unavailable(
+            f"the object store {self._root} did not take it: {problem.strerror or problem}", hint=f"df -h {self._root}"
+        )
 
     def _place(self, oid: str) -> Path:
         if len(oid) != OID_DIGITS or not oid.isalnum():
