@@ -69,7 +69,7 @@ def test_the_demo_reaches_its_end_closes_the_loop_and_can_be_told_again(tmp_path
         assert words in first
     check_the_story(folder)
     assert (folder / "late.html").stat().st_size < 600_000
-    why = taut(folder, "why", "flights-2013-07-04-09h.5", "--json").json
+    why = taut(folder, "why", "flights-2013-07-04-06h.5", "--json").json
     assert [link["point"].partition(":")[0] for link in why["chain"]][:4] == [
         "prediction",
         "deployment",

@@ -5,8 +5,9 @@ the 95 % interval of the paired difference, whole days resampled where the rows 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from math import isfinite
 from pathlib import Path
 
@@ -26,6 +27,8 @@ ROWS_MIN = 100  # With fewer rows the interval of any measure is wider than what
 RESAMPLES = 500
 DAY_MS = 86_400_000
 MAY_FAIL = ("loads", "signature", "answers")  # What a model that cannot be judged fails first, in this order.
+
+GainOf = Callable[[Measure], tuple[float, float, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +135,14 @@ def _champion_scores(home: Home, champion: ModelVersion | None, rows: LabelledRo
 
 
 def _judged(spec: GateSpec, scored: Scored, seed: int) -> Iterator[GateCheck]:
+    gain_of = cache(lambda measure: _gain(measure, scored, seed))  # Several questions may ask about one measure.
     for check in spec.checks:
         if check.against == "champion":
-            yield _compared(check, scored, seed)
+            yield _compared(check, scored, gain_of)
         if check.against != "champion" or check.at_least is not None or check.at_most is not None:
             yield _bounded(check, scored)
     if spec.improves:
-        yield _improved(spec.improves, scored, seed)
+        yield _improved(spec.improves, scored, gain_of)
 
 
 def _bounded(check: CheckSpec, scored: Scored) -> GateCheck:
@@ -156,23 +160,23 @@ def _bounded(check: CheckSpec, scored: Scored) -> GateCheck:
     return GateCheck(check.measure, kept, found, bound, f"{found:.4f}, wanted {wanted or 'to be known'}")
 
 
-def _compared(check: CheckSpec, scored: Scored, seed: int) -> GateCheck:
+def _compared(check: CheckSpec, scored: Scored, gain_of: GainOf) -> GateCheck:
     """Not shown worse than the champion by more than is allowed."""
     name = f"{check.measure} against champion"
     if scored.champion is None:
         return _said(name, "there is no champion yet")
-    gain, low, high = _gain(check.measure, scored, seed)
+    gain, low, high = gain_of(check.measure)
     passed = high >= -check.worse_by_at_most
     allowed = f", up to {check.worse_by_at_most:g} worse is allowed" if check.worse_by_at_most else ""
     shown = "not shown worse" if passed else "shown worse"
     return GateCheck(name, passed, gain, -check.worse_by_at_most, f"{shown}: {_interval(gain, low, high)}{allowed}")
 
 
-def _improved(measures: tuple[Measure, ...], scored: Scored, seed: int) -> GateCheck:
+def _improved(measures: tuple[Measure, ...], scored: Scored, gain_of: GainOf) -> GateCheck:
     """Shown better than the champion by at least one of the measures."""
     if scored.champion is None:
         return _said("improves", "there is no champion yet")
-    gains = {measure: _gain(measure, scored, seed) for measure in measures}
+    gains = {measure: gain_of(measure) for measure in measures}
     best = max(gains, key=lambda measure: gains[measure][1])
     passed = gains[best][1] > 0
     told = "; ".join(f"{measure} {_interval(*gain)}" for measure, gain in gains.items())

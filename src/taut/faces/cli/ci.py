@@ -6,8 +6,7 @@ import click
 
 from taut.errors import Conflict
 from taut.faces.cli.shown import json_option, shown
-from taut.ground.settings import find_folder
-from taut.project import read_project
+from taut.project import FILE, read_project
 
 PLACES = {"github": Path(".github/workflows/taut.yml"), "jenkins": Path("Jenkinsfile")}
 
@@ -39,7 +38,9 @@ def jenkins(force: bool, as_json: bool) -> None:
 
 def _write(system: str, render: object, force: bool, as_json: bool) -> None:
     assert callable(render)
-    project = find_folder(Path.cwd()).parent
+    here = Path.cwd()
+    # The file says where the project is: on a machine that only knows a server's URL there is no .taut.
+    project = next((folder for folder in (here, *here.parents) if (folder / FILE).exists()), here)
     place = project / PLACES[system]
     text = render(read_project(project))
     if place.exists() and not force and place.read_text() != text:

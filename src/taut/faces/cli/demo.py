@@ -49,5 +49,5 @@ def _closing(picture: Path, keep: Path | None, took_s: float) -> str:
         "Three commands to try next:",
         f"  {first} && taut deploy late",
         "  taut runs list",
-        "  taut why flights-2013-07-04-09h.5",
+        "  taut why flights-2013-07-04-06h.5",
     ])  # fmt: skip

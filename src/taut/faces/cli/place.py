@@ -25,8 +25,12 @@ def server(host: str, port: int, as_json: bool) -> None:
         ready = {"url": url, "home": home.place}
         serve_home(
             home, host, port,
-            when_ready=lambda: shown(ready, as_json, lambda _: f"taut serves {home.place} at {url}; MLFLOW_TRACKING_URI={url}"),
+            when_ready=lambda: shown(ready, as_json, _serving),
         )  # fmt: skip
+
+
+def _serving(ready: dict[str, str]) -> str:
+    return f"taut serves {ready['home']} at {ready['url']}; MLFLOW_TRACKING_URI={ready['url']}"
 
 
 @click.group(epilog="Example: taut token create ci --role data-scientist")

@@ -19,7 +19,7 @@ from taut.serve import Columns, list_predictions, log_labels, predict, traffic
 Say = Callable[[str], None]
 DEPLOYMENT = MODEL = "late"
 CATEGORIES = ("carrier", "origin", "dest")
-HOURS_A_REQUEST = 3  # About 130 flights: what an airline would ask about at once before a wave of departures.
+HOURS_A_REQUEST = 6  # About 230 flights: what an airline would ask about at once before a wave of departures.
 ONCE = "taut up --once   (after every day; what it did:)"
 
 
@@ -39,7 +39,7 @@ def fly(home: Home, project: Path, say: Say) -> None:
     spec = read_project(project)
     seen_ms = traffic(home, DEPLOYMENT).last_event_ms
     begin = iso(seen_ms)[:10] if seen_ms is not None else ""
-    say("$ taut predict late --input flights.csv --id … --event-time …   (3 hours of flights each, over HTTP)")
+    say("$ taut predict late --input flights.csv --id … --event-time …   (6 hours of flights each, over HTTP)")
     say(f"$ {ONCE}")
     started, rows, late = time.monotonic(), 0, dict[str, float]()
     days = [path for path in sorted((project / "live").glob("*.csv")) if path.stem >= begin[:7]]

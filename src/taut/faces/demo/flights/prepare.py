@@ -2,7 +2,8 @@
 
     python prepare.py
 
-Writes data/train.csv (to 17 March), data/holdout.csv (the rest of March) and live/2013-MM.csv, what happens later.
+Writes data/train.csv (to 17 March), data/march.csv (the rest of March), the same as data/holdout.csv, which newer rows
+will replace, and live/2013-MM.csv, what happens later.
 """
 
 from importlib.util import find_spec
@@ -58,7 +59,9 @@ def main() -> None:
     for month, part in rows[rows["event_time"] >= LIVE].groupby(rows["event_time"].str[:7]):
         write(part, Path("live") / f"{month}.csv")
     known = rows[rows["late"].notna()]
-    write(known[(known["event_time"] >= HOLDOUT) & (known["event_time"] < LIVE)], Path("data/holdout.csv"))
+    march = known[(known["event_time"] >= HOLDOUT) & (known["event_time"] < LIVE)]
+    write(march, Path("data/march.csv"))
+    write(march, Path("data/holdout.csv"))
     write(known[known["event_time"] < HOLDOUT], Path("data/train.csv"))
 
 
