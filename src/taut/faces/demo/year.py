@@ -100,9 +100,28 @@ def _value(name: str, written: str) -> str | float | None:
 
 def _tell_steps(steps: Iterator[StepDone], say: Say) -> None:
     """Say what the loop did; the windows, one a day, are left to the picture."""
-    from taut.faces.cli.loop import told
-
     for step in steps:
-        if step.step != "window":
-            say(f"  {told(step)}")
+        if sentence := _sentence(step):
+            say(f"  {sentence}")
             sys.stdout.flush()
+
+
+def _sentence(step: StepDone) -> str:
+    """A step of the loop in words; empty for those that go without saying."""
+    facts = step.facts
+    match step.step:
+        case "export":
+            day = iso(int(str(facts["until_ms"])))[:10]
+            rows = f"{facts['learn']:,} labelled rows to learn from, the newest {facts['judge']:,} to judge by"
+            return f"{day}  page {step.plan}: the errors have changed; {rows}"
+        case "run":
+            return f"            retrained: run {str(facts['run'])[:8]}, cause {step.plan}"
+        case "gate":
+            verdict = "accepted" if facts["passed"] else f"refused, {facts['refusals']}"
+            return f"            gate: {verdict}"
+        case "rollout" if facts["revision"] is not None:
+            return f"            rolled out as revision {facts['revision']} at {facts['url']}"
+        case "started" | "failed":
+            return f"{step.plan} {step.step} at {facts['url']}"
+        case _:
+            return ""
