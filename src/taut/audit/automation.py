@@ -4,8 +4,9 @@ import ast
 import re
 
 from taut.audit.check import Check, Outcome, failed, missing, not_applicable, passed
-from taut.audit.code import Call, Function, Source, is_constant, words_in
+from taut.audit.code import Call, Function, Source, is_constant, nodes_in, words_in
 from taut.audit.configuration import Command
+from taut.audit.remember import remembered
 from taut.audit.serving import copies_by_hand, serves, serving_places, serving_sources
 from taut.audit.training import (
     METRIC_WORDS,
@@ -59,6 +60,8 @@ _DATA_TEST_PACKAGES = frozenset(
         "patito",
     ]
 )
+_EXPECTED = frozenset({"columns", "isnull", "isna", "dtypes", "schema", "notnull", "duplicated"})
+_PREDICTED = frozenset({"predict", "predict_proba", "prediction", "predictions", "preds", "y_pred"})
 _BUILD_FILES = frozenset(
     [
         "bentofile.yaml",
@@ -89,6 +92,7 @@ def ci_present(workflow: Workflow) -> Outcome:
     return failed("No CI definition of any vendor was found.", [f"{workflow.sources[0].path}:1"])
 
 
+@remembered
 def test_functions(workflow: Workflow) -> list[tuple[Source, Function]]:
     """The functions that a test runner would run."""
     return [
@@ -143,7 +147,7 @@ def test_model(workflow: Workflow) -> Outcome:
     """AU04: a test or gate holds the quality or behaviour of the model against something."""
     if not (training_sources(workflow) or serving_sources(workflow)):
         return not_applicable("No model is trained or served here.")
-    found = [source.place(one.lineno) for source, one in test_functions(workflow) if _asserts_model(one)]
+    found = [source.place(one.lineno) for source, one in test_functions(workflow) if _asserts_model(one, source)]
     if workflow.taut.gate:
         found.append(workflow.taut.place(workflow.taut.gate))
     found += [
@@ -161,12 +165,19 @@ def serving_or_training(workflow: Workflow) -> list[str]:
     return training_places(workflow) or serving_places(workflow)
 
 
-def _asserts_model(function: Function) -> bool:
-    asserts = [node for node in ast.walk(function) if isinstance(node, ast.Assert)]
-    words = words_in(function)
-    predicts = bool(words & {"predict", "predict_proba", "prediction", "predictions", "preds", "y_pred"})
-    measured = any(METRIC_WORDS.search(word) for node in asserts for word in words_in(node.test))
-    return bool(asserts) and (predicts or measured)
+def _asserts_model(function: Function, source: Source) -> bool:
+    end = function.end_lineno or function.lineno
+    asserts = [node for node in source.of(ast.Assert) if function.lineno < node.lineno <= end]
+    if not asserts:
+        return False
+    if any(METRIC_WORDS.search(word) for node in asserts for word in words_in(node.test)):
+        return True
+    return _mentions_any(source, _PREDICTED) and bool(words_in(function) & _PREDICTED)
+
+
+def _mentions_any(source: Source, words: frozenset[str]) -> bool:
+    """Whether any of the words stands anywhere in a source: a cheap look before its functions are searched."""
+    return any(word in source.text for word in words)
 
 
 def test_data(workflow: Workflow) -> Outcome:
@@ -176,17 +187,20 @@ def test_data(workflow: Workflow) -> Outcome:
         return not_applicable("No training code that reads data from files was found.")
     found = tool_places(workflow, _DATA_TEST_PACKAGES)
     found += [f"{one.path}:1" for one in workflow.tests if one.imports_any(_DATA_TEST_PACKAGES)]
-    for source, function in test_functions(workflow):
-        words = words_in(function)
-        if words & {"columns", "isnull", "isna", "dtypes", "schema", "notnull", "duplicated"}:
-            found.append(source.place(function.lineno))
+    found += [
+        source.place(function.lineno)
+        for source, function in test_functions(workflow)
+        if _mentions_any(source, _EXPECTED) and words_in(function) & _EXPECTED
+    ]
     for document in workflow.documents:
         if document.path.endswith("taut.yaml") and re.search(r"\b(schema|expect)", str(document.tree)):
             found.append(f"{document.path}:1")
     for source in workflow.code:
-        for node in ast.walk(source.tree):
-            if isinstance(node, ast.Assert) and words_in(node.test) & {"columns", "isnull", "isna", "dtypes"}:
-                found.append(source.place(node.lineno))
+        found += [
+            source.place(node.lineno)
+            for node in source.of(ast.Assert)
+            if words_in(node.test) & {"columns", "isnull", "isna", "dtypes"}
+        ]
     if found:
         return passed("The data is held against expectations.", found)
     return missing(workflow, "Nothing checks the data before the model learns from it.", reads)
@@ -285,13 +299,13 @@ def _promotions(workflow: Workflow) -> tuple[list[str], list[str]]:
     ungated: list[str] = []
     gated: list[str] = []
     for source in workflow.code:
-        conditional = _called_under_comparison(source)
-        for call in source.calls:
-            if call.last in _PROMOTES and source.parsed and not _demotes(call):
-                inside = call.scope.rpartition(".")[2]
-                (gated if inside in conditional or _compared_before(call, source) else ungated).append(
-                    source.place(call.line)
-                )
+        promoting = [call for call in source.calls if call.last in _PROMOTES and source.parsed and not _demotes(call)]
+        conditional = _called_under_comparison(source) if promoting else set()
+        for call in promoting:
+            inside = call.scope.rpartition(".")[2]
+            (gated if inside in conditional or _compared_before(call, source) else ungated).append(
+                source.place(call.line)
+            )
     return ungated, gated
 
 
@@ -305,7 +319,7 @@ def _compared_before(call: Call, source: Source) -> bool:
     home: ast.AST = next((one for one in source.functions if one.name == scope), source.tree)
     return any(
         isinstance(node, ast.If | ast.Assert | ast.IfExp) and node.lineno <= call.line and _compares_quality(node.test)
-        for node in ast.walk(home)
+        for node in nodes_in(home)
     )
 
 
@@ -313,7 +327,7 @@ def _compares_quality(test: ast.expr) -> bool:
     words = words_in(test)
     orders = any(
         isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Lt | ast.LtE | ast.Gt | ast.GtE)
-        for node in ast.walk(test)
+        for node in nodes_in(test)
     )
     return orders or any(_COMPARING.search(word) for word in words)
 
@@ -322,10 +336,10 @@ def _called_under_comparison(source: Source) -> set[str]:
     """The functions that are called inside an `if` that compares quality."""
     return {
         node.func.id
-        for branch in ast.walk(source.tree)
-        if isinstance(branch, ast.If) and _compares_quality(branch.test)
+        for branch in source.of(ast.If)
+        if _compares_quality(branch.test)
         for statement in branch.body
-        for node in ast.walk(statement)
+        for node in nodes_in(statement)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
 

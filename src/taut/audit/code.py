@@ -4,12 +4,16 @@ import ast
 import json
 import re
 import warnings
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypeVar, cast
 
 from taut.audit.files import LINE_CHARACTERS_MAX, File, Unread
+from taut.audit.remember import remembered
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+Node = TypeVar("Node", bound=ast.AST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,12 @@ class Source:
     made_by: dict[str, str] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     lines: tuple[int, ...] = ()
+    nodes: dict[type[ast.AST], list[ast.AST]] = field(default_factory=dict, repr=False)
+    known: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def of(self, kind: type[Node]) -> list[Node]:
+        """Every node of exactly this kind, in the order of the text; none where the file did not parse."""
+        return cast("list[Node]", self.nodes.get(kind, []))
 
     def place(self, line: int) -> str:
         """`path:line` of a line of the parsed code."""
@@ -71,16 +81,18 @@ class Source:
 
     def imports_any(self, packages: frozenset[str]) -> bool:
         """Whether one of the packages, or a module of one, is imported."""
-        return any(name in packages or name.split(".")[0] in packages for name in self.imports)
+        return not packages.isdisjoint(_with_roots(self))
 
     @property
     def is_test(self) -> bool:
         """Whether the file lies where tests lie; whether it holds any is another question."""
         return is_test_path(self.path)
 
-    def called_names(self) -> frozenset[str]:
-        """The dotted names of all calls."""
-        return frozenset(call.name for call in self.calls)
+
+@remembered
+def _with_roots(source: Source) -> frozenset[str]:
+    """What a source imports, with the package that each module belongs to."""
+    return source.imports | {name.split(".")[0] for name in source.imports}
 
 
 def is_test_path(path: str) -> bool:
@@ -175,47 +187,90 @@ def _guess(path: str, text: str, lines: tuple[int, ...], is_notebook: bool) -> S
 
 
 def _facts(path: str, text: str, tree: ast.Module, lines: tuple[int, ...], is_notebook: bool) -> Source:
-    aliases: dict[str, str] = {}
-    imports: set[str] = set()
-    nodes = list(_scoped(tree))
-    for node, _ in nodes:
-        if isinstance(node, ast.Import):
-            imports |= {name.name for name in node.names}
-            aliases |= {name.asname: name.name for name in node.names if name.asname}
-        elif isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (node.module or "")
-            imports |= {module} | {f"{module}.{name.name}" for name in node.names}
-            aliases |= {name.asname or name.name: f"{module}.{name.name}" for name in node.names}
-    calls = tuple(
-        Call(dotted(node.func, aliases), node.lineno, node, scope)
-        for node, scope in nodes
-        if isinstance(node, ast.Call)
+    """All that checks ask of one module, from one walk over its tree."""
+    nodes: dict[type[ast.AST], list[ast.AST]] = defaultdict(list)
+    called: list[tuple[ast.Call, str]] = []
+    functions: list[Function] = []
+    for node, scope in _scoped(tree):
+        nodes[type(node)].append(node)
+        if isinstance(node, ast.Call):
+            called.append((node, scope))
+        elif isinstance(node, Function):
+            functions.append(node)
+    found = Source(path, text, tree, True, is_notebook, functions=tuple(functions), lines=lines, nodes=dict(nodes))
+    imports, aliases = _imports(found)
+    return replace(
+        found,
+        imports=imports,
+        aliases=aliases,
+        calls=tuple(Call(dotted(node.func, aliases), node.lineno, node, scope) for node, scope in called),
+        made_by=_makers(found, aliases),
+        strings=_strings(found),
     )
-    made_by = {
+
+
+def _imports(source: Source) -> tuple[frozenset[str], dict[str, str]]:
+    """What a source imports, and the names under which it knows it."""
+    imports: set[str] = set()
+    aliases: dict[str, str] = {}
+    for plain in source.of(ast.Import):
+        imports |= {name.name for name in plain.names}
+        aliases |= {name.asname: name.name for name in plain.names if name.asname}
+    for node in source.of(ast.ImportFrom):
+        module = "." * node.level + (node.module or "")
+        imports |= {module} | {f"{module}.{name.name}" for name in node.names}
+        aliases |= {name.asname or name.name: f"{module}.{name.name}" for name in node.names}
+    return frozenset(imports), aliases
+
+
+def _makers(source: Source, aliases: dict[str, str]) -> dict[str, str]:
+    """For each plain name that a call is assigned to, what was called."""
+    return {
         target.id: dotted(node.value.func, aliases)
-        for node, _ in nodes
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+        for node in source.of(ast.Assign)
+        if isinstance(node.value, ast.Call)
         for target in node.targets
         if isinstance(target, ast.Name)
     }
-    functions = tuple(node for node, _ in nodes if isinstance(node, Function))
-    said = {id(body[0].value) for node, _ in nodes if (body := _docstring_body(node))}
-    strings = tuple(
+
+
+def _strings(source: Source) -> tuple[tuple[int, str], ...]:
+    """The texts of a source with their lines, docstrings left out."""
+    homes = (source.tree, *source.of(ast.ClassDef), *source.functions)
+    said = {id(first.value) for home in homes for first in home.body[:1] if isinstance(first, ast.Expr)}
+    return tuple(
         (node.lineno, node.value[:LINE_CHARACTERS_MAX])
-        for node, _ in nodes
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said
+        for node in source.of(ast.Constant)
+        if isinstance(node.value, str) and id(node) not in said
     )
-    found = (frozenset(imports), calls, functions, strings, made_by, aliases, lines)
-    return Source(path, text, tree, True, is_notebook, *found)
 
 
-def _docstring_body(node: ast.AST) -> list[ast.Expr]:
-    """The first statement of what has a docstring, alone in a list; else an empty list."""
-    if isinstance(node, ast.Module | ast.ClassDef | Function) and node.body:
-        first = node.body[0]
-        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-            return [first]
-    return []
+_LEAVES = frozenset(
+    ["ctx", "op", "ops", "id", "attr", "arg", "module", "level", "asname", "kind", "type_comment", "conversion"]
+)
+"""Fields that hold no node, or one that no check asks for; half of all nodes of a tree stand in them."""
+
+
+def _children_fields() -> dict[type[ast.AST], tuple[str, ...]]:
+    """For each kind of node its fields that may hold nodes of interest, the last first."""
+    kinds = [kind for kind in vars(ast).values() if isinstance(kind, type) and issubclass(kind, ast.AST)]
+    found = {kind: tuple(name for name in reversed(kind._fields) if name not in _LEAVES) for kind in kinds}
+    return found | {ast.Constant: (), ast.Name: (), ast.arg: ("annotation",), ast.alias: ()}
+
+
+_CHILDREN = _children_fields()
+
+
+def _children(node: ast.AST) -> list[ast.AST]:
+    """The nodes right below one, the last first; operators and contexts left out."""
+    found: list[ast.AST] = []
+    for name in _CHILDREN[type(node)]:
+        value = getattr(node, name, None)
+        if isinstance(value, list):
+            found += [item for item in value[::-1] if isinstance(item, ast.AST)]
+        elif isinstance(value, ast.AST):
+            found.append(value)
+    return found
 
 
 def _scoped(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
@@ -224,10 +279,24 @@ def _scoped(tree: ast.Module) -> Iterator[tuple[ast.AST, str]]:
     while waiting:
         node, scope = waiting.pop()
         yield node, scope
-        inner = scope
         if isinstance(node, Function):
-            inner = f"{scope}.{node.name}" if scope else node.name
-        waiting.extend((child, inner) for child in reversed(list(ast.iter_child_nodes(node))))
+            scope = f"{scope}.{node.name}" if scope else node.name
+        if _CHILDREN[type(node)]:
+            waiting += [(child, scope) for child in _children(node)]
+
+
+def nodes_in(node: ast.AST) -> Iterator[ast.AST]:
+    """A node and all below it in the order of the text, without operators and contexts: `ast.walk` at half the price.
+
+    >>> [type(one).__name__ for one in nodes_in(ast.parse("f(a + 1)"))]
+    ['Module', 'Expr', 'Call', 'Name', 'BinOp', 'Name', 'Constant']
+    """
+    waiting = [node]
+    while waiting:
+        found = waiting.pop()
+        yield found
+        if _CHILDREN[type(found)]:
+            waiting += _children(found)
 
 
 def dotted(node: ast.expr, aliases: dict[str, str]) -> str:
@@ -258,13 +327,13 @@ def dotted(node: ast.expr, aliases: dict[str, str]) -> str:
 
 def names_in(node: ast.AST) -> frozenset[str]:
     """The plain names that an expression or statement mentions."""
-    return frozenset(found.id for found in ast.walk(node) if isinstance(found, ast.Name))
+    return frozenset(found.id for found in nodes_in(node) if isinstance(found, ast.Name))
 
 
 def words_in(node: ast.AST) -> frozenset[str]:
     """Names, attributes and short texts that an expression mentions, in lower case."""
     words: set[str] = set()
-    for found in ast.walk(node):
+    for found in nodes_in(node):
         if isinstance(found, ast.Name):
             words.add(found.id.lower())
         elif isinstance(found, ast.Attribute):

@@ -4,6 +4,7 @@ import ast
 from dataclasses import dataclass, field
 
 from taut.audit.code import Source, dotted, names_in
+from taut.audit.remember import remembered
 from taut.audit.training import HARMLESS_TRANSFORMERS, LEARNING_PACKAGES, TRANSFORMERS, own_calls, statements_of
 
 _METRICS = frozenset(
@@ -46,6 +47,7 @@ _CROSS_VALIDATION = frozenset(
     ]
 )
 _SPLITS = frozenset({"train_test_split"})
+_FITS = frozenset({"fit", "fit_transform", "fit_resample"})
 
 
 @dataclass(slots=True)
@@ -81,6 +83,7 @@ def _slice_text(node: ast.expr) -> str:
     return ""
 
 
+@remembered
 def evaluated_on_training_rows(source: Source) -> tuple[list[int], list[int]]:
     """The lines of a source that score a model on the rows it was fitted on, and those that score it on others.
 
@@ -90,6 +93,8 @@ def evaluated_on_training_rows(source: Source) -> tuple[list[int], list[int]]:
     other = [call.line for call in source.calls if call.last in _CROSS_VALIDATION]
     if not source.imports_any(LEARNING_PACKAGES):
         return [], []
+    if not any(call.last == "score" or call.last in _METRICS for call in source.calls):
+        return same, other
     for statements, _ in statements_of(source):
         rows = _Rows()
         for statement in statements:
@@ -169,6 +174,8 @@ def fitted_before_split(source: Source) -> tuple[list[int], list[int]]:
     """
     leaks: list[int] = []
     fits: list[int] = []
+    if not any(call.last in _FITS for call in source.calls):
+        return leaks, fits
     for statements, _ in statements_of(source):
         found, seen = _leaks_of(statements, source)
         leaks += found
@@ -211,7 +218,7 @@ def _leaks_of(statements: list[ast.stmt], source: Source) -> tuple[list[int], li
 def _fits_transformer(node: ast.Call, source: Source) -> bool:
     if not isinstance(node.func, ast.Attribute) or not node.args:
         return False
-    if node.func.attr not in {"fit", "fit_transform", "fit_resample"}:
+    if node.func.attr not in _FITS:
         return False
     name = dotted(node.func.value, source.aliases)
     made = name.removesuffix("()") if name.endswith("()") else source.made_by.get(name, "")

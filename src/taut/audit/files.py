@@ -3,8 +3,8 @@
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 FILES_MAX = 20_000
 """More files than this are not listed; a workflow's own code is found long before."""
@@ -84,7 +84,6 @@ _TEXT_SUFFIXES = frozenset(
         ".dockerfile",
         ".sql",
         ".r",
-        ".R",
         ".rules",
         ".j2",
         ".service",
@@ -134,12 +133,13 @@ class File:
     @property
     def name(self) -> str:
         """The last part of the path in lower case."""
-        return PurePosixPath(self.path).name.lower()
+        return self.path.rpartition("/")[2].lower()
 
     @property
     def suffix(self) -> str:
         """The ending in lower case, with its dot."""
-        return PurePosixPath(self.path).suffix.lower()
+        stem, dot, ending = self.name.rpartition(".")
+        return dot + ending if stem and ending else ""
 
     def lines(self) -> list[tuple[int, str]]:
         """The lines of the text, numbered from 1, each cut at `LINE_CHARACTERS_MAX`."""
@@ -191,22 +191,25 @@ def read_files(
     inside: dict[str, bool] = {}
     known = frozenset(tracked)
     candidates = sorted(path for path in {*known, *others} if not is_foreign(path))
+    start = os.fspath(root)
     for path in candidates[:FILES_MAX]:
         parent = path.rpartition("/")[0]
         if parent not in inside:
             inside[parent] = _is_below(root, root / parent)
-        size = _size_of_regular(root / path) if inside[parent] else None
+        on_disk = os.path.join(start, path)
+        size = _size_of_regular(on_disk) if inside[parent] else None
         if size is None:
             continue
         text: str | None = None
-        limit = _limit(path)
-        if limit and not (size > limit and PurePosixPath(path).suffix.lower() in _DATA_TEXT_SUFFIXES):
-            got = _read_text(root / path, size, min(limit, budget))
+        file = File(path, size, path in known)
+        limit = _limit(file)
+        if limit and not (size > limit and file.suffix in _DATA_TEXT_SUFFIXES):
+            got = _read_text(on_disk, size, min(limit, budget))
             if isinstance(got, Unread):
                 unread.append(Unread(path, got.reason))
             else:
                 text, budget = got, budget - size
-        files.append(File(path, size, path in known, text))
+        files.append(replace(file, text=text))
     return tuple(files), tuple(unread)
 
 
@@ -216,27 +219,27 @@ def _is_below(root: Path, folder: Path) -> bool:
     return real == os.fspath(root) or real.startswith(os.fspath(root).rstrip("/") + "/")
 
 
-def _size_of_regular(path: Path) -> int | None:
+def _size_of_regular(path: str) -> int | None:
     try:
-        found = path.lstat()
+        found = os.lstat(path)
     except (OSError, ValueError):
         return None
     return found.st_size if stat.S_ISREG(found.st_mode) else None
 
 
-def _limit(path: str) -> int:
+def _limit(file: File) -> int:
     """How many bytes of a file may be read; 0 for what is no text of interest."""
-    name, suffix = PurePosixPath(path).name.lower(), PurePosixPath(path).suffix
+    name, suffix = file.name, file.suffix
     stem = name.split(".")[0]
     if suffix == ".ipynb":
         return NOTEBOOK_BYTES_MAX
-    if suffix.lower() in _DATA_TEXT_SUFFIXES:
+    if suffix in _DATA_TEXT_SUFFIXES:
         return DATA_TEXT_BYTES_MAX
-    is_text = suffix.lower() in _TEXT_SUFFIXES or name in _TEXT_NAMES or stem in _TEXT_NAMES or name.startswith(".env")
+    is_text = suffix in _TEXT_SUFFIXES or name in _TEXT_NAMES or stem in _TEXT_NAMES or name.startswith(".env")
     return TEXT_BYTES_MAX if is_text else 0
 
 
-def _read_text(path: Path, size: int, limit: int) -> str | Unread:
+def _read_text(path: str, size: int, limit: int) -> str | Unread:
     """The text of a file, or why there is none; a pipe or device put in its place is never waited for."""
     if size > limit:
         return Unread("", f"larger than {limit:,} bytes")

@@ -1,5 +1,8 @@
 """The audit of a folder: read it once, then ask every check."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from taut.audit.check import Check, Outcome, unknown
@@ -16,13 +19,29 @@ def audit_path(path: Path, *, progress: Progress | None = None) -> AuditReport:
     answers that hang on it are unknown. `progress` advances by the files read and then by one for each check.
     Raises NotFound where the path does not exist, and Invalid where it is no folder that can be read.
     """
-    workflow = read_workflow(path, progress=progress)
     shown = progress or Silent()
     findings = []
-    for check in CHECKS:
-        findings.append(finding_of(check, _ask(check, workflow)))
-        shown.advance()
+    with _collector_resting():
+        workflow = read_workflow(path, progress=progress)
+        for check in CHECKS:
+            findings.append(finding_of(check, _ask(check, workflow)))
+            shown.advance()
     return report_of(str(path), findings, [f"{one.path}: {one.reason}" for one in workflow.unread])
+
+
+@contextmanager
+def _collector_resting() -> Iterator[None]:
+    """Keep the cyclic collector from walking the trees again and again while they grow; they hold no cycles.
+
+    It took two fifths of the time that parsing takes. What was on before is on again afterwards.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _ask(check: Check, workflow: Workflow) -> Outcome:

@@ -24,7 +24,8 @@ class History:
     """What git says: is there a repository, which files it tracks or sees, and how its history looks.
 
     `state` is "none" without a repository, "unread" where git is missing or failed (`reason` says which), "empty"
-    before the first commit, else "commits". `merges` counts commits with two parents or a pull request's number.
+    before the first commit, else "commits". `shallow` is only asked where one commit is seen. `merges` counts
+    commits with two parents or a pull request's number.
     """
 
     state: str
@@ -42,22 +43,25 @@ def read_history(root: Path) -> History:
         return History("none")
     if shutil.which("git") is None:
         return History("unread", "git is not installed here")
-    tracked = _ask(root, "ls-files", "-z")
-    if tracked is None:
+    listed = _ask(root, "ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard")
+    if listed is None:
         return History("unread", "git could not read the repository")
-    untracked = _ask(root, "ls-files", "-z", "--others", "--exclude-standard") or ""
-    shallow = (_ask(root, "rev-parse", "--is-shallow-repository") or "").strip() == "true"
+    tagged = [(one[:1], one[2:]) for one in listed.split("\0") if len(one) > 2]
     log = _ask(root, "log", f"--max-count={COMMITS_MAX}", "--format=%P%x00%s%x01", "HEAD", "--", ".") or ""
     commits = [line.strip("\n").split("\0", 1) for line in log.split("\x01") if "\0" in line]
     return History(
         "commits" if commits else "empty",
         "",
-        tuple(path for path in tracked.split("\0") if path),
-        tuple(path for path in untracked.split("\0") if path and not path.endswith("/")),
+        tuple(dict.fromkeys(path for tag, path in tagged if tag != "?")),
+        tuple(path for tag, path in tagged if tag == "?" and not path.endswith("/")),
         len(commits),
         sum(" " in parents or "(#" in subject or subject.startswith("Merge ") for parents, subject in commits),
-        shallow,
+        len(commits) == 1 and _is_shallow(root),
     )
+
+
+def _is_shallow(root: Path) -> bool:
+    return (_ask(root, "rev-parse", "--is-shallow-repository") or "").strip() == "true"
 
 
 def _has_repository(root: Path) -> bool:

@@ -4,7 +4,7 @@ import ast
 import re
 
 from taut.audit.check import Check, Outcome, failed, missing, not_applicable, passed
-from taut.audit.code import Source, dotted, names_in
+from taut.audit.code import Source, dotted, names_in, nodes_in
 from taut.audit.serving import Handler, handlers, model_servers, predictors, serves, serving_places
 from taut.audit.training import says, tool_places
 from taut.audit.tree import Mapping, list_at, mappings_of
@@ -275,9 +275,9 @@ def _made_up_answers(handler: Handler) -> list[int]:
     return [
         inner.lineno
         for function in (handler.function, *handler.reached)
-        for node in ast.walk(function)
+        for node in nodes_in(function)
         if isinstance(node, ast.ExceptHandler) and _is_broad(node)
-        for inner in ast.walk(node)
+        for inner in nodes_in(node)
         if isinstance(inner, ast.Return)
         if _hides_failure(inner.value, handler.source, function is handler.function)
     ]

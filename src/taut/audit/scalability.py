@@ -3,7 +3,7 @@
 import ast
 
 from taut.audit.check import Check, Outcome, failed, not_applicable, passed, unknown
-from taut.audit.code import Function, Source, dotted, is_constant
+from taut.audit.code import Function, Source, dotted, is_constant, nodes_in
 from taut.audit.configuration import containers_of
 from taut.audit.serving import Handler, image_commands, model_servers, predictors, serving_sources
 from taut.audit.training import training_sources
@@ -84,12 +84,12 @@ def _unguarded_loads(function: Function, source: Source) -> list[int]:
     """Loads that happen on each call; one behind `if model is None` or a cache's `not in` happens once."""
     guarded = {
         id(inner)
-        for node in ast.walk(function)
+        for node in nodes_in(function)
         if isinstance(node, ast.If) and _asks_for_absence(node.test)
-        for inner in ast.walk(node)
+        for inner in nodes_in(node)
     }
     found = []
-    for node in ast.walk(function):
+    for node in nodes_in(function):
         if isinstance(node, ast.Call) and id(node) not in guarded:
             name = dotted(node.func, source.aliases)
             if name in _LOADS or name.rpartition(".")[2] in _LOADERS:
@@ -101,7 +101,7 @@ def _asks_for_absence(test: ast.expr) -> bool:
     return any(
         (isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Is | ast.NotIn))
         or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not))
-        for node in ast.walk(test)
+        for node in nodes_in(test)
     )
 
 
@@ -112,8 +112,8 @@ def serve_blocking(workflow: Workflow) -> Outcome:
         return not_applicable("No asynchronous handler that predicts was found.")
     blocking = []
     for handler in waiting:
-        awaited = {id(node.value) for node in ast.walk(handler.function) if isinstance(node, ast.Await)}
-        for node in ast.walk(handler.function):
+        awaited = {id(node.value) for node in nodes_in(handler.function) if isinstance(node, ast.Await)}
+        for node in nodes_in(handler.function):
             if isinstance(node, ast.Call) and id(node) not in awaited:
                 name = dotted(node.func, handler.source.aliases)
                 if name.startswith(_BLOCKING) or (

@@ -1,8 +1,10 @@
 """Credentials in files: by the marks that vendors give theirs, and by the names that people give theirs."""
 
+import ast
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 
 from taut.audit.code import Source, is_test_path
 from taut.audit.files import File
@@ -62,29 +64,27 @@ def _is_template(file: File) -> bool:
 
 def _in_source(source: Source) -> list[str]:
     """Credentials among the texts of a source, by their mark or by the name that they are given to."""
-    import ast
-
     lines = [line for line, text in source.strings if _KNOWN.search(text) or _address_holds_password(text)]
-    for node in ast.walk(source.tree):
-        pairs: list[tuple[str, ast.expr]] = []
-        if isinstance(node, ast.Assign):
-            pairs = [(_name(target), node.value) for target in node.targets]
-        elif isinstance(node, ast.AnnAssign) and node.value is not None:
-            pairs = [(_name(node.target), node.value)]
-        elif isinstance(node, ast.keyword) and node.arg:
-            pairs = [(node.arg, node.value)]
-        elif isinstance(node, ast.Dict):
-            pairs = [(_name(key), value) for key, value in zip(node.keys, node.values, strict=True) if key is not None]
-        for name, value in pairs:
-            if isinstance(value, ast.Constant) and isinstance(value.value, str) and is_secret(name, value.value):
-                lines.append(value.lineno)
+    for target, value in _given(source):
+        if isinstance(value, ast.Constant) and isinstance(value.value, str) and is_secret(_name(target), value.value):
+            lines.append(value.lineno)
     return [source.place(line) for line in lines]
 
 
-def _name(node: object) -> str:
-    """The name that a value is given to: of a variable, an attribute, a key."""
-    import ast
+def _given(source: Source) -> Iterator[tuple[object, ast.expr | None]]:
+    """Each value with what it is given to: a variable, a keyword or the key of a dictionary."""
+    for assigned in source.of(ast.Assign):
+        yield from ((target, assigned.value) for target in assigned.targets)
+    yield from ((declared.target, declared.value) for declared in source.of(ast.AnnAssign))
+    yield from ((keyword.arg, keyword.value) for keyword in source.of(ast.keyword))
+    for mapping in source.of(ast.Dict):
+        yield from zip(mapping.keys, mapping.values, strict=True)
 
+
+def _name(node: object) -> str:
+    """The name that a value is given to: of a variable, an attribute, a key, a keyword."""
+    if isinstance(node, str):
+        return node
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):

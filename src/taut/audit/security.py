@@ -4,7 +4,7 @@ import ast
 import re
 
 from taut.audit.check import Check, Outcome, failed, missing, not_applicable, passed
-from taut.audit.code import Call, Source, constant_text, is_constant, names_in, words_in
+from taut.audit.code import Call, Source, constant_text, is_constant, names_in, nodes_in, words_in
 from taut.audit.configuration import Dockerfile, containers_of
 from taut.audit.secrets import secrets_in
 from taut.audit.serving import Handler, predictors, serving_sources
@@ -122,7 +122,7 @@ def _written_here(call: Call, source: Source) -> bool:
 def _texts(node: ast.expr) -> set[str]:
     return {
         one.value
-        for one in ast.walk(node)
+        for one in nodes_in(node)
         if isinstance(one, ast.Constant) and isinstance(one.value, str) and "." in one.value
     }
 
@@ -214,14 +214,22 @@ def fail_closed(workflow: Workflow) -> Outcome:
 
 def _credential_checks(source: Source) -> list[tuple[frozenset[str], bool]]:
     """The names in each comparison of a credential inside a function, and whether it is a plain one (`==`, `!=`)."""
-    found: list[tuple[frozenset[str], bool]] = []
-    for function in source.functions:
-        for node in ast.walk(function):
-            if isinstance(node, ast.Compare) and isinstance(node.ops[0], ast.Eq | ast.NotEq):
-                found += [(names_in(node), True)] if _compares_credential(node) else []
-            elif isinstance(node, ast.Call) and _is_compare_digest(node):
-                found.append((names_in(node), False))
-    return found
+    plain = [
+        (names_in(node), True)
+        for node in source.of(ast.Compare)
+        if isinstance(node.ops[0], ast.Eq | ast.NotEq) and _compares_credential(node) and _is_inside(node, source)
+    ]
+    constant_time = [
+        (names_in(call.node), False)
+        for call in source.calls
+        if call.node and call.last == "compare_digest" and call.scope
+    ]
+    return plain + constant_time
+
+
+def _is_inside(node: ast.expr, source: Source) -> bool:
+    """Whether an expression stands inside a function."""
+    return any(one.lineno <= node.lineno <= (one.end_lineno or one.lineno) for one in source.functions)
 
 
 def _skips_verification(call: Call) -> bool:
@@ -241,8 +249,8 @@ def _skips_verification(call: Call) -> bool:
 def _optional_secrets(source: Source) -> dict[str, int]:
     """Names that hold a secret from the environment which may be unset, or has a default that everybody can read."""
     found: dict[str, int] = {}
-    for node in ast.walk(source.tree):
-        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+    for node in source.of(ast.Assign):
+        if not isinstance(node.value, ast.Call):
             continue
         call = node.value
         name = ast.unparse(call.func) if isinstance(call.func, ast.Name | ast.Attribute) else ""
@@ -259,8 +267,8 @@ def _with_default(source: Source) -> set[str]:
     """The names among the optional secrets that fall back to a literal."""
     return {
         target.id
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and len(node.value.args) > 1
+        for node in source.of(ast.Assign)
+        if isinstance(node.value, ast.Call) and len(node.value.args) > 1
         if constant_text(node.value.args[1])
         for target in node.targets
         if isinstance(target, ast.Name)
@@ -271,16 +279,12 @@ def _compares_credential(node: ast.Compare) -> bool:
     return any(_AUTH_WORDS.search(word) or word in {"key", "secret", "password"} for word in words_in(node))
 
 
-def _is_compare_digest(node: ast.Call) -> bool:
-    return isinstance(node.func, ast.Attribute | ast.Name) and "compare_digest" in words_in(node.func)
-
-
 def _guarded(source: Source, name: str) -> bool:
     """Whether the code gives up where the secret is not set; a readable default cannot be guarded."""
     if name in _with_default(source):
         return False
-    for node in ast.walk(source.tree):
-        if isinstance(node, ast.If) and name in names_in(node.test):
+    for node in source.of(ast.If):
+        if name in names_in(node.test):
             absent = any(
                 (isinstance(one, ast.UnaryOp) and isinstance(one.op, ast.Not))
                 or (
@@ -288,13 +292,11 @@ def _guarded(source: Source, name: str) -> bool:
                     and isinstance(one.ops[0], ast.Is)
                     and is_constant(one.comparators[0], None)
                 )
-                for one in ast.walk(node.test)
+                for one in nodes_in(node.test)
             )
-            if absent and any(isinstance(one, ast.Raise) for statement in node.body for one in ast.walk(statement)):
+            if absent and any(isinstance(one, ast.Raise) for statement in node.body for one in nodes_in(statement)):
                 return True
-        if isinstance(node, ast.Assert) and name in names_in(node.test):
-            return True
-    return False
+    return any(name in names_in(node.test) for node in source.of(ast.Assert))
 
 
 def serve_schema(workflow: Workflow) -> Outcome:
@@ -317,7 +319,7 @@ def _reads_raw(handler: Handler) -> bool:
         return True
     if typed:
         return False
-    for node in ast.walk(handler.function):
+    for node in nodes_in(handler.function):
         if isinstance(node, ast.Attribute) and node.attr in _RAW_BODY and "request" in names_in(node.value):
             return True
     return False

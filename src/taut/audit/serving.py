@@ -4,8 +4,9 @@ import ast
 import re
 from dataclasses import dataclass
 
-from taut.audit.code import Function, Source, constant_text, dotted
+from taut.audit.code import Function, Source, constant_text, dotted, nodes_in
 from taut.audit.configuration import containers_of, services_of
+from taut.audit.remember import remembered
 from taut.audit.workflow import Workflow
 
 WEB_PACKAGES = frozenset(
@@ -93,11 +94,12 @@ class Handler:
         return [
             (dotted(node.func, self.source.aliases), node)
             for function in (self.function, *self.reached)
-            for node in ast.walk(function)
+            for node in nodes_in(function)
             if isinstance(node, ast.Call)
         ]
 
 
+@remembered
 def handlers_of(source: Source) -> list[Handler]:
     """The request handlers of a source, in the order of the text."""
     web = source.imports_any(WEB_PACKAGES | {"bentoml", "litserve"})
@@ -111,7 +113,7 @@ def handlers_of(source: Source) -> list[Handler]:
             continue
         called = {
             name.rpartition(".")[2]
-            for node in ast.walk(function)
+            for node in nodes_in(function)
             if isinstance(node, ast.Call)
             for name in [dotted(node.func, source.aliases), *(_named_argument(one) for one in node.args)]
         }
@@ -150,16 +152,19 @@ def _methods(call: ast.Call) -> list[str]:
     return ["get"]
 
 
+@remembered
 def handlers(workflow: Workflow) -> list[Handler]:
     """Every request handler outside of tests."""
     return [handler for source in workflow.code for handler in handlers_of(source)]
 
 
+@remembered
 def predictors(workflow: Workflow) -> list[Handler]:
     """The handlers that answer with predictions."""
     return [handler for handler in handlers(workflow) if handler.predicts]
 
 
+@remembered
 def serving_sources(workflow: Workflow) -> list[Source]:
     """The sources that answer with predictions, or drive a server of models."""
     found = {handler.source.path: handler.source for handler in predictors(workflow)}
@@ -167,6 +172,7 @@ def serving_sources(workflow: Workflow) -> list[Source]:
     return list(found.values())
 
 
+@remembered
 def model_servers(workflow: Workflow) -> list[str]:
     """Where a ready-made server of models is started or declared: taut, MLflow, KServe, BentoML and the like."""
     found = [
@@ -183,6 +189,7 @@ def model_servers(workflow: Workflow) -> list[str]:
     return found
 
 
+@remembered
 def copies_by_hand(workflow: Workflow) -> list[str]:
     """Where a script or manual copies files to a server; what CI runs itself is not by hand."""
     by_machine = {command.place for command in workflow.ci_runs}
@@ -210,6 +217,7 @@ def serves(workflow: Workflow) -> bool:
     return bool(serving_places(workflow))
 
 
+@remembered
 def serving_places(workflow: Workflow) -> list[str]:
     """The places that show that a model is served: handlers first, then servers, then copies made by hand."""
     found = [handler.place for handler in predictors(workflow)]

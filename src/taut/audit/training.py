@@ -4,8 +4,9 @@ import ast
 import re
 from collections.abc import Iterator
 
-from taut.audit.code import Call, Source, constant_text
+from taut.audit.code import Call, Source, constant_text, nodes_in
 from taut.audit.files import File
+from taut.audit.remember import remembered
 from taut.audit.workflow import Workflow
 
 LEARNING_PACKAGES = frozenset(
@@ -170,6 +171,7 @@ DATA_SUFFIXES = frozenset(
 )
 
 
+@remembered
 def training_calls(source: Source) -> list[Call]:
     """The calls of a source that fit a model; fitting a scaler, or `self.fit` inside a library, is none."""
     if not source.imports_any(LEARNING_PACKAGES):
@@ -201,17 +203,20 @@ def maker_of(call: Call, source: Source) -> str:
     return made.rpartition(".")[2]
 
 
+@remembered
 def trainers(workflow: Workflow) -> list[tuple[Source, Call]]:
     """Each call outside of tests, examples and documentation that fits a model."""
     return [(source, call) for source in workflow.code if not is_sample(source.path) for call in training_calls(source)]
 
 
+@remembered
 def training_sources(workflow: Workflow) -> list[Source]:
     """The sources outside of tests that fit a model."""
     found = {source.path: source for source, _ in trainers(workflow)}
     return list(found.values())
 
 
+@remembered
 def training_places(workflow: Workflow) -> list[str]:
     """`path:line` of the first fit of each training source."""
     first: dict[str, str] = {}
@@ -228,6 +233,7 @@ def is_sample(path: str) -> bool:
     )
 
 
+@remembered
 def data_reads(source: Source) -> list[tuple[Call, str]]:
     """The calls of a source that read data, each with the path or address it names (empty when that is computed)."""
     found = []
@@ -289,7 +295,7 @@ def own_calls(statement: ast.stmt) -> list[ast.Call]:
         if name not in {"body", "orelse", "finalbody", "handlers"}:
             values = value if isinstance(value, list) else [value]
             roots.extend(item for item in values if isinstance(item, ast.AST))
-    return [node for root in roots for node in ast.walk(root) if isinstance(node, ast.Call)]
+    return [node for root in roots for node in nodes_in(root) if isinstance(node, ast.Call)]
 
 
 def is_model_file(file: File) -> bool:
@@ -319,8 +325,9 @@ def says(workflow: Workflow, pattern: str) -> list[str]:
     """Where a script, CI definition, manual or pipeline stage runs a command that matches."""
     wanted = re.compile(pattern)
     found = [command.place for command in (*workflow.scripts, *workflow.advice) if wanted.search(command.text)]
+    ci = {file.path for file in workflow.ci}
     for file in workflow.files:
-        if file in workflow.ci or file.name in {"dvc.yaml", "taut.yaml", "mlproject", "pyproject.toml"}:
+        if file.path in ci or file.name in {"dvc.yaml", "taut.yaml", "mlproject", "pyproject.toml"}:
             found += [f"{file.path}:{number}" for number, line in file.lines() if wanted.search(line)]
     return found
 

@@ -2,7 +2,7 @@
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from taut.audit.code import Source, read_source
@@ -21,6 +21,7 @@ from taut.audit.configuration import (
 )
 from taut.audit.files import File, Unread, list_folder, read_files
 from taut.audit.history import History, read_history
+from taut.audit.remember import remembered
 from taut.audit.tree import mappings_of
 from taut.errors import Invalid, NotFound
 from taut.ground.progress import Progress, Silent
@@ -45,16 +46,17 @@ class Workflow:
     taut: TautFile
     ci_runs: tuple[Command, ...]
     unread: tuple[Unread, ...]
+    known: dict[object, object] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
-    def code(self) -> list[Source]:
+    def code(self) -> tuple[Source, ...]:
         """The sources that are no tests."""
-        return [source for source in self.sources if not source.is_test]
+        return _by_place(self)[0]
 
     @property
-    def tests(self) -> list[Source]:
+    def tests(self) -> tuple[Source, ...]:
         """The sources that lie where tests lie."""
-        return [source for source in self.sources if source.is_test]
+        return _by_place(self)[1]
 
     @property
     def has_git(self) -> bool:
@@ -72,6 +74,16 @@ class Workflow:
     def manifests(self, *kinds: str) -> list[Document]:
         """The Kubernetes objects of these kinds."""
         return [document for document in self.documents if document.kind in kinds]
+
+
+@remembered
+def _by_place(workflow: Workflow) -> tuple[tuple[Source, ...], tuple[Source, ...]]:
+    """The sources that are no tests, and those that are."""
+    tests = {source.path for source in workflow.sources if source.is_test}
+    return (
+        tuple(source for source in workflow.sources if source.path not in tests),
+        tuple(source for source in workflow.sources if source.path in tests),
+    )
 
 
 def read_workflow(path: Path, *, progress: Progress | None = None) -> Workflow:
