@@ -1,7 +1,7 @@
 """One window through both detectors: labels, whose harm pages, and features, whose shift is worth a look."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 
 from taut.ground import wire
@@ -10,7 +10,7 @@ from taut.project import MonitorSpec
 from taut.serve import PredictedRows
 from taut.watch.counts import WindowCounts, count_labels, count_window
 from taut.watch.detectors.ewin import Budget, Ewin, EwinState, e_value, ewin_of, is_alarm, start, suspects, update
-from taut.watch.events import Reference
+from taut.watch.events import Feature, Reference
 from taut.watch.profile import make_reference
 
 BUDGETS: tuple[Budget, ...] = ("labels", "features")
@@ -65,9 +65,15 @@ def _counts(reference: Reference, rows: PredictedRows, spec: MonitorSpec) -> Win
     if not rows.ids:
         return WindowCounts(0, {}, {})
     scores = _scores(rows, spec)
-    counted = count_window(reference, _features(rows, spec), scores=scores)
+    watched = replace(reference, features=tuple(one for one in reference.features if _is_watched(one, spec)))
+    counted = count_window(watched, _features(rows, spec), scores=scores)
     labels = count_labels(reference, scores, rows.labels)
     return WindowCounts(counted.rows, {**counted.hits, **labels.hits}, {**counted.trials, **labels.trials})
+
+
+def _is_watched(feature: Feature, spec: MonitorSpec) -> bool:
+    """A column that the monitor no longer looks at is asked nothing; it is not missing."""
+    return feature.kind in {"label", "score"} or not spec.features or feature.name in spec.features
 
 
 def _features(rows: PredictedRows, spec: MonitorSpec) -> dict[str, list[str | float | int | bool | None]]:

@@ -24,9 +24,7 @@ SELECT_WINDOWS = f"SELECT {FIELDS} FROM monitor_window WHERE deployment = :deplo
 SELECT_NEWEST = f"""
 SELECT {FIELDS} FROM monitor_window WHERE deployment = :deployment ORDER BY start_ms DESC LIMIT 1
 """  # noqa: S608  # FIELDS is the constant above.
-SELECT_LAST = """
-SELECT max(end_ms) FROM monitor_window WHERE deployment = :deployment AND reference = :reference
-"""
+SELECT_LAST = "SELECT max(end_ms) FROM monitor_window WHERE deployment = :deployment"
 INSERT_WINDOW = """
 INSERT INTO monitor_window
     (deployment, start_ms, end_ms, reference, version, row_count, labelled, measures, evidence, at_ms)
@@ -147,8 +145,9 @@ def _watch(home: Home, reference: MonitorReference, spec: MonitorSpec, states: s
 
 
 def _next_start(tx: Tx, reference: MonitorReference) -> int:
-    last = tx.row(SELECT_LAST, {"deployment": reference.deployment, "reference": reference.number})
-    return reference.from_ms if last is None or last[0] is None else int(last[0])
+    """Where the reference begins, and never before the end of what was closed: no moment is counted twice."""
+    last = tx.row(SELECT_LAST, {"deployment": reference.deployment})
+    return reference.from_ms if last is None or last[0] is None else max(reference.from_ms, int(last[0]))
 
 
 def _window(row: Row) -> Window:
