@@ -1,4 +1,4 @@
-"""A disk for the tests that is really full, or really read-only: a small file system in memory, where root may mount one."""
+"""Disks for the tests that are really full or really read-only: small file systems in memory, mounted by root."""
 
 import os
 import subprocess

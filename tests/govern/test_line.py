@@ -41,7 +41,7 @@ def line(home: Home) -> Home:
     promote_model(home, "late", 1)
     record_deployment(home, "late", "late", 1, "process", {}, "manual")
     for number in range(2):
-        inputs = {"carrier": ["UA", "AA"]}
+        inputs: dict[str, list[str | float | int | bool | None]] = {"carrier": ["UA", "AA"]}
         log_prediction(home, "late", f"r{number}", 1, 1000 + number, inputs, {"probability": [0.7, 0.2]})
     log_labels(home, "late", {"r0.0": 1.0})
     return home

@@ -124,6 +124,13 @@ def test_any_text_is_a_project_or_a_mistake_that_is_explained(text):
         assert mistake.message.startswith("taut.yaml")
 
 
+def test_on_and_no_are_words_and_only_true_and_false_are_truth_values():
+    project = parse_yaml("triggers: {a: {on: ticket, model: no}}\n", ProjectFile, name="taut.yaml")
+    assert (project.triggers["a"].on, project.triggers["a"].model) == ("ticket", "no")
+    values = parse_yaml("{a: true, b: False, c: yes, d: off, e: 'true', f: 1}", dict, name="x")
+    assert values == {"a": True, "b": False, "c": "yes", "d": "off", "e": "true", "f": 1}
+
+
 def test_an_empty_file_is_an_empty_project_and_none_is_not_found(tmp_path: Path):
     (tmp_path / "taut.yaml").write_text("# nothing yet\n")
     assert read_project(tmp_path) == ProjectFile()

@@ -100,7 +100,7 @@ def trace_prediction(home: Home, prediction_id: str) -> Trace:
 
 def _split(prediction_id: str) -> tuple[str, int]:
     head, dot, tail = prediction_id.rpartition(".")
-    return (head, int(tail)) if dot and tail.isdigit() else (prediction_id, 0)
+    return (head, int(tail)) if dot and tail.isdecimal() and len(tail) < 19 else (prediction_id, 0)
 
 
 def _find(tx: Tx, prediction_id: str, request_id: str, row: int) -> tuple[tuple[object, ...], int]:
@@ -108,7 +108,7 @@ def _find(tx: Tx, prediction_id: str, request_id: str, row: int) -> tuple[tuple[
         found = tx.row(SELECT_PREDICTION, {"id": candidate})
         if found is not None and index < int(str(found[7])):
             return found, index
-    raise NotFound(f"no prediction {prediction_id!r} was answered here", hint="taut watch predictions")
+    raise NotFound(f"no prediction {prediction_id!r} was answered here", hint="taut watch predictions DEPLOYMENT")
 
 
 def _prediction_link(tx: Tx, found: tuple[object, ...], row: int) -> Link:

@@ -13,6 +13,7 @@ from taut.deploy import deploy_model
 from taut.errors import Invalid, NotFound, Unavailable
 from taut.ground import wire
 from taut.ground.clock import duration_ms
+from taut.ground.objects import read_object
 from taut.home import Home
 from taut.models import find_model, gate_model, promote_model, register_model
 from taut.pipelines.steps import Facts, record_step
@@ -83,11 +84,31 @@ def _run(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, d
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
     if ended.returncode != 0:
+        if _goes_on(home, run_id):
+            raise Unavailable(f"another loop is training for {alert.point}", hint=f"taut runs show {run_id[:8]}")
         record_step(home, alert.point, f"attempt {len(failed) + 1}", {"run": run_id, "exit": ended.returncode})
-        said = ended.stdout.strip().splitlines()
-        last = said[-1] if said else "it said nothing"
+        last = _last_words(home, run_id, ended.stdout)
         raise Unavailable(f"retraining for {alert.point} failed: {last}", hint=f"taut runs show {run_id[:8]}")
     return {"run": get_run(home, run_id).id}
+
+
+def _goes_on(home: Home, run_id: str) -> bool:
+    """Whether the run was refused because somebody else has it under way: that is no failed attempt."""
+    try:
+        return get_run(home, run_id).status == "RUNNING"
+    except NotFound:
+        return False
+
+
+def _last_words(home: Home, run_id: str, said: str) -> str:
+    """The last line of what the training itself printed; of `taut run` where it never came to training."""
+    try:
+        output = get_run(home, run_id).capture.output
+        own = read_object(home.objects, output).decode(errors="replace") if output else ""
+    except NotFound:
+        own = ""
+    lines = (own.strip() or said.strip()).splitlines()
+    return lines[-1] if lines else "it said nothing"
 
 
 def _register(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:

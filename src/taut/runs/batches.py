@@ -202,6 +202,7 @@ def _write_params(tx: Tx, run_id: str, params: Mapping[str, str]) -> None:
     if not params:
         return
     stored = {str(key): str(value) for key, value in tx.rows(SELECT_PARAMS, {"run_id": run_id})}
+    new: list[dict[str, Value]] = []
     for key, given in params.items():
         value = given[:PARAM_VALUE_MAX]
         if stored.get(key, value) != value:
@@ -210,7 +211,8 @@ def _write_params(tx: Tx, run_id: str, params: Mapping[str, str]) -> None:
                 "params are written once"
             )
         if key not in stored:
-            tx.execute(INSERT_PARAM, {"run_id": run_id, "key": key, "value": value})
+            new.append({"run_id": run_id, "key": key, "value": value})
+    tx.executemany(INSERT_PARAM, new)
 
 
 def _write_points(tx: Tx, run_id: str, points: Sequence[MetricPoint]) -> None:

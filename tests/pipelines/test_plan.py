@@ -1,0 +1,125 @@
+"""`plan` and `apply`: each kind of change is seen, said and made; made once, there is nothing left to change."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import urllib3
+
+from taut.deploy import find_deployment, find_state, list_deployments, stop_deployment
+from taut.errors import NotFound
+from taut.home import Home, open_home
+from taut.models import set_alias
+from taut.pipelines.plan import Change, apply_project, begin_watching, plan_project
+from taut.project import DeploymentSpec, MonitorSpec, ProjectFile, read_project
+from taut.watch import find_reference
+from tests.pipelines.scenes import PROJECT, first_model, write_project
+from tests.serve.scenes import register
+
+LATE = DeploymentSpec(model="late@champion")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A project with two registered versions of a model, the first of them the champion; nothing is deployed."""
+    write_project(tmp_path / "project")
+    (tmp_path / "project" / "taut.yaml").unlink()  # Its gate would have to let each version pass first.
+    with open_home(tmp_path / "project") as opened:
+        for factor in (0.1, 0.2):
+            register(opened, factor=factor)
+        set_alias(opened, "late", "champion", 1)
+        yield opened
+        for deployment in list_deployments(opened):
+            stop_deployment(opened, deployment.name)
+
+
+def wanted(spec: DeploymentSpec = LATE, **monitors: MonitorSpec) -> ProjectFile:
+    return ProjectFile(deployments={"late": spec}, monitors=monitors)
+
+
+def test_nothing_wanted_is_nothing_to_do(home):
+    assert plan_project(home, ProjectFile()) == []
+    assert list(apply_project(home, ProjectFile())) == []
+
+
+def test_what_is_not_there_is_created_and_then_nothing_is_left_to_do(home):
+    assert plan_project(home, wanted()) == [Change("create", "deployment", "late", "late@1 on process")]
+    assert [change.action for change in apply_project(home, wanted())] == ["create"]
+    state = find_state(home, "late")
+    assert state is not None
+    assert urllib3.request("GET", f"{state.url}/v2/health/ready", timeout=10.0).status == 200
+    assert plan_project(home, wanted()) == []
+    assert list(apply_project(home, wanted())) == []
+    assert find_deployment(home, "late").revision == 1
+
+
+def test_what_was_stopped_is_started_and_what_moved_is_updated(home):
+    list(apply_project(home, wanted()))
+    stop_deployment(home, "late")
+    assert plan_project(home, wanted()) == [Change("start", "deployment", "late", "late@1 on process is stopped")]
+    set_alias(home, "late", "champion", 2)
+    assert plan_project(home, wanted()) == [
+        Change("update", "deployment", "late", "late@1 on process -> late@2 on process")
+    ]
+    assert [change.action for change in apply_project(home, wanted())] == ["update"]
+    assert (find_deployment(home, "late").number, find_deployment(home, "late").revision) == (2, 2)
+    assert plan_project(home, wanted()) == []
+
+
+def test_a_plan_changes_nothing(home):
+    before = sorted(str(path) for path in home.project.rglob("*"))
+    plan_project(home, wanted(late=MonitorSpec()))
+    assert list_deployments(home) == []
+    assert sorted(str(path) for path in home.project.rglob("*")) == before
+
+
+@pytest.mark.parametrize("model", ["late@7", "late@nobody", "lat@champion", "other"])
+def test_a_model_that_is_not_there_blocks_and_nothing_is_deployed(home, model):
+    project = wanted(DeploymentSpec(model=model))
+    (change,) = plan_project(home, project)
+    assert (change.action, change.name) == ("blocked", "late")
+    with pytest.raises(NotFound, match="late") as told:
+        list(apply_project(home, project))
+    assert told.value.hint == "taut model list"
+    assert list_deployments(home) == []
+
+
+def test_a_monitor_of_nothing_is_blocked(home):
+    project = ProjectFile(monitors={"absent": MonitorSpec()})
+    assert [(change.action, change.kind) for change in plan_project(home, project)] == [("blocked", "monitor")]
+    with pytest.raises(NotFound, match="absent"):
+        list(apply_project(home, project))
+    with pytest.raises(NotFound, match="does not deploy"):
+        begin_watching(home, project, "absent")
+
+
+def test_a_monitor_without_a_gate_has_no_rows_to_start_from(home):
+    with pytest.raises(NotFound, match="no gate for model 'late'"):
+        begin_watching(home, wanted(late=MonitorSpec()), "late")
+
+
+def test_a_change_of_the_size_is_a_change(home):
+    from taut.deploy import config_of, record_deployment
+
+    record_deployment(home, "late", "late", 1, "process", config_of(LATE), "manual")
+    (start,) = plan_project(home, wanted())
+    assert (start.action, start.text) == ("start", "late@1 on process is not started")
+    (update,) = plan_project(home, wanted(DeploymentSpec(model="late@1", memory="2Gi")))
+    assert update.action == "update"
+
+
+def test_apply_deploys_and_watches_what_taut_yaml_says(tmp_path):
+    write_project(tmp_path / "project")
+    with open_home(tmp_path / "project") as home:
+        first_model(home)
+        project = read_project(home.project)
+        try:
+            planned = [(change.action, change.kind) for change in plan_project(home, project)]
+            assert planned == [("create", "deployment"), ("watch", "monitor")]
+            assert [(change.action, change.kind) for change in apply_project(home, project)] == planned
+            reference = find_reference(home, "late")
+            assert (reference.number, reference.version, reference.cause) == (1, 1, "deployed")
+            assert plan_project(home, project) == []
+        finally:
+            stop_deployment(home, "late")
+    assert "window: 1d" in PROJECT

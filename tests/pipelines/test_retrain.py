@@ -1,0 +1,230 @@
+"""The answer to an alert, step by step on real rows with a real training: done twice is done once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taut.data import list_datasets
+from taut.deploy import find_deployment
+from taut.errors import Invalid, NotFound, TautError, Unavailable
+from taut.govern import check_home, show_ledger
+from taut.ground.clock import duration_ms
+from taut.home import Home
+from taut.models import find_model, list_versions
+from taut.pipelines.loop import reconcile
+from taut.pipelines.retrain import ATTEMPTS, RETRAIN, Steps
+from taut.pipelines.steps import list_steps, record_step
+from taut.project import ProjectFile, read_project
+from taut.records import Alert
+from taut.runs import search_runs
+from taut.serve import labelled_rows
+from taut.watch import find_reference, list_alerts, list_references, newest_window, set_reference
+from tests.pipelines.alarmed import copied, make_alarmed, opened
+from tests.pipelines.scenes import PROJECT, ROWS_A_DAY
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_alarmed(tmp_path_factory.mktemp("alarmed") / "project")
+
+
+@pytest.fixture
+def home(template: Path, tmp_path: Path) -> Iterator[Home]:
+    with opened(copied(template, tmp_path / "project")) as home:
+        yield home
+
+
+def project_of(home: Home) -> ProjectFile:
+    return read_project(home.project)
+
+
+def rewrite(home: Home, old: str, new: str) -> ProjectFile:
+    """Change taut.yaml as a person would; returns what it says now."""
+    assert old in PROJECT
+    (home.project / "taut.yaml").write_text(PROJECT.replace(old, new))
+    return project_of(home)
+
+
+def the_alert(home: Home) -> Alert:
+    (alert,) = list_alerts(home)
+    return alert
+
+
+def walk(home: Home, until: str) -> Steps:
+    """Take the steps before `until`, one by one, as the loop does."""
+    project, alert, done = project_of(home), the_alert(home), list_steps(home, the_alert(home).point)
+    for step in RETRAIN:
+        if step.name == until:
+            break
+        if step.name not in done:
+            done[step.name] = step.act(home, project, project.triggers["late"], alert, done)
+            record_step(home, alert.point, step.name, done[step.name])
+    return done
+
+
+def act(home: Home, name: str, done: Steps):
+    project = project_of(home)
+    step = next(step for step in RETRAIN if step.name == name)
+    return step.act(home, project, project.triggers["late"], the_alert(home), done)
+
+
+@pytest.mark.slow
+def test_every_step_done_twice_is_done_once(home):
+    done: Steps = {}
+    for step in RETRAIN:
+        done[step.name] = act(home, step.name, done)
+        assert act(home, step.name, done) == done[step.name], step.name
+    assert len(search_runs(home)) == 1
+    assert [version.number for version in list_versions(home, "late")] in ([1, 2], [2, 1])
+    assert len(list_references(home, "late")) == 2
+    assert find_deployment(home, "late").revision == 2
+    assert {(one.name, one.number) for one in list_datasets(home)} == {("labelled", 1), ("holdout", 1)}
+    assert the_alert(home).status == "handled"
+    assert check_home(home).problems == ()
+
+
+def test_the_export_keeps_the_newest_rows_back_to_judge_by(home):
+    facts = act(home, "export", {})
+    end_ms = newest_window(home, "late").end_ms
+    split_ms = end_ms - duration_ms("1d")
+    assert facts == {
+        "learn": len(labelled_rows(home, "late", 0, split_ms).ids),
+        "judge": len(labelled_rows(home, "late", split_ms, end_ms).ids),
+        "until_ms": end_ms,
+    }
+    learn, judge = (
+        (home.project / "data" / name).read_text().splitlines()[1:] for name in ("labelled.csv", "holdout.csv")
+    )
+    assert (len(learn), len(judge)) == (facts["learn"], facts["judge"])
+    assert set(learn) & set(judge) == set()
+    assert max(learn)[:24] < min(judge)[:24]  # Lines begin with their moment.
+
+
+def test_rows_without_a_label_are_not_learned_from(home):
+    with home.meta.transaction() as tx:
+        tx.execute("DELETE FROM label WHERE id = 'day1'")
+    before = newest_window(home, "late").end_ms
+    facts = act(home, "export", {})
+    assert facts["learn"] == len(labelled_rows(home, "late", 0, before).ids) - facts["judge"]
+    assert "learn" in facts
+    assert int(str(facts["learn"])) % ROWS_A_DAY == 0
+
+
+def test_nothing_to_judge_by_is_said_and_nothing_is_trained(home):
+    with home.meta.transaction() as tx:
+        tx.execute("DELETE FROM label")
+    with pytest.raises(Invalid, match="nothing to judge") as told:
+        list(reconcile(home, project_of(home)))
+    assert "taut watch status late" in told.value.hint
+    assert search_runs(home) == []
+    assert the_alert(home).status == "open"
+
+
+@pytest.mark.slow
+def test_a_training_that_fails_three_times_waits_for_a_person(home):
+    project = rewrite(home, "python train.py", "python -c 'print(1); raise SystemExit(\"no memory left\")'")
+    for attempt in range(1, ATTEMPTS + 1):
+        with pytest.raises(Unavailable, match="no memory left") as told:
+            list(reconcile(home, project))
+        assert f"attempt {attempt}" in list_steps(home, the_alert(home).point)
+    with pytest.raises(Unavailable, match="waits for a person") as told:
+        list(reconcile(home, project))
+    assert told.value.hint.startswith("taut runs show ")
+    assert f"attempt {ATTEMPTS + 1}" not in list_steps(home, the_alert(home).point)
+    assert [run.status for run in search_runs(home)] == ["FAILED"]
+    assert len(show_ledger(home, kind="loop.step")) == 2 + ATTEMPTS
+
+
+@pytest.mark.slow
+def test_a_training_that_was_repaired_goes_on_where_the_loop_stood(home):
+    with pytest.raises(Unavailable):
+        list(reconcile(home, rewrite(home, "python train.py", "python nowhere.py")))
+    again = list(reconcile(home, rewrite(home, "python train.py", "python train.py")))
+    steps = [done.step for done in again if done.plan.startswith("alert:")]
+    assert steps == [step.name for step in RETRAIN[2:]]
+    assert [run.status for run in search_runs(home)] == ["FINISHED"]
+
+
+def test_a_run_that_logged_no_model_is_told(home):
+    with pytest.raises(TautError, match="model"):
+        list(reconcile(home, rewrite(home, "python train.py", "python -c pass")))
+    assert list(list_steps(home, the_alert(home).point)) == ["export", "snapshot", "run"]
+    assert find_model(home, "late@champion").number == 1
+
+
+@pytest.mark.slow
+def test_a_gate_that_says_no_keeps_the_champion_and_closes_the_alert(home):
+    said = list(reconcile(home, rewrite(home, "at_least: 0.55", "at_least: 0.999")))
+    facts = {done.step: done.facts for done in said}
+    assert facts["gate"]["passed"] is False
+    assert "roc_auc" in str(facts["gate"]["refusals"])
+    assert facts["promote"] == {"promoted": False}
+    assert facts["rollout"] == {"revision": None}
+    assert facts["close"] == {"verdict": "retrained; the gate refused the new version"}
+    assert find_model(home, "late@champion").number == 1
+    assert find_deployment(home, "late").number == 1
+    assert find_reference(home, "late").version == 1
+    assert the_alert(home).status == "handled"
+
+
+def test_during_the_cool_down_an_alert_waits_open(home):
+    reference = find_reference(home, "late")
+    set_reference(
+        home,
+        "late",
+        model="late",
+        version=1,
+        from_ms=newest_window(home, "late").end_ms - duration_ms("19d"),
+        oid=reference.oid,
+        cause="alert:before",
+    )
+    said = list(reconcile(home, project_of(home)))
+    assert [done for done in said if done.plan.startswith("alert:")] == []
+    assert the_alert(home).status == "open"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("triggers:\n  late: {run", "triggers:\n  other: {run"), ("{run", "{on: ticket, run")]
+)
+def test_an_alert_that_no_trigger_asked_for_is_left_to_a_person(home, old, new):
+    said = list(reconcile(home, rewrite(home, old, new)))
+    assert [done for done in said if done.plan.startswith("alert:")] == []
+    assert the_alert(home).status == "open"
+
+
+@pytest.mark.slow
+def test_a_deployment_that_taut_yaml_does_not_know_is_told(home):
+    walk(home, "register")
+    project = rewrite(home, "deployments:\n  late: {model: late@champion}", "deployments: {}")
+    with pytest.raises(NotFound, match="no deployment 'late'") as told:
+        list(reconcile(home, project))
+    assert "deployments: late:" in told.value.hint
+
+
+@pytest.mark.slow
+def test_a_model_without_a_gate_is_not_rolled_out(home):
+    walk(home, "gate")
+    start, end = PROJECT.index("models:"), PROJECT.index("deployments:")
+    (home.project / "taut.yaml").write_text("models: {}\n" + PROJECT[end:])
+    assert start == 0
+    with pytest.raises(NotFound, match="no gate for model 'late'") as told:
+        list(reconcile(home, project_of(home)))
+    assert "gate: to taut.yaml" in told.value.hint
+    assert find_model(home, "late@champion").number == 1
+
+
+def test_one_monitor_that_cannot_be_helped_does_not_keep_the_others_from_it(home):
+    text = PROJECT.replace("monitors:\n", "monitors:\n  absent: {window: 1d}\n")
+    text = text.replace("python train.py", "python nowhere.py")
+    (home.project / "taut.yaml").write_text(text)
+    with pytest.raises(Unavailable, match="retraining"):
+        list(reconcile(home, project_of(home)))
+
+
+def test_a_step_recorded_before_stands_whatever_is_found_later(home):
+    point = the_alert(home).point
+    assert record_step(home, point, "export", {"learn": 1})
+    assert not record_step(home, point, "export", {"learn": 2})
+    assert list_steps(home, point) == {"export": {"learn": 1}}
+    assert len(show_ledger(home, kind="loop.step")) == 1
