@@ -72,8 +72,11 @@ class S3Objects:
             oid = hashed.hexdigest()
             if self.missing([oid]):
                 spool.seek(0)
-                with self._explained(oid):
-                    obstore.put(self._store, _key(oid), spool)
+                try:
+                    with self._explained(oid):
+                        obstore.put(self._store, _key(oid), spool)
+                except NotFound:  # What an upload does not find is the place it goes to.
+                    raise NotFound(f"there is no bucket at {self._url}", hint="make the bucket first") from None
         return oid
 
     def open(self, oid: str, *, start: int = 0, length: int | None = None) -> BinaryIO:
@@ -127,11 +130,12 @@ class S3Objects:
             yield
         except FileNotFoundError:
             raise NotFound(f"no object {what[:12]} in {self._url}", hint="taut fsck") from None
-        except (PermissionDeniedError, UnauthenticatedError):
-            raise Denied(
-                f"{self._url} refused the credentials", hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            ) from None
         except BaseError as problem:
+            # Of a refused listing the library knows only the words of the answer, not the kind.
+            if isinstance(problem, PermissionDeniedError | UnauthenticatedError) or " 403 Forbidden" in str(problem):
+                raise Denied(
+                    f"{self._url} refused the credentials", hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                ) from None
             raise Unavailable(f"{self._url} did not answer: {str(problem).strip().splitlines()[0][:200]}") from problem
 
 
