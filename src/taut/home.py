@@ -119,6 +119,7 @@ class Verb(Generic[P, R]):
 
     def receive(self, home: Home, body: bytes) -> bytes:
         """Run it for a caller over HTTP: JSON arguments, checked against the signature, and a JSON result."""
+        require(home, self.needs, verb=self.name)  # Before anything is read: a refusal says nothing of the arguments.
         arguments = wire.decode(body or b"{}", self._arguments, what=f"the arguments of {self.name}")
         given = {name: getattr(arguments, name) for name in self._arguments.__struct_fields__}
         return wire.encode(self(home, **given))  # type: ignore[call-arg]  # Checked against the signature by the decoder.

@@ -1,6 +1,6 @@
 """Logged models as MLflow asks for them."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -80,7 +80,7 @@ class Search(msgspec.Struct):
 
     experiment_ids: list[str] = []
     filter: str = ""
-    datasets: list[msgspec.Raw] = []
+    datasets: list[dict[str, Any]] = []
     max_results: int = 100
     order_by: list[OrderTerm] = []
     page_token: str = ""
