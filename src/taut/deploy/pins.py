@@ -48,10 +48,10 @@ class Pins:
 def pins_of(home: Home, version: ModelVersion, folder: Path) -> Pins:
     """The pins of a model in a folder: its requirements.txt, then the environment of its run, then ours."""
     file = folder / "requirements.txt"
-    requirements = parse_requirements(file.read_text()) if file.exists() else ()
-    known = {**_installed(), **_environment(home, version), **_exact(requirements)}
+    asked = parse_requirements(file.read_text()) if file.exists() else ()
+    known = {**_installed(), **_environment(home, version), **_exact(asked)}
     constraints = tuple(f"{name}=={known[name]}" for name in sorted(known) if name not in NOT_SERVED)
-    return Pins(_python(folder), requirements, constraints)
+    return Pins(_python(folder), (*_needed_to_serve(), *asked), constraints)
 
 
 def parse_requirements(text: str) -> tuple[str, ...]:
@@ -75,6 +75,16 @@ def locked(wheels: Path) -> str:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         lines.append(f"{_normal(name)}=={version} --hash=sha256:{digest}")
     return "\n".join([*lines, ""])
+
+
+def _needed_to_serve() -> tuple[str, ...]:
+    """What taut itself asks for, with what it takes to load a model."""
+    wanted = [line.partition(";") for line in importlib.metadata.requires("taut") or []]
+    return tuple(sorted(name.strip() for name, _, marker in wanted if not marker or 'extra == "ml"' in _plain(marker)))
+
+
+def _plain(marker: str) -> str:
+    return marker.replace("'", '"')
 
 
 def _installed() -> dict[str, str]:

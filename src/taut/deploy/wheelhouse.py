@@ -1,6 +1,7 @@
 """A folder of wheels that is all a build installs from: filled with what it lacks, then used without any index."""
 
 import platform
+import secrets
 import shutil
 import sys
 from pathlib import Path
@@ -29,15 +30,22 @@ def fill_packages(packages: Path, wheelhouse: Path, *, python: str) -> None:
     for minor in GLIBC_MINORS:
         command += ["--platform", f"manylinux_2_{minor}_{machine}"]
     command += ["--platform", f"manylinux2014_{machine}", "--platform", f"linux_{machine}"]
-    command += ["--dest", str(packages), "--find-links", str(packages), "--find-links", str(wheelhouse)]
+    command += ["--dest", str(packages), "--find-links", str(wheelhouse)]
     command += ["--requirement", str(packages / "requirements.txt")]
     command += ["--constraint", str(packages / "constraints.txt")]
     if not _downloaded([*command, "--no-index"]):
         _require_pip()
         run_program(command, within_s=DOWNLOAD_WITHIN_S)
     for wheel in packages.glob("*.whl"):
-        if not wheel.name.startswith("taut-") and not (wheelhouse / wheel.name).exists():
-            shutil.copy2(wheel, wheelhouse)
+        if not (wheelhouse / wheel.name).exists():
+            _kept(wheel, wheelhouse / wheel.name)
+
+
+def _kept(wheel: Path, place: Path) -> None:
+    """Copy a wheel so that it appears whole: another image may be filling from the same folder."""
+    part = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+    shutil.copyfile(wheel, part)
+    part.replace(place)
 
 
 def _downloaded(command: list[str]) -> bool:

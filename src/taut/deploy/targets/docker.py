@@ -186,7 +186,7 @@ def run_arguments(
     A server on this machine's loopback is reached through the machine's own network, which the container then shares.
     """
     words = [
-        "--detach", "--name", f"taut-{deployment.name}-{deployment.revision}-{_home_digest(home)[:8]}",
+        "--detach", "--name", f"taut-{deployment.name}-{deployment.revision}-{home_digest(home)[:8]}",
         "--read-only", "--tmpfs", "/tmp:rw,noexec,nosuid,size=64m", "--cap-drop", "ALL",  # noqa: S108
         "--security-opt", "no-new-privileges", "--pids-limit", str(PROCESSES_MAX), "--restart", "unless-stopped",
         "--memory", str(bytes_of(spec.memory)), "--cpus", f"{cores_of(spec.cpu):g}",
@@ -209,21 +209,21 @@ def run_arguments(
 def _labels(home: Home, deployment: Deployment, url: str) -> dict[str, str]:
     return {
         "taut.url": url,
-        "taut.home": _home_digest(home),
+        "taut.home": home_digest(home),
         "taut.deployment": deployment.name,
         "taut.revision": str(deployment.revision),
         "taut.serves": f"{deployment.model}@{deployment.number}",
     }
 
 
-def _home_digest(home: Home) -> str:
+def home_digest(home: Home) -> str:
     """Two homes may deploy under one name to one engine; this tells their containers apart."""
     return sha256(home.place.encode()).hexdigest()[:16]
 
 
 def _containers(engine: Engine, home: Home, name: str) -> list[_Found]:
     """Every container of a deployment of this home, stopped ones too, newest revision first."""
-    chosen = ["--filter", f"label=taut.home={_home_digest(home)}", "--filter", f"label=taut.deployment={name}"]
+    chosen = ["--filter", f"label=taut.home={home_digest(home)}", "--filter", f"label=taut.deployment={name}"]
     ids = engine.run("ps", "--all", "--quiet", "--no-trunc", *chosen).split()
     found: list[_Found] = []
     for container in ids:
