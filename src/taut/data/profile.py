@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import math
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice, zip_longest
@@ -38,7 +39,7 @@ def profile_files(paths: Sequence[Path]) -> tuple[int | None, tuple[Column, ...]
                 if not header or header != [column.name for column in columns]:
                     return None, ()
                 rows += sum(_tallied(columns, chunk) for chunk in _chunks(reader))
-    except (csv.Error, gzip.BadGzipFile, EOFError):
+    except (csv.Error, gzip.BadGzipFile, zlib.error, EOFError):
         return None, ()  # It is called a table and is none: it is versioned as bytes, like any other file.
     return rows, tuple(column.summed() for column in columns)
 
@@ -56,9 +57,12 @@ def _chunks(reader: Iterator[list[str]]) -> Iterator[list[list[str]]]:
 
 
 def _tallied(columns: Sequence["_Tally"], rows: list[list[str]]) -> int:
-    cells = (
-        zip_longest(*rows, fillvalue="") if any(len(row) != len(columns) for row in rows) else zip(*rows, strict=True)
-    )
+    cells: Iterable[tuple[str, ...]]
+    if all(len(row) == len(columns) for row in rows):
+        cells = zip(*rows, strict=True)
+    else:  # One more row as wide as the header, so that columns which no row reaches are counted as well.
+        ruler = [""] * len(columns)
+        cells = (values[:-1] for values in zip_longest(*rows, ruler, fillvalue=""))
     for column, values in zip(columns, cells, strict=False):
         column.add(values)
     return len(rows)
