@@ -65,7 +65,7 @@ def block_bounds(blocks: Sequence[object]) -> list[tuple[int, int]]:
     [(0, 2), (2, 3)]
     """
     starts = [i for i in range(len(blocks)) if i == 0 or blocks[i] != blocks[i - 1]]
-    return list(zip(starts, [*starts[1:], len(blocks)], strict=True))
+    return list(zip(starts, [*starts, len(blocks)][1:], strict=True))
 
 
 def _pearson(pairs: Pairs) -> float:
