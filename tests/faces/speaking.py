@@ -43,7 +43,7 @@ class Speaker:
     prefix: str = "/api/2.0/"
     secret: str = ""
 
-    def __call__(self, method: str, path: str, body: object = None, **query: object) -> Said:
+    def __call__(self, method: str, path: str, body: object = None, /, **query: object) -> Said:
         """Send one request; a body that is no bytes goes as JSON, a list in the query is repeated."""
         headers = {"authorization": f"Bearer {self.secret}"} if self.secret else {}
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
@@ -51,15 +51,15 @@ class Speaker:
         answer = POOL.request(method, place, body=data, headers=headers)
         return Said(answer.status, json.loads(answer.data))
 
-    def get(self, path: str, **query: object) -> Said:
+    def get(self, path: str, /, **query: object) -> Said:
         """GET with a query."""
         return self("GET", path, **query)
 
-    def post(self, path: str, **body: object) -> Said:
+    def post(self, path: str, /, **body: object) -> Said:
         """POST a JSON object."""
         return self("POST", path, body)
 
-    def told(self, path: str, **body: object) -> dict[str, Any]:
+    def told(self, path: str, /, **body: object) -> dict[str, Any]:
         """POST what must go well; returns the answer."""
         said = self.post(path, **body)
         assert said.status == 200, said
