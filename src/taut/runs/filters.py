@@ -53,6 +53,8 @@ def parse_filter(text: str) -> tuple[Comparison, ...]:
     >>> parse_filter("metrics.`val loss` <= 0.5 and params.kind IN ('a', 'b')")[1].values
     ('a', 'b')
     """
+    if "\0" in text:  # No key or value has one, and SQLite would end a pattern there.
+        raise Invalid(f"the filter cannot be read at character {text.index(chr(0)) + 1}: a NUL is no text")
     found: list[Comparison] = []
     at = 0
     text = text.strip()

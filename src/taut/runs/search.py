@@ -197,6 +197,8 @@ class _Question:
 
     def _past(self, terms: list[tuple[str, bool]], place: Place) -> str:
         """Rows behind the one that a token names, in the order of the terms."""
+        if not (isinstance(place[-2], int) and isinstance(place[-1], str)):  # A moment and an id, whatever the order.
+            raise Invalid("the page token is none that this server gave")
         bound = [self._bound(value) for value in place]
         ways = []
         for last, (expression, down) in enumerate(terms):
