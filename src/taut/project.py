@@ -93,7 +93,6 @@ class TriggerSpec(_Section, frozen=True):
     holdout_for: str = "14d"
     cooldown: str = "14d"
     target: str = "label"
-    approval: bool = False
 
 
 class ProjectFile(_Section, frozen=True):

@@ -13,6 +13,9 @@ from taut.runs import Found, lookup, matches, page_of, parse_filter, parse_order
 
 T = TypeVar("T", RegisteredModel, ModelVersion)
 
+# MLflow's clients ask with every search for what is no prompt, by this tag, which models do not carry.
+NO_PROMPT = {"mlflow.prompt.is_prompt": "false"}
+
 MODELS_A_PAGE, VERSIONS_A_PAGE = 100, 10_000  # What MLflow's server answers where the client says nothing.
 
 
@@ -77,7 +80,9 @@ def latest_versions(home: Home, name: str, *, stages: list[str] | None = None) -
 def _chosen(things: list[T], written: str, order_by: list[str], facts: Callable[[T], Mapping[str, Found]]) -> list[T]:
     comparisons, orders = parse_filter(written), parse_order(order_by)
     kept = [
-        thing for thing in things if all(matches(one, lookup(one, facts(thing), thing.tags)) for one in comparisons)
+        thing
+        for thing in things
+        if all(matches(one, lookup(one, facts(thing), NO_PROMPT | thing.tags)) for one in comparisons)
     ]
     for order in reversed(orders):
         if kept and (order.entity != "attribute" or order.key not in facts(kept[0])):

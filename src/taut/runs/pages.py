@@ -45,10 +45,16 @@ def page_of(rows: Sequence[T], token: str, max_results: int, *, key: Callable[[T
     start = 0
     if place is not None:
         keys = [key(row) for row in rows]
-        start = keys.index(str(place[0])) + 1 if place[0] in keys else int(str(place[1]))
+        start = keys.index(str(place[0])) + 1 if place[0] in keys else _index(place[1], token)
     page = list(rows[start : start + max_results])
     more = start + max_results < len(rows)
     return page, token_of([key(page[-1]), start + max_results - 1]) if more else ""
+
+
+def _index(written: str | int | float | None, token: str) -> int:
+    if not isinstance(written, int) or written < 0:
+        raise Invalid(f"{token[:40]!r} is no page token of this server")
+    return written
 
 
 def check_page_size(max_results: int, *, at_most: int = 50_000) -> None:

@@ -142,7 +142,7 @@ def traffic(home: Home, deployment: str) -> Traffic:
 
 def _split(prediction_id: str) -> tuple[str, int]:
     request_id, _, row = prediction_id.rpartition(".")
-    if not request_id or not row.isdigit():
+    if not request_id or not row.isdecimal():
         raise Invalid(f"{prediction_id!r} is no id of a prediction; it is REQUEST.ROW, as 7f3a.0")
     return request_id, int(row)
 

@@ -45,6 +45,7 @@ class LocalObjects:
             oid = _write_synced(temporary, source)
             place = self._place(oid)
             if place.exists():
+                _sync_directory(place.parent)  # Whoever renamed it may not have come to this yet.
                 return oid
             made = not place.parent.exists()
             place.parent.mkdir(exist_ok=True)
