@@ -123,7 +123,8 @@ def _wanted(home: Home, name: str, said: dict[str, Any]) -> DeploymentSpec:
 
 
 def _told(state: DeploymentState) -> str:
-    return f"{state.name}@{state.revision} {state.status}" + (f" at {state.url}" if state.url else "")
+    answers = state.url and state.status in {"starting", "running"}
+    return f"{state.name}@{state.revision} {state.status}" + (f" at {state.url}" if answers else "")
 
 
 def _answered(answer: Any) -> str:

@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             args=[word for word in given if word != "--debug"] if debug else given, standalone_mode=False
         )
     except TautError as error:
-        status = _told(error, debug=debug)
+        status = _told(error, given, debug=debug)
     except click.exceptions.Exit as ended:
         status = ended.exit_code
     except click.ClickException as mistake:
@@ -120,15 +120,26 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _told(error: TautError, *, debug: bool) -> int:
+def _told(error: TautError, given: list[str], *, debug: bool) -> int:
     if debug:
         import traceback
 
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
     click.echo(f"taut: {error.message}", err=True)
-    if error.hint:
-        click.echo(f"  try: {error.hint}", err=True)
+    # Rooms leave the hint out where only whoever typed the words knows better; their help says what may stand there.
+    click.echo(f"  try: {error.hint or f'{_command_in(given)} --help'}", err=True)
     return error.exit_status
+
+
+def _command_in(given: list[str]) -> str:
+    """The words of a command line that name its command: `taut runs show` of `taut --home X runs show 3fa1`."""
+    context = click.Context(taut, info_name="taut")
+    named, command = ["taut"], context.command
+    for word in given:
+        found = command.get_command(context, word) if isinstance(command, click.Group) else None
+        if found is not None:
+            named, command = [*named, word], found
+    return " ".join(named)
 
 
 def _told_usage(mistake: click.ClickException) -> int:

@@ -1,16 +1,21 @@
 """`taut run` and `taut runs`: execute, list, show and compare."""
 
+import difflib
 import sys
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 import click
 
+from taut.errors import NotFound
 from taut.faces.cli.shown import json_option, shown, table
 from taut.ground.clock import iso
-from taut.home import open_home
+from taut.home import Home, open_home
 from taut.records import Run
 
 LISTED_METRICS = 3  # As many as fit beside the rest in 100 columns.
+NO_RUN = "no run yet; try: taut run -- python train.py"
+NO_SUCH_RUN = "no run is so; try: taut runs list"
 
 
 @click.command(
@@ -31,7 +36,9 @@ def run(command: tuple[str, ...], name: str, experiment: str, cause: str, run_id
     from taut.runs import execute_run
 
     with open_home() as home:
-        with embedded_server(home) as tracking_uri:
+        # With --json stdout belongs to the answer, so that a program can read it; the command is heard on stderr.
+        aside = redirect_stdout(sys.stderr) if as_json else nullcontext()
+        with embedded_server(home) as tracking_uri, aside:
             done = execute_run(
                 home, list(command), tracking_uri=tracking_uri, name=name, experiment=experiment,
                 cause=cause, run_id=run_id, folder=Path.cwd(),
@@ -51,17 +58,20 @@ def runs() -> None:
 @click.option(
     "--filter", "written", default="", help="Only those that match, as \"metrics.auc > 0.7 AND params.depth = '4'\"."
 )
-@click.option("--limit", default=20, show_default=True, help="At most so many.")
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
 @json_option
 def list_runs(experiment: str, written: str, limit: int, as_json: bool) -> None:
     """List runs, newest first."""
     from taut.runs import reconcile_runs, search_runs
 
+    empty = NO_SUCH_RUN if experiment or written else NO_RUN
     with open_home() as home:
         if home.remote is None:
             reconcile_runs(home)
+        if experiment:
+            _check_experiment(home, experiment)
         found = search_runs(home, experiments=[experiment] if experiment else [], filter=written, limit=limit)
-        shown(found, as_json, lambda page: _listed(list(page)))
+        shown(found, as_json, lambda page: _listed(page, empty))
 
 
 @runs.command(epilog="Example: taut runs show 3fa1")
@@ -127,7 +137,20 @@ def _cost(run: Run) -> str:
     return f"{usage.wall_s:.1f} s, {usage.cpu_s:.1f} CPU s on {usage.cores} cores, {memory}"
 
 
-def _listed(page: list[Run]) -> str:
+def _check_experiment(home: Home, name: str) -> None:
+    """A misspelt experiment is an error with the nearest name; silence would look like an experiment without runs."""
+    from taut.runs import list_experiments
+
+    names = [one.name for one in list_experiments(home)]
+    if name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        raise NotFound(
+            f"there is no experiment {name!r}" + (f"; did you mean {close[0]!r}?" if close else ""),
+            hint="taut runs list",
+        )
+
+
+def _listed(page: list[Run], empty: str) -> str:
     keys = list(dict.fromkeys(key for one in page for key in sorted(one.metrics)))[:LISTED_METRICS]
     rows = [
         (
@@ -140,9 +163,7 @@ def _listed(page: list[Run]) -> str:
         )
         for one in page
     ]
-    return table(
-        ["run", "name", "status", "started", "cause", *keys], rows, empty="no run yet; try: taut run -- python train.py"
-    )
+    return table(["run", "name", "status", "started", "cause", *keys], rows, empty=empty)
 
 
 def _exit_status(done: Run) -> int:

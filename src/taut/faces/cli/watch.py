@@ -35,10 +35,12 @@ def status(deployment: str, as_json: bool) -> None:
 @json_option
 def alerts(deployment: str, status: str | None, as_json: bool) -> None:
     """List alerts: what crossed its bound, when, by which feature, and what became of it."""
+    from taut.deploy import find_deployment
     from taut.watch import list_alerts
 
     with open_home() as home:
-        shown(list_alerts(home, deployment, status or ""), as_json, _alerts)
+        name = find_deployment(home, deployment).name if deployment else ""
+        shown(list_alerts(home, name, status or ""), as_json, _alerts)
 
 
 @watch.command(epilog="Example: taut watch dismiss 3fa1c2d4e5f6 --because 'a holiday'")
@@ -61,10 +63,11 @@ def dismiss(alert_id: str, because: str, as_json: bool) -> None:
 @json_option
 def predictions(deployment: str, limit: int, as_json: bool) -> None:
     """List answered requests in the order of their events; each row ROW of request ID is the prediction ID.ROW."""
+    from taut.deploy import find_deployment
     from taut.serve import list_predictions
 
     with open_home() as home:
-        shown(list_predictions(home, deployment, limit=limit), as_json, _predictions)
+        shown(list_predictions(home, find_deployment(home, deployment).name, limit=limit), as_json, _predictions)
 
 
 @watch.command(epilog="Example: taut watch report late --out late.html")
@@ -75,11 +78,12 @@ def predictions(deployment: str, limit: int, as_json: bool) -> None:
 @json_option
 def report(deployment: str, out: Path | None, as_json: bool) -> None:
     """Draw the life of a deployment: measures, evidence, alerts, retrainings, verdicts, as one HTML page."""
+    from taut.deploy import find_deployment
     from taut.watch import watch_report
 
     place = out or Path(f"{deployment}.html")
     with open_home() as home:
-        page = watch_report(home, deployment)
+        page = watch_report(home, find_deployment(home, deployment).name)
     place.write_text(page)
     shown({"path": str(place), "size_bytes": len(page.encode())}, as_json, lambda _: f"the picture is in {place}")
 
