@@ -7,6 +7,9 @@ import click
 
 from taut.faces.cli.shown import json_option, shown
 
+PROSE_BYTES_MAX = 1_000_000
+"""So much of a description is read; the audit itself says how many characters it takes."""
+
 
 @click.command(epilog="Example: taut audit . --strict 60")
 @click.argument("path", type=click.Path(path_type=Path), default=".")
@@ -18,8 +21,13 @@ from taut.faces.cli.shown import json_option, shown
 def audit(path: Path, text: bool, strict: int | None, as_json: bool) -> None:
     """Say which of the five MLOps principles a workflow misses, what that risks, and how to mend it."""
     from taut.audit import audit_path, audit_text, render_report
+    from taut.ground.progress import progress
 
-    report = audit_text(_prose(path)) if text else audit_path(path)
+    if text:
+        report = audit_text(_prose(path))
+    else:
+        with progress("audit", unit="step") as bar:
+            report = audit_path(path, progress=bar)
     shown(report, as_json, lambda found: render_report(found, colour=sys.stdout.isatty()))
     scores = [principle.score for principle in report.principles if principle.score is not None]
     if strict is not None and scores and min(scores) * 100 < strict:
@@ -27,11 +35,23 @@ def audit(path: Path, text: bool, strict: int | None, as_json: bool) -> None:
 
 
 def _prose(path: Path) -> str:
-    if str(path) == "-":
-        return sys.stdin.read()
-    from taut.errors import NotFound
+    """The words of a description. Raises NotFound where there is none, Invalid where it cannot be read as words."""
+    from taut.errors import Invalid, NotFound
 
+    stdin = "echo '1. We train on a laptop.' | taut audit --text -"
     try:
-        return path.read_text()
+        if str(path) == "-":
+            return sys.stdin.buffer.read(PROSE_BYTES_MAX).decode("utf-8-sig")
+        with path.open("rb") as opened:
+            return opened.read(PROSE_BYTES_MAX).decode("utf-8-sig")
     except FileNotFoundError:
-        raise NotFound(f"no file {path}", hint="taut audit --text - reads from stdin") from None
+        raise NotFound(f"there is no file {path}", hint=stdin) from None
+    except IsADirectoryError:
+        raise Invalid(f"{path} is a folder; --text reads a description in words", hint=f"taut audit {path}") from None
+    except UnicodeDecodeError as error:
+        told = "what came in on stdin" if str(path) == "-" else str(path)
+        hint = stdin if str(path) == "-" else f"file {path}"
+        raise Invalid(f"{told} is not UTF-8 text at byte {error.start:,}", hint=hint) from None
+    except (OSError, ValueError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        raise Invalid(f"{str(path)!r} cannot be read: {reason}", hint=f"ls -l {path}") from error
