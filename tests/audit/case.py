@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from tests.audit.repositories import SERVE, TRAIN
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """One small workflow: the check it is for, why it is told, the answer, and a place that the evidence must name."""
 

@@ -172,7 +172,7 @@ def test_some_hundred_files_are_audited_in_about_a_second(tmp_path: Path):
     commit(write(tmp_path, {f"src/m{number}.py": TRAIN * 3 for number in range(300)}))
     begun = time.process_time()
     audit_path(tmp_path)
-    assert time.process_time() - begun < 5, "bound with room for a busy machine; 0.6 s were measured"
+    assert time.process_time() - begun < 5, "room for a busy machine; bench/audit.py measured 0.9 s with its start"
 
 
 @pytest.mark.parametrize(

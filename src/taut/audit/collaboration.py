@@ -10,7 +10,7 @@ from taut.audit.workflow import Workflow
 _STARTS = re.compile(
     r"\b(pip3? install|conda (env|install|create)|poetry install|uv (sync|run|pip)|docker (run|compose|build)|"
     r"docker-compose|"
-    r"make \w+|python3? [-\w./]+|npm install|taut \w+|bash [\w./]+|\./[\w./]+)"
+    r"make \w+|python3? [-\w./]+|npm install|taut \w+|bash [\w./]+)|(?<![\w./(])\./\w[\w./]*"
 )
 _JUNK = re.compile(
     r"(^|/)(\.ds_store|thumbs\.db|desktop\.ini|mlflow\.db|[^/]+\.py[co]|\.ipynb_checkpoints/.+|__pycache__/.+|"

@@ -70,7 +70,7 @@ CONCEPTS: tuple[Concept, ...] = (
         "AU02", "automation", "Are there automated tests?",
         r"\b(unit|integration|automated|smoke|regression|data|model)[- ]tests?\b|\btest(s|ed|ing)\b|\bpytest\b|"
         r"test suite",
-        broken=r"(test|check)(s|ed)?\b.{0,30}\b(by hand|manual(ly)?|by eye|when (they|there|he|she))",
+        broken=r"(test|check)(s|ed|ing)?\b.{0,30}\b(by hand|manual(ly)?|by eye|when (they|there|he|she))",
     ),
     Concept(
         "AU12", "automation", "Is a model compared with a bound before it goes live?",

@@ -148,7 +148,7 @@ def statements_in(step: Step) -> list[Statement]:
 
 def _said_of(concept: Concept, clause: str, wish: bool) -> list[bool]:
     """For each mention of a practice in a clause, whether it is there."""
-    broken = _mentions(concept.broken, clause)
+    broken = [_behind_denial(concept.broken, clause, one) for one in _mentions(concept.broken, clause)]
     shown = [
         one
         for one in _mentions(concept.shown, clause)
@@ -157,13 +157,28 @@ def _said_of(concept: Concept, clause: str, wish: bool) -> list[bool]:
     implied = [one for one in _mentions(concept.denied, clause) if _is_denied(clause, one)]
     return [
         *(_is_denied(clause, one) and not wish for one in broken),
-        *(not _is_denied(clause, one) and not wish for one in shown),
+        *(_is_denied(clause, one) == _denied_within(one) and not wish for one in shown),
         *(False for _ in implied),
     ]
 
 
 def _mentions(pattern: str, clause: str) -> list[re.Match[str]]:
     return list(re.finditer(pattern, clause, re.IGNORECASE)) if pattern else []
+
+
+def _behind_denial(pattern: str, clause: str, words: re.Match[str]) -> re.Match[str]:
+    """The same words begun behind a denial inside them, where they still match: in "releases are never deployed by
+    hand" it is "deployed by hand" that is denied. Patterns that need their denial ("nobody else knows") stay whole.
+    """
+    for denial in _DENIES.finditer(clause, words.start(), words.end()):
+        later = re.compile(pattern, re.IGNORECASE).search(clause, denial.end(), words.end())
+        words = later or words
+    return words
+
+
+def _denied_within(words: re.Match[str]) -> bool:
+    """Whether words for a practice hold its denial: "datasets are not versioned"."""
+    return len(_DENIES.findall(words.group())) % 2 == 1
 
 
 def _is_denied(clause: str, words: re.Match[str]) -> bool:

@@ -289,6 +289,8 @@ def _is_broad(handler: ast.ExceptHandler) -> bool:
 
 def _hides_failure(value: ast.expr | None, source: Source, answers_caller: bool) -> bool:
     """Whether what is returned looks like success to the caller."""
+    if isinstance(value, ast.UnaryOp):
+        value = value.operand
     if isinstance(value, ast.Constant) and not isinstance(value.value, str) and value.value is not None:
         return not isinstance(value.value, bool)
     if isinstance(value, ast.List | ast.Dict):

@@ -4,7 +4,7 @@ import ast
 import re
 
 from taut.audit.check import Check, Outcome, failed, missing, not_applicable, passed
-from taut.audit.code import Call, Source, constant_text, is_constant, names_in, nodes_in, words_in
+from taut.audit.code import Call, Source, constant_text, dotted, is_constant, names_in, nodes_in, words_in
 from taut.audit.configuration import Dockerfile, containers_of
 from taut.audit.secrets import secrets_in
 from taut.audit.serving import Handler, predictors, serving_sources
@@ -25,6 +25,7 @@ _PICKLES = frozenset(
     ]
 )
 _SAFE = frozenset({"yaml.safe_load", "safetensors.torch.load_file", "skops.io.load", "onnxruntime.InferenceSession"})
+_SAFE_LOADERS = frozenset({"SafeLoader", "CSafeLoader", "BaseLoader", "CBaseLoader"})
 _DUMPS = frozenset({"dump", "to_pickle", "save"})
 _AUTH_WORDS = re.compile(
     r"auth|api_?key|token|bearer|credential|oauth|jwt|login_required|current_user|verify_user|permission|"
@@ -102,12 +103,41 @@ def _load_verdict(call: Call, source: Source) -> bool | None:
         return is_constant(call.keyword("weights_only"), True)
     if call.name in {"yaml.load", "yaml.load_all"}:
         given = call.keyword("Loader") or (call.arguments()[1] if len(call.arguments()) > 1 else None)
-        return given is not None and any("safe" in word for word in words_in(given))
+        loaders = _loaders(given, source) if given is not None else frozenset()
+        return bool(loaders) and loaders <= _SAFE_LOADERS
     if call.name == "numpy.load":
         return False if is_constant(call.keyword("allow_pickle"), True) else None
     if call.name in _PICKLES:
         return _written_here(call, source) or _hash_checked(call, source)
     return None
+
+
+def _loaders(given: ast.expr, source: Source) -> frozenset[str]:
+    """Every loader of yaml that an expression may come to: its names are followed to what they were made from."""
+    found: set[str] = set()
+    followed: set[str] = set()
+    waiting: list[ast.AST] = [given]
+    while waiting:
+        for node in nodes_in(waiting.pop()):
+            name = dotted(node, source.aliases) if isinstance(node, ast.Attribute | ast.Name) else ""
+            if name.startswith("yaml."):
+                found.add(name.rpartition(".")[2])
+            elif isinstance(node, ast.Call) and dotted(node.func, {}) == "getattr" and len(node.args) > 1:
+                found.add(constant_text(node.args[1]) or "?")
+            elif isinstance(node, ast.Name) and name not in followed:
+                followed.add(name)
+                waiting += _origins(name, source)
+    return frozenset(found)
+
+
+def _origins(name: str, source: Source) -> list[ast.AST]:
+    """What a name of a source may stand for: values assigned to it, results of its function, bases of its class."""
+    given = [(target, node.value) for node in source.of(ast.Assign) for target in node.targets]
+    given += [(node.target, node.value) for node in source.of(ast.AnnAssign) if node.value is not None]
+    values = [value for target, value in given if isinstance(target, ast.Name) and target.id == name]
+    bodies = [inner for one in source.functions if one.name == name for inner in one.body]
+    bases = [base for one in source.of(ast.ClassDef) if one.name == name for base in one.bases]
+    return [*values, *bodies, *bases]
 
 
 def _written_here(call: Call, source: Source) -> bool:

@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from taut.audit.code import Call, Source, constant_text, nodes_in
+from taut.audit.code import Call, Source, constant_text, dotted, nodes_in
 from taut.audit.files import File
 from taut.audit.remember import remembered
 from taut.audit.workflow import Workflow
@@ -121,6 +121,7 @@ _READERS = frozenset(
         "read_pickle",
     ]
 )
+_IN_MEMORY = frozenset({"BytesIO()", "StringIO()", "encode()"})
 _MODEL_WRITERS = ("joblib.dump", "pickle.dump", "cloudpickle.dump", "dill.dump", "torch.save", "skops.io.dump")
 _MODEL_SAVERS = frozenset(["save_model", "save_pretrained", "save_weights"])
 MODEL_SUFFIXES = frozenset(
@@ -228,18 +229,23 @@ def training_places(workflow: Workflow) -> list[str]:
 def is_sample(path: str) -> bool:
     """Whether a path holds examples or documentation of a library, which are not its workflow."""
     return any(
-        part in {"examples", "example", "docs", "doc", "benchmarks", "tutorials"}
+        part in {"examples", "example", "demo", "demos", "samples", "docs", "doc", "benchmarks", "tutorials"}
         for part in path.lower().split("/")[:-1]
     )
 
 
 @remembered
 def data_reads(source: Source) -> list[tuple[Call, str]]:
-    """The calls of a source that read data, each with the path or address it names (empty when that is computed)."""
+    """The calls of a source that read data, each with the path or address it names (empty when that is computed).
+
+    What is read from memory is left out: a request's body, a text in the code.
+    """
     found = []
     for call in source.calls:
         if call.last in _READERS or call.name in {"numpy.load", "spark.read.parquet", "spark.read.csv"}:
             arguments = call.arguments()
+            if arguments and dotted(arguments[0], source.aliases).rpartition(".")[2] in _IN_MEMORY:
+                continue
             found.append((call, _path_text(arguments[0]) if arguments else ""))
     return found
 

@@ -219,15 +219,25 @@ def _recipes(workflow: Workflow, targets: set[str]) -> list[Command]:
                 head = re.match(r"([\w.-]+)\s*:(?!=)\s*([\w. -]*)", line)
                 if head and head.group(1) in wanted:
                     wanted |= set(head.group(2).split())
-        inside = False
-        for number, line in file.lines():
-            head = re.match(r"(?:def\s+|\[tasks\.)?\"?([\w.-]+)\"?[^:=\]]*(?::(?!=)|=|\]|\()", line)
-            if head and not line[:1].isspace():
-                inside = head.group(1) in wanted
-                if not inside:
-                    continue
-            if inside and line.strip():
-                found.append(Command(line.strip(), file.path, number))
+        found += _recipe_lines(file, wanted)
+    return found
+
+
+_RECIPE_HEAD = re.compile(r"(?:def\s+|\[(?:\w+\.)*tasks\.)?\"?([\w.-]+)\"?[^:=\]]*(?::(?!=)|=|\]|\()")
+
+
+def _recipe_lines(file: File, wanted: set[str]) -> list[Command]:
+    """The lines of a file that belong to one of the targets; the keys of a task's own table belong to it."""
+    found: list[Command] = []
+    inside = own_table = False
+    for number, line in file.lines():
+        head = _RECIPE_HEAD.match(line)
+        if line.startswith("["):
+            inside = own_table = head is not None and "tasks." in line and head.group(1) in wanted
+        elif head and not own_table and not line[:1].isspace():
+            inside = head.group(1) in wanted
+        if inside and line.strip():
+            found.append(Command(line.strip(), file.path, number))
     return found
 
 
