@@ -41,3 +41,8 @@ def is_two_lines(said: Said) -> bool:
     """An error as it has to be: what happened, what to try, nothing else."""
     first, second = said.lines
     return first.startswith("taut: ") and second.startswith("  try: ") and said.out == ""
+
+
+def as_typed(value: object) -> str:
+    """The name of a parametrized test: the words typed, short; nothing for any other parameter."""
+    return " ".join(value)[:40] if isinstance(value, tuple) else ""

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_url_of_something_else(folder, free_port):
         cwd=folder,
         stderr=subprocess.DEVNULL,
     ) as other:
-        eventually(lambda: socket.create_connection(("127.0.0.1", free_port)).close() or True, what="the other server")
+        eventually(lambda: _answers(free_port), what="the other server")
         said = taut(folder, "--home", f"http://127.0.0.1:{free_port}", "model", "list")
         other.terminate()
     assert (said.status, is_two_lines(said)) == (15, True)
@@ -143,7 +144,98 @@ def test_ctrl_c_is_two_words_and_status_130(folder):
     assert "Traceback" not in err
 
 
+def interrupted(folder: Path, words: tuple[str, ...], begun: Callable[[int], object]) -> tuple[int, str]:
+    """Type a command, press Ctrl-C when it has begun, and return how it ended and what it said on stderr."""
+    running = subprocess.Popen(
+        [sys.executable, "-m", "taut", *words],
+        cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        eventually(lambda: begun(running.pid), what=f"taut {' '.join(words)} to have begun", within=60)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
+        running.wait()
+    return running.returncode, err
+
+
+def has_open(pid: int, file: Path) -> bool:
+    return any(place.readlink() == file for place in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def test_ctrl_c_while_data_is_added_leaves_no_version_and_the_same_command_finishes(folder):
+    large = folder / "large.bin"
+    with large.open("wb") as sparse:
+        sparse.truncate(1 << 30)
+    status, err = interrupted(folder, ("data", "add", "large.bin"), lambda pid: has_open(pid, large))
+    assert (status, err) == (130, "taut: interrupted; nothing is half done\n")
+    assert taut(folder, "data", "log", "--json").json == []
+    assert not (folder / "large.bin.dvc").exists()
+    with large.open("wb") as shorter:
+        shorter.write(b"all of it")
+    assert taut(folder, "data", "add", "large.bin", "--json").json["size_bytes"] == len(b"all of it")
+    assert taut(folder, "fsck", "--json").json["problems"] == []
+
+
+def test_ctrl_c_while_a_command_runs_is_no_traceback_of_ours(folder):
+    script = (
+        "import pathlib, signal, time; signal.signal(2, signal.SIG_DFL)\npathlib.Path('begun').touch(); time.sleep(99)"
+    )
+    words = ("run", "--", sys.executable, "-c", script)
+    status, err = interrupted(folder, words, lambda _: (folder / "begun").exists())
+    assert status not in {0, 2}
+    assert "Traceback" not in err
+    assert [run["status"] for run in taut(folder, "runs", "list", "--json").json] == ["KILLED"]
+
+
+def test_a_run_outside_of_git_works_and_says_what_it_could_not_record(folder):
+    run = taut(folder, "run", "--json", "--", sys.executable, "-c", "pass").json
+    assert run["status"] == "FINISHED"
+    assert any("git" in what for what in run["capture"]["missing"])
+
+
+def test_misspelt_names_are_told_with_the_nearest(folder):
+    (folder / "trips.csv").write_text("a\n1\n")
+    taut(folder, "data", "add", "trips.csv")
+    (folder / "saved").mkdir()
+    (folder / "saved" / "MLmodel").write_text("flavors: {}\n")
+    assert taut(folder, "model", "register", "churn", "--folder", "saved").status == 0
+    for words, meant in (
+        (("model", "show", "chrun"), "churn"),
+        (("model", "list", "chrun"), "churn"),
+        (("model", "promote", "churm@1"), "churn"),
+        (("deploy", "c", "--model", "chrun@1"), "churn"),
+        (("serve", "chrun"), "churn"),
+        (("image", "chrun", "--no-build"), "churn"),
+        (("gate", "chrun@1"), "churn"),
+        (("data", "log", "tirps"), "trips"),
+    ):
+        said = taut(folder, *words)
+        assert said.status == 10, (words, said)
+        assert f"did you mean '{meant}'?" in said.err, (words, said)
+        assert "Traceback" not in said.err
+
+
+def test_a_folder_where_a_file_should_be_and_the_other_way_round(folder):
+    (folder / "rows").mkdir()
+    (folder / "file").write_text("x")
+    for words in (
+        ("predict", "late", "--input", "rows"),
+        ("model", "register", "late", "--folder", "file"),
+        ("init", "file"),
+    ):
+        said = taut(folder, *words)
+        assert said.status in {2, 10, 11, 12, 13}, (words, said)
+        assert is_two_lines(said), (words, said)
+
+
 def test_debug_shows_the_traceback(tmp_path):
     said = taut(tmp_path, "--debug", "status")
     assert "Traceback" in said.err
     assert said.lines[-1] == "  try: taut init"
+
+
+def _answers(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port)):
+        return True
