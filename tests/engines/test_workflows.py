@@ -16,8 +16,8 @@ from taut.runs import get_run
 from tests.engines.project import Project, run, team_project
 from tests.parts import program
 
-# Each job makes a virtual environment and installs scikit-learn and an MLflow client into it.
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+# Each job makes a virtual environment, and a run of the whole line takes about a minute.
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
 STUB = Path(__file__).with_name("declarative.groovy")
 
 

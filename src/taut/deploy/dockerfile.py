@@ -26,7 +26,6 @@ RUN python -m pip install --no-cache-dir --no-compile --no-deps --no-index --tar
     && {compile} /opt/server
 
 FROM ${{BASE}}
-LABEL {labels}
 ENV PATH=/opt/packages/bin:/usr/local/bin:/usr/bin:/bin PYTHONPATH=/opt/server \\
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \\
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \\
@@ -34,6 +33,7 @@ ENV PATH=/opt/packages/bin:/usr/local/bin:/usr/bin:/bin PYTHONPATH=/opt/server \
 COPY --from=packages /opt/packages /opt/packages
 COPY --from=server /opt/server /opt/server
 COPY model/ /model/
+LABEL {labels}
 USER {user}:{user}
 WORKDIR /
 EXPOSE {port}

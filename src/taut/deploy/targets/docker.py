@@ -53,6 +53,7 @@ class _Container(msgspec.Struct):
     """What is read of an engine's answer to `inspect`."""
 
     Id: str
+    RestartCount: int
     State: _Running
     Config: _Settings
     NetworkSettings: _Network
@@ -65,6 +66,7 @@ class _Found:
     id: str
     revision: int
     running: bool
+    restarts: int
     url: str
 
 
@@ -164,8 +166,8 @@ def _started(engine: Engine, home: Home, deployment: Deployment, spec: Deploymen
     deadline = time.monotonic() + READY_WITHIN_S
     while time.monotonic() < deadline:
         one = next((one for one in _containers(engine, home, deployment.name) if one.id == container), None)
-        if one is None or not one.running:
-            break
+        if one is None or not one.running or one.restarts:
+            break  # An engine counts a container as running while it waits to start it once more.
         if answers(one.url):
             return one
         time.sleep(POLL_S)
@@ -240,7 +242,7 @@ def _found(known: _Container) -> _Found:
     labels = known.Config.Labels
     ports = [port.HostPort for bound in known.NetworkSettings.Ports.values() for port in bound or []]
     url = labels["taut.url"].replace(ANY_PORT, ports[0] if ports else "0")
-    return _Found(known.Id, int(labels["taut.revision"]), known.State.Running, url)
+    return _Found(known.Id, int(labels["taut.revision"]), known.State.Running, known.RestartCount, url)
 
 
 def _reached(host: str) -> str:
