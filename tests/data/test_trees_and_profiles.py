@@ -116,7 +116,7 @@ def test_gzip_changes_nothing_of_a_profile(tmp_path_factory: pytest.TempPathFact
     folder = tmp_path_factory.mktemp("p")
     plain = written(folder / "t.csv", *table)
     packed = folder / "T.CSV.GZ"
-    packed.write_bytes(gzip.compress(plain.read_bytes(, mtime=0)))
+    packed.write_bytes(gzip.compress(plain.read_bytes()))
     assert profile_files([packed]) == profile_files([plain])
 
 
@@ -181,13 +181,18 @@ def test_a_file_without_a_header_is_no_table(tmp_path, data):
     assert profiled(tmp_path, gzip.compress(data, mtime=0), "t.csv.gz") == (None, ())
 
 
-@pytest.mark.parametrize("data", [b"", b"no gzip at all", gzip.compress(b"a\n1\n", mtime=0)[:12], gzip.compress(b"a\n1\n")[:-1]])
+TORN = gzip.compress(b"a\n1\n", mtime=0)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"no gzip at all", TORN[:12], TORN[:-1]], ids=["empty", "other", "half", "short"]
+)
 def test_what_is_called_gzip_and_is_none_is_bytes_and_no_crash(tmp_path, data):
     assert profiled(tmp_path, data, "t.csv.gz") == (None, ())
 
 
 def test_a_gzip_file_damaged_in_its_middle_is_bytes_and_no_crash(tmp_path):
-    packed = bytearray(gzip.compress(b"a,b\n" + b"".join(b"%d,%d\n" % (n, n * n, mtime=0) for n in range(5000))))
+    packed = bytearray(gzip.compress(b"a,b\n" + b"".join(b"%d,%d\n" % (n, n * n) for n in range(5000))))
     for place in range(40, 80):
         packed[place] ^= 0xFF
     assert profiled(tmp_path, bytes(packed), "t.csv.gz") == (None, ())
