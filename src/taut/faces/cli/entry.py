@@ -1,6 +1,7 @@
 """The `taut` command: its commands in groups along the line, and the one place where errors become two lines."""
 
 import difflib
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from taut import __version__
-from taut.errors import TautError
+from taut.errors import Denied, Invalid, NotFound, TautError, Unavailable
 
 # Heading -> command -> (where it is, what it does). The words stand here so that `taut --help` imports nothing.
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
@@ -100,11 +101,12 @@ def taut(home: str | None, debug: bool) -> None:
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line; ends the process with the exit status that `docs/errors.md` lists."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = "--debug" in given[: given.index("--")] if "--" in given else "--debug" in given
+    # Words after `--`, or behind `taut run`, may be options of another program.
+    ours = given[: min((given.index(word) for word in ("--", "run") if word in given), default=len(given))]
+    debug = "--debug" in ours
     try:
-        status = taut.main(
-            args=[word for word in given if word != "--debug"] if debug else given, standalone_mode=False
-        )
+        words = [word for word in ours if word != "--debug"] + given[len(ours) :]
+        status = taut.main(words, prog_name="taut", standalone_mode=False)
     except TautError as error:
         status = _told(error, given, debug=debug)
     except click.exceptions.Exit as ended:
@@ -117,7 +119,23 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Whoever read our output has had enough.
         status = 0
+    except OSError as problem:
+        if problem.filename is None:
+            raise
+        status = _told(_about_file(problem), given, debug=debug)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _about_file(problem: OSError) -> TautError:
+    """What the system said of a file that a command was to read or write."""
+    kind: type[TautError] = Unavailable
+    if problem.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        kind = Denied
+    elif problem.errno == errno.ENOENT:
+        kind = NotFound
+    elif problem.errno in {errno.EISDIR, errno.ENOTDIR, errno.EEXIST}:
+        kind = Invalid
+    return kind(f"{problem.filename}: {(problem.strerror or str(problem)).lower()}")
 
 
 def _told(error: TautError, given: list[str], *, debug: bool) -> int:

@@ -57,7 +57,10 @@ def apply(as_json: bool) -> None:
 
 def told(step: StepDone) -> str:
     """A step in one line; moments as dates."""
-    facts = {name: iso(int(str(value)))[:10] if name.endswith("_ms") else value for name, value in step.facts.items()}
+    facts = {
+        name.removesuffix("_ms"): iso(int(str(value)))[:10] if name.endswith("_ms") else value
+        for name, value in step.facts.items()
+    }
     said = ", ".join(
         f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}" for name, value in facts.items()
     )

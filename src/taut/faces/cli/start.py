@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from taut.errors import Conflict
+from taut.errors import Conflict, UsageError
 from taut.faces.cli.shown import json_option, light, shown
 from taut.ground import wire
 from taut.ground.settings import FOLDER, Settings, make_folder
@@ -45,6 +45,8 @@ def init(folder: Path, server: str, metadata: str, objects: str, as_json: bool) 
     folder = folder.absolute()
     if (folder / FOLDER).is_dir():
         raise Conflict(f"{folder} is a taut project already", hint="taut status")
+    if server and not server.startswith(("http://", "https://")):
+        raise UsageError(f"{server!r} is no URL of a taut server", hint="taut init --server http://HOST:5000")
     made = make_folder(folder, Settings(server=server, metadata=metadata, objects=objects))
     try:
         open_home(folder).close()
