@@ -107,7 +107,7 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "watch.refer": "taut.watch.references:set_reference",
         "watch.reference": "taut.watch.references:find_reference",
         "watch.references": "taut.watch.references:list_references",
-        "watch.report": "taut.watch.picture.page:watch_report",
+        "watch.report": "taut.watch.report:watch_report",
         "watch.source": "taut.watch.exports:record_source",
         "watch.windows": "taut.watch.windows:list_windows",
     }

@@ -3,9 +3,9 @@
 from taut.watch.alerts import handle_alert, list_alerts
 from taut.watch.dismissal import dismiss_alert
 from taut.watch.exports import export_labelled, record_source
-from taut.watch.picture import watch_report
 from taut.watch.references import MonitorReference, find_reference, list_references, set_reference
 from taut.watch.renewal import renew_reference
+from taut.watch.report import watch_report
 from taut.watch.windows import close_windows, list_windows, newest_window
 
 __all__ = [

@@ -1,116 +1,172 @@
-"""The page around the charts: the story in numbers, what each alert led to, and every window in a table."""
+"""The page around the drawing: the story in numbers, the drawing in two widths, and the numbers of each window."""
 
-from collections.abc import Iterable
-from html import escape
 from importlib.resources import files
 
-from taut.ground.clock import iso
-from taut.home import Home, verb
-from taut.records import Window
-from taut.watch.picture.draw import colour_of, draw_life
-from taut.watch.picture.facts import Answer, Life, read_life
+from taut.ground.clock import age
+from taut.watch.picture.figure import figure
+from taut.watch.picture.frame import colour_of
+from taut.watch.picture.points import MEAN_FROM, MEAN_OF, Point, points_of
+from taut.watch.picture.scales import day_name, moment_name
+from taut.watch.picture.story import story_table
+from taut.watch.picture.svg import Markup, element, joined
+from taut.watch.picture.year import Year
 
-KEY = (
-    '<p class="key"><span class="mark page">▲</span> page: errors changed '
-    '<span class="mark ticket">▲</span> ticket: inputs changed '
-    '<span class="mark accepted">●</span> retrained, accepted '
-    '<span class="mark refused">○</span> retrained, refused</p>'
-)
-MEASURES = ("roc_auc", "brier", "accuracy", "positive_rate")
+WIDE, NARROW = 1120, 640  # What suits a desk and a hand; the style sheet shows one of them.
+NUMBERS = (
+    "From", "Version", "Rows", "Labelled", "Share", "ROC AUC", "Brier", "Evidence: labels", "Evidence: features",
+)  # fmt: skip
 
 
-@verb("watch.report", needs="deployment:read")
-def watch_report(home: Home, deployment: str) -> str:
-    """One self-contained HTML page: the life of a deployment, window by window. Needs no network and no script."""
-    life = read_life(home, deployment)
-    name = escape(deployment)
-    inside = _told(life) if life.windows else _empty(name)
-    style = files("taut.watch.picture").joinpath("style.css").read_text()
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8"/>\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"/>\n<title>{name}: its life</title>\n'
-        f"<style>\n{style}</style>\n</head>\n<body>\n<main>\n<h1>{name}</h1>\n{inside}\n</main>\n</body>\n</html>\n"
+def page_of(year: Year) -> str:
+    """The whole page: well-formed, without scripts, and it fetches nothing."""
+    style = files("taut.watch.picture").joinpath("style.css").read_text(encoding="utf-8")
+    title = f"{year.deployment}: the life of a deployment"
+    content = "default-src 'none'; style-src 'unsafe-inline'"
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=content),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("title", title),
+        element("style", Markup(style)),
     )
+    main = element("main", _heading(year), *(_pictured(year) if year.windows else [_nothing_yet(year)]))
+    return f"<!DOCTYPE html>\n{element('html', head, element('body', main), lang='en')}\n"
 
 
-def _empty(name: str) -> str:
-    return (
-        f"<p>No window of {name} has closed yet. A window closes when its time and lateness have passed, by the "
-        "events that were asked about.</p><p>Next: <code>taut up --once</code></p>"
-    )
-
-
-def _told(life: Life) -> str:
-    first, last = iso(life.windows[0].start_ms)[:10], iso(life.windows[-1].end_ms)[:10]
-    return "\n".join([
-        f"<p class=\"span\">{first} to {last}</p>",
-        _figures(life),
-        draw_life(life),
-        KEY,
-        _answers(life),
-        _windows(life),
-    ])  # fmt: skip
-
-
-def _figures(life: Life) -> str:
-    accepted = sum(answer.passed for answer in life.answers)
-    pages = sum(alert.severity == "page" for alert in life.alerts)
-    figures = [
-        (f"{life.traffic.rows:,}", "predictions"),
-        (f"{life.traffic.labelled:,}", "labelled"),
-        (f"{len(life.windows):,}", "windows"),
-        (f"{pages}", "pages"),
-        (f"{len(life.alerts) - pages}", "tickets"),
-        (f"{len(life.answers)}", "retrainings"),
-        (f"{accepted}", "accepted"),
-        (f"{len(life.answers) - accepted}", "refused"),
+def _pictured(year: Year) -> list[Markup]:
+    points = points_of(year.windows)
+    return [
+        element(
+            "figure",
+            figure(year, points, WIDE, class_="wide"),
+            figure(year, points, NARROW, class_="narrow"),
+            element("figcaption", *_legend(len(points))),
+        ),
+        element("section", element("h2", "What happened"), story_table(year)),
+        element("section", element("h2", "Window by window"), _numbers(year, points)),
     ]
-    return "<dl>" + "".join(f"<div><dt>{word}</dt><dd>{number}</dd></div>" for number, word in figures) + "</dl>"
 
 
-def _answers(life: Life) -> str:
-    if not life.answers:
-        return "<h2>Retrainings</h2><p>None so far.</p>"
-    return "<h2>Retrainings, and what the gate said</h2>" + "".join(_answer(life, answer) for answer in life.answers)
-
-
-def _answer(life: Life, answer: Answer) -> str:
-    verdict = "accepted" if answer.passed else "refused"
-    rows = "".join(
-        f"<tr><td>{'yes' if check.passed else '<strong>no</strong>'}</td><td>{escape(check.name)}</td>"
-        f"<td>{escape(check.text)}</td></tr>"
-        for check in answer.checks
-    )
-    colour = colour_of(life, answer.version) if answer.passed else "off"
-    return (
-        f'<details class="{verdict}"><summary><span class="chip {colour}">v{answer.version}</span> '
-        f"{iso(answer.at_ms)[:10]} <strong>{verdict}</strong>, after a {answer.alert.severity} on "
-        f"<code>{escape(answer.alert.feature)}</code></summary><table>{rows}</table></details>"
+def _heading(year: Year) -> Markup:
+    """The name, since when and what serves, and the numbers that tell the story."""
+    serves = year.rollouts[-1]
+    words = f"{serves.model}@{serves.number} serves"
+    if year.windows:
+        first, last = year.span
+        words = f"{day_name(first)} to {day_name(last - 1)}; {words} now"
+    return element(
+        "header",
+        element("p", "Deployment", class_="kind"),
+        element("h1", year.deployment),
+        element("p", words, class_="lead"),
+        element("dl", *(_told(*one) for one in _story(year)), class_="story"),
     )
 
 
-def _windows(life: Life) -> str:
-    head = "".join(
-        f"<th>{name}</th>" for name in ("from", "version", "rows", "labelled", *MEASURES, "e errors", "e inputs")
+def _story(year: Year) -> list[tuple[str, str, str]]:
+    """Name, number, and what else there is to say of it."""
+    pages = sum(1 for alert in year.alerts if alert.severity == "page")
+    share = f"{year.labelled / year.predictions:.1%} of them" if year.predictions else ""
+    both = f"{_counted(pages, 'page')}, {_counted(len(year.alerts) - pages, 'ticket')}"
+    rolled_out = sum(1 for one in year.retrained if one.revision is not None)
+    return [
+        ("Predictions", f"{year.predictions:,}", _counted(len(year.rollouts), "revision")),
+        ("Labelled", f"{year.labelled:,}", share),
+        ("Windows", f"{len(year.windows):,}", _length(year)),
+        ("Alerts", f"{len(year.alerts):,}", both),
+        ("Retrainings", f"{len(year.retrained):,}", f"{rolled_out:,} rolled out"),
+        ("Accepted", f"{year.judged(passed=True):,}", "by the gate"),
+        ("Refused", f"{year.judged(passed=False):,}", "by the gate"),
+    ]
+
+
+def _told(name: str, number: str, more: str) -> Markup:
+    return element("div", element("dt", name), element("dd", number), element("dd", more, class_="more"))
+
+
+def _length(year: Year) -> str:
+    if not year.windows:
+        return "none closed yet"
+    newest = year.windows[-1]
+    return f"of {age(newest.start_ms, newest.end_ms)}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _nothing_yet(year: Year) -> Markup:
+    """Instead of a drawing of nothing: which command would change that."""
+    if year.references:
+        says = "No window has closed yet. Windows close once their time and lateness have passed:"
+        command = "taut up --once"
+    else:
+        says = f"Nobody watches {year.deployment} yet. Give it a section under monitors: in taut.yaml, then:"
+        command = "taut apply"
+    return element("section", element("p", says), element("pre", element("code", command)), class_="empty")
+
+
+def _legend(points: int) -> list[Markup]:
+    """What the marks mean, drawn with the marks themselves."""
+    mean = f"Thin lines are single windows, thick ones the mean of {MEAN_OF}." if points > MEAN_FROM else ""
+    marks = [
+        ("M7 2l6 11h-12Z", "page", "page: errors have changed"),
+        ("M7 2l6 11h-12Z", "ticket", "ticket: inputs have changed"),
+    ]
+    keys = [_key(element("path", d=path, class_=name), words) for path, name, words in marks]
+    keys += [
+        _key(joined([_circle("accepted"), element("path", d="M4 8.4l2.2 2.4l4 -4.6", class_="sign")]), "accepted"),
+        _key(joined([_circle("refused"), element("path", d="M4.5 5.5l5 5m0 -5l-5 5", class_="sign")]), "refused"),
+    ]
+    return [*keys, element("span", mean)]
+
+
+def _circle(class_: str) -> Markup:
+    return element("circle", cx=7, cy=8, r=7, class_=class_)
+
+
+def _key(mark: Markup, words: str) -> Markup:
+    return element("span", element("svg", mark, viewBox="-1 0 16 16", aria_hidden="true", class_="key"), words)
+
+
+def _numbers(year: Year, points: list[Point]) -> Markup:
+    """The drawn numbers as a table; neighbours that were drawn as one stand as one."""
+    together = max(point.windows for point in points)
+    says = f"Up to {together} windows stand in one row: rows add up, measures are means." if together > 1 else ""
+    heads = [element("th", name, scope="col", class_=None if place < 2 else "n") for place, name in enumerate(NUMBERS)]
+    caption = element("caption", f"Rows, measures and evidence of {year.deployment}, by window. {says}")
+    table = element(
+        "table",
+        caption,
+        element("thead", element("tr", *heads)),
+        element("tbody", *(_row(point) for point in points)),
     )
-    rows = "".join(f"<tr>{_cells(_row(window))}</tr>" for window in life.windows)
-    return f"<details><summary>Every window in numbers</summary><table><tr>{head}</tr>{rows}</table></details>"
+    return element("div", table, class_="scroll", tabindex="0", role="region", aria_label="Window by window")
 
 
-def _row(window: Window) -> Iterable[str]:
-    yield iso(window.start_ms)[:10]
-    yield f"v{window.version}"
-    yield f"{window.rows:,}"
-    yield f"{window.labelled:,}"
-    for name in MEASURES:
-        yield _number(window.measures.get(name))
-    for budget in ("labels", "features"):
-        yield _number(window.evidence.get(budget))
+def _row(point: Point) -> Markup:
+    share = f"{point.labelled / point.rows:.1%}" if point.rows else "–"
+    values = [
+        f"{point.rows:,}", f"{point.labelled:,}", share,
+        _measure(point.measures.get("roc_auc")), _measure(point.measures.get("brier")),
+        _evidence(point.evidence.get("labels")), _evidence(point.evidence.get("features")),
+    ]  # fmt: skip
+    return element(
+        "tr",
+        element("td", moment_name(point.start_ms)),
+        element("td", element("i", class_=colour_of(point.version)), f"v{point.version}"),
+        *(element("td", value) for value in values),
+    )
 
 
-def _cells(values: Iterable[str]) -> str:
-    return "".join(f"<td>{escape(value)}</td>" for value in values)
+def _measure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4f}"
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
+def _evidence(value: float | None) -> str:
+    """Three digits; beyond a million the power of ten says enough."""
+    if value is None:
+        return "–"
+    return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" if value < 1e6 else f"{value:.2g}".replace("e+", "e")
