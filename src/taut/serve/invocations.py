@@ -16,6 +16,8 @@ FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 Row = list[str | float | int | bool | None]
 NamedRow = dict[str, str | float | int | bool | None]
 
+MOMENT_DIGITS_MAX = 15  # Milliseconds up to the year 30,000; longer is no time, and Python refuses to read thousands.
+
 
 class Split(msgspec.Struct):
     """A data frame as pandas splits it; its index is of no use to a model."""
@@ -65,6 +67,8 @@ def read_csv(body: bytes) -> dict[str, list[str]]:
     if len(lines) < 2:
         raise Invalid("the CSV needs a heading and at least one row")
     heading, *rows = lines
+    if twice := {name for name in heading if heading.count(name) > 1}:
+        raise Invalid(f"the CSV has two columns called {min(twice)!r}")
     for place, row in enumerate(rows):
         if len(row) != len(heading):
             raise Invalid(f"line {place + 2} of the CSV has {len(row)} values, the heading has {len(heading)}")
@@ -85,7 +89,7 @@ def _columns(body: Body, signature: Signature) -> Columns:
     rows = body.instances if body.instances is not None else body.inputs
     if isinstance(rows, dict):
         return _named(rows)
-    if rows and isinstance(rows[0], dict):
+    if isinstance(rows, list) and rows and isinstance(rows[0], dict):
         return columns_of_rows(wire.convert(rows, list[NamedRow], what=given[0]))
     return columns_of_lists(signature.names, _lists(rows, given[0]))
 
@@ -107,4 +111,4 @@ def _lists(rows: object, form: str) -> list[list[Scalar]]:
 
 
 def _number_or_text(written: str) -> int | str:
-    return int(written) if written.isdigit() else written
+    return int(written) if written.isdecimal() and len(written) <= MOMENT_DIGITS_MAX else written

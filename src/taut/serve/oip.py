@@ -4,6 +4,7 @@ Written after the protocol's "Inference" section. A column is a tensor of shape 
 idempotency key of the request, `parameters.event_time` when what it speaks of happened. Binary data is not taken.
 """
 
+import sys
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ DATATYPES = {
     "double": "FP64", "float": "FP32", "long": "INT64", "integer": "INT32", "boolean": "BOOL", "string": "BYTES",
     "datetime": "BYTES",
 }  # fmt: skip
+FLOAT_MAX = int(sys.float_info.max)  # JSON writes integers of any size; past this they are no float.
 FLOATS = frozenset({"FP16", "FP32", "FP64"})
 INTEGERS = frozenset({"INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64"})
 
@@ -127,7 +129,7 @@ def _value(tensor: Tensor, row: int, value: Scalar | list[Scalar]) -> Scalar:
     if value is None or (kind == "BYTES" and isinstance(value, str)) or (kind == "BOOL" and isinstance(value, bool)):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if kind in FLOATS:
+        if kind in FLOATS and (isinstance(value, float) or abs(value) <= FLOAT_MAX):
             return float(value)
         if kind in INTEGERS and isinstance(value, int):
             return value
