@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faces.line import Line, copy_line, read_line, tell
+from tests.faces.line import Line, copy_line, copy_project, read_line, tell, untouched
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +18,7 @@ def line(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Line:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not told.exists():
             tell(folder)
+            copy_project(folder, untouched(folder))
             told.touch()
     return read_line(folder)
 

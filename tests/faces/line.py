@@ -118,8 +118,18 @@ def read_line(folder: Path) -> Line:
 
 def copy_line(line: Line, folder: Path) -> Line:
     """The same project in a folder of its own, to change at will."""
-    shutil.copytree(line.folder, folder, symlinks=True, ignore=shutil.ignore_patterns("run"))
+    copy_project(untouched(line.folder), folder)
     return Line(folder, line.good, line.wrong, line.broken)
+
+
+def untouched(folder: Path) -> Path:
+    """Where a copy of a told line lies that nobody opens: a database that is in use cannot be copied file by file."""
+    return folder.with_name(f"{folder.name}.untouched")
+
+
+def copy_project(folder: Path, into: Path) -> None:
+    """Copy a project that no process has open, but for the notes of processes that lived."""
+    shutil.copytree(folder, into, symlinks=True, ignore=shutil.ignore_patterns("run"))
 
 
 @contextmanager

@@ -6,6 +6,8 @@ import pytest
 
 from tests.faces.shell import as_typed, is_two_lines, taut
 
+pytestmark = pytest.mark.slow  # Each test types real commands: a second or two apiece.
+
 VERSION = {"name", "number", "tree", "path", "files", "size_bytes", "rows", "columns", "at_ms", "actor"}
 COLUMN = {"name", "kind", "missing", "distinct", "low", "high", "mean"}
 STATUS = {"path", "name", "number", "state", "newest", "added", "removed", "modified"}
@@ -170,7 +172,7 @@ def test_checkout_to_a_place_needs_a_version(project):
     [
         (("checkout", "tirps@1"), 10, "did you mean 'trips'?"),
         (("checkout", "trips@9"), 10, "it has 1 to 2"),
-        (("checkout", "trips@x"), 10, "trips"),
+        (("checkout", "trips@x"), 13, "trips@3"),
         (("diff", "tirps"), 10, "did you mean 'trips'?"),
         (("diff", "trips", "1", "9"), 10, "it has 1 to 2"),
         (("log", "tirps"), 10, "did you mean 'trips'?"),

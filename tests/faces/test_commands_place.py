@@ -16,7 +16,8 @@ from tests.faces.line import Line, copy_line
 from tests.faces.shell import Said, as_typed, is_two_lines, taut
 from tests.parts import eventually, free_port
 
-pytestmark = pytest.mark.timeout(600)  # Whoever comes first tells the line that all share.
+# Whoever comes first tells the line that all share, and each test types real commands: a second or two apiece.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ENTRY = {"seq", "at_ms", "actor", "kind", "subject", "body"}
 TOKEN = {"id", "name", "role", "created_ms", "expires_ms", "revoked_ms"}
@@ -173,6 +174,7 @@ def test_a_token_is_told_to_people_on_two_lines(project):
     assert secret.startswith("taut_")
 
 
+@pytest.mark.slow
 def test_a_token_may_what_its_role_may_until_it_is_revoked(project):
     made = taut(project, "token", "create", "ada", "--role", "viewer", "--json").json
     with server_of(project) as (url, _):

@@ -13,7 +13,8 @@ from tests.faces.line import Line
 from tests.faces.shell import as_typed, is_two_lines, taut
 from tests.parts import eventually
 
-pytestmark = pytest.mark.timeout(600)  # Whoever comes first tells the line that all share.
+# Whoever comes first tells the line that all share, and each test types real commands: a second or two apiece.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 RUN = {
     "id", "experiment_id", "experiment", "name", "status", "actor", "started_ms", "ended_ms", "lifecycle", "cause",
@@ -82,17 +83,20 @@ def test_words_after_the_dashes_are_the_command_and_never_ours(project):
     assert "['--json', '--name', 'x', '--help', '--debug']" in said.out
 
 
-def test_a_command_needs_no_dashes_before_it(project):
-    assert taut(project, "run", sys.executable, "-c", "print(6 * 7)").out.startswith("42\n")
+def test_a_command_needs_no_dashes_before_it_and_keeps_its_options(project):
+    program = "import sys; print(sys.argv[1:])"
+    for ours in ((), ("--debug",)):
+        said = taut(project, *ours, "run", sys.executable, "-c", program, "--debug", "--json")
+        assert said.out.startswith("['--debug', '--json']\n")
 
 
 def test_the_status_of_the_command_is_the_status_of_the_run(project):
-    for status in (1, 3, 77):
+    for status in (3, 77):
         said = taut(project, "run", "--", sys.executable, "-c", f"raise SystemExit({status})")
         assert said.status == status
         assert "failed" in said.out
     listed = taut(project, "runs", "list", "--json").json
-    assert [run["capture"]["exit_status"] for run in listed] == [77, 3, 1]
+    assert [run["capture"]["exit_status"] for run in listed] == [77, 3]
 
 
 def test_a_command_that_is_killed_is_told_as_killed(project):

@@ -9,6 +9,8 @@ import pytest
 from taut.faces.cli.entry import COMMANDS
 from tests.faces.shell import is_two_lines, taut
 
+pytestmark = pytest.mark.slow  # Each test types real commands: a second or two apiece.
+
 STATIONS = ["data", "run", "model", "gate", "deploy", "predict", "watch", "loop"]
 GROUPS = {
     "data": ("add", "status", "diff", "checkout", "log"),

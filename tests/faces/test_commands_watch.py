@@ -8,7 +8,8 @@ import pytest
 from tests.faces.line import DAYS, ROWS_A_DAY
 from tests.faces.shell import as_typed, is_two_lines, taut
 
-pytestmark = pytest.mark.timeout(600)  # Whoever comes first tells the line that all share.
+# Whoever comes first tells the line that all share, and each test types real commands: a second or two apiece.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 WINDOW = {
     "deployment", "start_ms", "end_ms", "reference", "version", "rows", "labelled", "measures", "evidence", "at_ms",
