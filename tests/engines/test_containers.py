@@ -24,7 +24,7 @@ from tests.faces.serving import served
 from tests.parts import eventually, free_port
 
 # A first build installs scikit-learn and compiles it; the next ones find that layer in the engine's cache.
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.timeout(900)]
 
 SPEC = DeploymentSpec(model="late@1", target="docker", memory="512Mi")
 
