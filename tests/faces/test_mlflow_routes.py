@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 import msgspec
 import pytest
 
-from taut.faces.mlflow.face import PREFIXES
 from taut.faces.mlflow.routes import ROUTES, Route
 from taut.govern import create_token
 from taut.ground.access import ROLES
@@ -30,9 +29,9 @@ def name_of(row: Route) -> str:
     return f"{row.method} {row.path}"
 
 
-def place_of(row: Route) -> str:
-    """The path of a row with something written where it leaves a place open."""
-    path = row.path
+def place_of(row: Route, which: int = 0) -> str:
+    """One of the places of a row with something written where it leaves a place open."""
+    path = row.places[min(which, len(row.places) - 1)].removeprefix("/")
     for hole, filled in PATHS.items():
         path = path.replace(hole, filled)
     return path
@@ -56,24 +55,24 @@ def required_of(row: Route) -> dict[str, object]:
     return {field.name: {str: "x", int: 1, float: 1.0}[kinds_of(field)[0]] for field in required}
 
 
-def send(ask: Speaker, row: Route, given: dict[str, object]) -> Said:
+def send(ask: Speaker, row: Route, given: dict[str, object], which: int = 0) -> Said:
     """Send a request where the row reads it: in the query of a GET, in the body of all others."""
     if row.method == "GET":
-        return ask(row.method, f"{place_of(row)}?{urlencode(given)}")
-    return ask(row.method, place_of(row), given)
+        return ask(row.method, f"{place_of(row, which)}?{urlencode(given)}")
+    return ask(row.method, place_of(row, which), given)
 
 
 @pytest.fixture
 def ask(home: Home) -> Iterator[Speaker]:
     with served(home) as url:
-        yield Speaker(url)
+        yield Speaker(url, "/")
 
 
 @pytest.fixture
 def parser(project: Path) -> Iterator[Speaker]:
     """Speaks to a server whose database is never asked: for requests that are refused as they are read."""
     with open_home(project) as home, served(home) as url:
-        yield Speaker(url)
+        yield Speaker(url, "/")
 
 
 @pytest.fixture
@@ -89,14 +88,14 @@ def test_the_tables_of_this_file_leave_no_row_out():
     assert {row.needs for row in ROUTES} <= ROLES["owner"]
 
 
-@pytest.mark.parametrize("prefix", PREFIXES)
+@pytest.mark.parametrize("which", [0, 1], ids=["api", "ajax-api"])
 def test_whoever_has_no_token_is_asked_for_one_at_every_route(
-    home: Home, ask: Speaker, secrets: dict[str, str], prefix: str
+    home: Home, ask: Speaker, secrets: dict[str, str], which: int
 ):
     for secret in ("", secrets["owner"] + "x"):
-        stranger = Speaker(ask.url, prefix, secret)
+        stranger = Speaker(ask.url, "/", secret)
         for row in ROUTES:
-            assert send(stranger, row, {}).code == (401, "UNAUTHENTICATED"), (name_of(row), secret)
+            assert send(stranger, row, {}, which).code == (401, "UNAUTHENTICATED"), (name_of(row), secret)
     assert denials(home) == []
 
 
@@ -104,7 +103,7 @@ def test_whoever_has_no_token_is_asked_for_one_at_every_route(
 def test_a_role_is_refused_exactly_where_it_lacks_the_permission(
     home: Home, ask: Speaker, secrets: dict[str, str], role: str
 ):
-    holder = Speaker(ask.url, secret=secrets[role])
+    holder = Speaker(ask.url, "/", secrets[role])
     refused = []
     for row in ROUTES:
         said = send(holder, row, {})
@@ -120,7 +119,7 @@ def test_a_role_is_refused_exactly_where_it_lacks_the_permission(
 
 
 def test_a_refusal_comes_before_the_body_is_read(ask: Speaker, home: Home):
-    viewer = Speaker(ask.url, secret=create_token(home, "vera", "viewer").secret)
+    viewer = Speaker(ask.url, "/", create_token(home, "vera", "viewer").secret)
     for row in WITH_BODY:
         if row.needs not in ROLES["viewer"]:
             assert viewer(row.method, place_of(row), b"{ no json").code == (403, "PERMISSION_DENIED"), name_of(row)
@@ -230,4 +229,4 @@ def test_a_method_that_a_path_does_not_know_is_told_in_json(parser: Speaker):
     for row in ROUTES:
         for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
             if (method, row.path) not in known and row.path.startswith(UNMISTAKEN):
-                assert parser(method, row.path).code == (404, "ENDPOINT_NOT_FOUND"), (method, row.path)
+                assert parser(method, place_of(row)).code == (404, "ENDPOINT_NOT_FOUND"), (method, row.path)

@@ -20,7 +20,6 @@ from taut.ground.access import PERMISSIONS
 from taut.home import Home, require
 from taut.runs import ensure_experiment
 
-PREFIXES = ("/api/2.0/", "/ajax-api/2.0/")
 SERVER_INFO = {"store_type": "SqlStore", "workspaces_enabled": False}
 
 
@@ -35,12 +34,11 @@ def mlflow_routes(home: Home, *, trusted: str = "") -> list[HttpRoute]:
     for row in ROUTES:
         assert row.needs in PERMISSIONS, row
         handle = _handler(home, row, trusted)
-        routes += [HttpRoute(prefix + row.path, handle, methods=[row.method]) for prefix in PREFIXES]
+        routes += [HttpRoute(place, handle, methods=[row.method]) for place in row.places]
     for prefix in ("/api", "/ajax-api"):
         routes.append(HttpRoute(f"{prefix}/3.0/mlflow/server-info", _server_info, methods=["GET"]))
-        routes.append(
-            HttpRoute(prefix + "/2.0/{rest:path}", _unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
-        )
+        methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+        routes += [HttpRoute(f"{prefix}/{api}/{{rest:path}}", _unknown, methods=methods) for api in ("2.0", "3.0")]
     return routes
 
 

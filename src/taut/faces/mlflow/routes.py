@@ -17,7 +17,8 @@ Stream = Callable[[Home, Request], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One endpoint. `path` stands below `/api/2.0/` and `/ajax-api/2.0/`; `needs` is checked before anything is read.
+    """One endpoint. `path` stands below `/api/2.0/` and `/ajax-api/2.0/`, or those of another `api`; one that begins
+    with a slash is reached as it is written, and nowhere else. `needs` is checked before anything is read.
 
     `takes` is what the JSON body, the query and the path are put together into; where it is None, `answers` reads
     the request itself.
@@ -28,6 +29,14 @@ class Route:
     needs: str
     answers: Answer | Stream
     takes: type[msgspec.Struct] | None = None
+    api: str = "2.0"
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """The paths it is reached at: the second is the one that MLflow's own pages use."""
+        if self.path.startswith("/"):
+            return (self.path,)
+        return f"/api/{self.api}/{self.path}", f"/ajax-api/{self.api}/{self.path}"
 
 
 E = "mlflow/experiments"
