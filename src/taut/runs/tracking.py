@@ -8,7 +8,7 @@ from taut.ground.meta import Tx, Value
 from taut.home import Home, verb
 from taut.records import Capture, Run
 from taut.runs.batches import NAME_TAG, write_tags
-from taut.runs.detail import RunDetail, read_runs
+from taut.runs.detail import RunDetail, ask_runs, read_runs
 from taut.runs.experiments import DEFAULT, experiment_for, read_experiment
 from taut.runs.names import check_experiment_name, check_run_id
 
@@ -62,7 +62,7 @@ def create_run(
             "started_ms": at_ms if started_ms is None else started_ms, "cause": cause,
             "capture": wire.text(Capture()),
         })  # fmt: skip
-        write_tags(tx, chosen, said)
+        write_tags(tx, chosen, place, said)
         home.append(tx, "run.created", subject=f"run:{chosen}", body={"experiment_id": place, "cause": cause})
         if ":" in cause:
             draw_arrow(tx, cause, "caused", f"run:{chosen}", at_ms=at_ms)
@@ -83,7 +83,7 @@ def update_run(home: Home, run_id: str, *, status: str = "", ended_ms: int | Non
             ended_ms = home.clock.now_ms()
         tx.execute(UPDATE, {"id": run_id, "status": status or None, "ended_ms": ended_ms, "name": name or None})
         if name:
-            write_tags(tx, run_id, {NAME_TAG: name})
+            write_tags(tx, run_id, run.experiment_id, {NAME_TAG: name})
         said: dict[str, Value] = {"status": status, "ended_ms": ended_ms, "name": name}
         home.append(tx, "run.updated", subject=f"run:{run_id}", body={key: one for key, one in said.items() if one})
         return read_run(tx, run_id).run
@@ -113,8 +113,10 @@ def get_run(home: Home, run_id: str) -> Run:
 @verb("run.detail", needs="run:read")
 def run_detail(home: Home, run_id: str) -> RunDetail:
     """The run with the points, inputs and outputs that were logged to it. Raises NotFound."""
-    with home.meta.read() as tx:
-        return read_run(tx, run_id)
+    found = ask_runs(home, [run_id])
+    if not found:
+        raise no_run(run_id)
+    return found[0]
 
 
 @verb("run.resolve", needs="run:read")
