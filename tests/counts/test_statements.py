@@ -16,7 +16,7 @@ import pytest
 from taut.deploy import record_deployment
 from taut.govern import check_home, create_token, show_ledger, show_line, trace_prediction
 from taut.ground.ledger import Happening, append_events
-from taut.ground.meta import Cell, Insert, Metadata, Row, Tx, Value
+from taut.ground.meta import Cell, Insert, Metadata, Row, Tx, Update, Value
 from taut.ground.meta.protocol import Parameters
 from taut.home import Home, open_home
 from taut.models import find_model, promote_model, record_gate, record_model
@@ -73,6 +73,10 @@ class CountedTx:
     def insert(self, into: Insert, rows: Sequence[tuple[Value, ...]]) -> None:
         self.seen["statements"] += bool(rows)
         self.tx.insert(into, rows)
+
+    def update(self, of: Update, rows: Sequence[tuple[Value, ...]]) -> None:
+        self.seen["statements"] += bool(rows)
+        self.tx.update(of, rows)
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         self.seen["statements"] += 1

@@ -159,9 +159,19 @@ def lock_run(tx: Tx, run_id: str) -> None:
 
 def write_tags(tx: Tx, run_id: str, experiment_id: str, tags: Mapping[str, str]) -> None:
     """Set tags inside the caller's transaction; the tag of its name renames the run."""
-    tx.insert(UPSERT_TAGS, [(run_id, key, value[:TAG_VALUE_MAX], experiment_id) for key, value in tags.items()])
+    insert_tags(tx, run_id, experiment_id, cut_tags(tags))
     if NAME_TAG in tags:
         tx.execute(SET_NAME, {"run_id": run_id, "name": tags[NAME_TAG]})
+
+
+def insert_tags(tx: Tx, run_id: str, experiment_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags of a run whose name is in order already."""
+    tx.insert(UPSERT_TAGS, [(run_id, key, value, experiment_id) for key, value in tags.items()])
+
+
+def cut_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags with values as long as are kept."""
+    return {key: value[:TAG_VALUE_MAX] for key, value in tags.items()}
 
 
 def _write(home: Home, tx: Tx, batches: Sequence[Batch], sound: list[int], problems: list[TautError | None]) -> None:

@@ -4,9 +4,10 @@ import math
 import sys
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from operator import sub
+
+import msgspec
 
 from taut.errors import Corrupt
 
@@ -19,8 +20,7 @@ Triple = tuple[int, int, float | None]
 """Step, time in milliseconds, value: what a series is made of; None is not-a-number."""
 
 
-@dataclass(frozen=True, slots=True)
-class MetricPoint:
+class MetricPoint(msgspec.Struct, frozen=True):
     """One measured value of a metric; `model_id` and the dataset name what it was measured on, if anything.
 
     Not-a-number becomes None and an infinity the largest number, as MLflow has them: JSON and SQLite know neither.
@@ -40,7 +40,7 @@ class MetricPoint:
     def __post_init__(self) -> None:
         if self.value is not None and not math.isfinite(self.value):
             largest = math.copysign(sys.float_info.max, self.value)
-            object.__setattr__(self, "value", None if math.isnan(self.value) else largest)
+            msgspec.structs.force_setattr(self, "value", None if math.isnan(self.value) else largest)
 
 
 def rank(point: Triple) -> tuple[int, int, bool, float]:
@@ -49,8 +49,10 @@ def rank(point: Triple) -> tuple[int, int, bool, float]:
     return step, at_ms, value is not None, value or 0.0
 
 
-def in_order(points: Iterable[Triple]) -> list[Triple]:
+def in_order(points: Sequence[Triple]) -> list[Triple]:
     """Points by rank, each once."""
+    if len(points) == 1:
+        return list(points)
     return [point for point, before in _pairs(sorted(points, key=rank)) if point != before]
 
 

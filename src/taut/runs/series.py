@@ -8,11 +8,12 @@ a point comes. So a point costs one small row when it is logged and about 10 byt
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
-from taut.ground.meta import Insert, Row, Tx, Value
+import msgspec
+
+from taut.ground.meta import Insert, Kind, Row, Tx, Update, Value
 from taut.runs.points import MetricPoint, Place, Triple, in_order, pack, rank, sampled, summarize, unpack
 
 TAIL = 1024  # Rows that a series keeps before it is sealed: a commit then writes at most some 50 kB more.
@@ -21,28 +22,26 @@ REWRITE = 8  # A late point may make at most so many others be packed again.
 SEAL_MAX = 1 << 16  # Rows that are sealed at once; only a home of an earlier version can have more waiting.
 NO_LIMIT = 2**62
 
-COLUMNS = """id, run_id, key, model_id, dataset_name, dataset_digest, experiment_id, step, at_ms, value, newest, points,
-    tail, sealed_step, sealed_ms"""
+COLUMNS = """id, run_id, key, model_id, dataset_name, dataset_digest, step, at_ms, value, newest, points, tail,
+    sealed_step, sealed_ms"""
 SELECT_SERIES = f"SELECT {COLUMNS} FROM series WHERE run_id IN [:runs] AND key IN [:keys]"  # noqa: S608  # Constants.
 SELECT_HIGHEST = "SELECT COALESCE(MAX(id), 0) FROM series"
-UPSERT_SERIES = Insert(
-    "series",
-    (
-        ("id", "BIGINT"), ("run_id", "TEXT"), ("key", "TEXT"), ("model_id", "TEXT"), ("dataset_name", "TEXT"),
-        ("dataset_digest", "TEXT"), ("experiment_id", "TEXT"), ("step", "BIGINT"), ("at_ms", "BIGINT"),
-        ("value", "DOUBLE PRECISION"), ("newest", "BIGINT"), ("points", "BIGINT"), ("tail", "BIGINT"),
-        ("sealed_step", "BIGINT"), ("sealed_ms", "BIGINT"),
-    ),
-    """ON CONFLICT (id) DO UPDATE SET step = excluded.step, at_ms = excluded.at_ms, value = excluded.value,
-        newest = excluded.newest, points = excluded.points, tail = excluded.tail,
-        sealed_step = excluded.sealed_step, sealed_ms = excluded.sealed_ms""",
+STATE: tuple[tuple[str, Kind], ...] = (
+    ("id", "BIGINT"), ("step", "BIGINT"), ("at_ms", "BIGINT"), ("value", "DOUBLE PRECISION"), ("newest", "BIGINT"),
+    ("points", "BIGINT"), ("tail", "BIGINT"), ("sealed_step", "BIGINT"), ("sealed_ms", "BIGINT"),
 )  # fmt: skip
+NAME: tuple[tuple[str, Kind], ...] = (
+    ("run_id", "TEXT"), ("key", "TEXT"), ("model_id", "TEXT"), ("dataset_name", "TEXT"), ("dataset_digest", "TEXT"),
+    ("experiment_id", "TEXT"),
+)  # fmt: skip
+INSERT_SERIES = Insert("series", (*STATE, *NAME))
+UPDATE_SERIES = Update("series", STATE)
 INSERT_POINTS = Insert(
     "point", (("series", "BIGINT"), ("step", "BIGINT"), ("at_ms", "BIGINT"), ("value", "DOUBLE PRECISION"))
 )
 SELECT_TAIL = """
 SELECT step, at_ms, value FROM point WHERE series = :series AND (step > :step OR (step = :step AND at_ms >= :at_ms))
-ORDER BY step, at_ms LIMIT :limit
+ORDER BY step, at_ms, value NULLS FIRST LIMIT :limit
 """
 SELECT_SPAN = """
 SELECT step, at_ms, value FROM point
@@ -58,7 +57,7 @@ SELECT_CHUNKS = """
 SELECT first_step, first_ms, part, points, body FROM chunk
 WHERE series = :series AND (last_step > :step OR (last_step = :step AND last_ms >= :at_ms))
     AND (first_step < :to_step OR (first_step = :to_step AND first_ms <= :to_ms))
-ORDER BY first_step, first_ms, part LIMIT :limit
+ORDER BY first_step, first_ms, part LIMIT :limit OFFSET :skip
 """
 COUNT_CHUNKS = SELECT_CHUNKS.replace("first_step, first_ms, part, points, body", "COALESCE(SUM(points), 0)").partition(
     "ORDER BY"
@@ -81,10 +80,11 @@ ORDER BY first_step, first_ms, part
 """
 FIRST: Place = (-(2**63), -(2**63))
 LAST: Place = (2**63 - 1, 2**63 - 1)
+Name = tuple[str, str, str, str, str]
+"""Run, key, logged model, name and digest of the dataset."""
 
 
-@dataclass(slots=True)
-class Series:
+class Series(msgspec.Struct):
     """A row of `series`; what is logged changes it in memory before it is written."""
 
     id: int
@@ -93,7 +93,6 @@ class Series:
     model_id: str
     dataset_name: str
     dataset_digest: str
-    experiment_id: str
     step: int = FIRST[0]
     at_ms: int = FIRST[1]
     value: float | None = None
@@ -119,37 +118,54 @@ def write_points(tx: Tx, logged: Sequence[tuple[str, str, Sequence[MetricPoint]]
 
     Whoever calls holds the rows of the runs, and the ledger's head where series may be new: their numbers follow on.
     """
-    given: dict[tuple[str, str, str, str, str], list[Triple]] = defaultdict(list)
+    given: dict[Name, list[Triple]] = {}
     for run_id, _, points in logged:
         for point in points:
             name = (run_id, point.key, point.model_id, point.dataset_name, point.dataset_digest)
-            given[name].append((point.step, point.at_ms, point.value))
+            triple = (point.step, point.at_ms, point.value)
+            if name in given:
+                given[name].append(triple)
+            else:
+                given[name] = [triple]
     if not given:
         return
     known = {name_of(series): series for series in read_series(tx, {n[0] for n in given}, {n[1] for n in given})}
-    _number(tx, known, given, {run_id: experiment for run_id, experiment, _ in logged})
-    new = _new(tx, {known[name].id: (known[name], in_order(triples)) for name, triples in given.items()})
-    rows = [row for series, points in new for row in _log(tx, series, points)]
+    made = _made(tx, known, given)
+    known |= made
+    changed = dict[int, Series]()
+    rows: list[tuple[Value, ...]] = []
+    for series, new in _new(tx, [(known[name], in_order(triples)) for name, triples in given.items()]):
+        rows += _log(tx, series, new)
+        changed[series.id] = series
+    _mark_newest(known, given, changed)
     tx.insert(INSERT_POINTS, rows)
-    tx.insert(UPSERT_SERIES, [_row(series) for series in _changed(known, given)])
+    experiments = {run_id: experiment for run_id, experiment, _ in logged}
+    tx.insert(INSERT_SERIES, [(*_row(one), *name, experiments[name[0]]) for name, one in made.items()])
+    numbers = {one.id for one in made.values()}
+    tx.update(UPDATE_SERIES, [_row(one) for one in changed.values() if one.id not in numbers])
 
 
 def read_series(tx: Tx, runs: Iterable[str], keys: Iterable[str]) -> list[Series]:
     """The series of these metrics of these runs."""
-    return [series_of(row) for row in tx.rows(SELECT_SERIES, {"runs": list(runs), "keys": list(keys)})]
+    rows: Sequence[Any] = tx.rows(SELECT_SERIES, {"runs": list(runs), "keys": list(keys)})
+    return [Series(*row) for row in rows]
 
 
 def points_from(tx: Tx, series: Series, start: Place, count: int) -> list[Triple]:
     """Up to `count` points in order, from the first at or behind a place."""
     found: list[Triple] = []
     at = {"series": series.id, "step": start[0], "at_ms": start[1]}
-    chunks = tx.rows(SELECT_CHUNKS, {**at, "to_step": LAST[0], "to_ms": LAST[1], "limit": -(-count // CHUNK) * 4 + 2})
-    for *_, body in chunks if series.sealed >= start else ():
-        found += [point for point in unpack(cast("bytes", body)) if point[:2] >= start]
-        if len(found) >= count:
+    bounds = {**at, "to_step": LAST[0], "to_ms": LAST[1], "limit": count // CHUNK + 2}
+    skip = 0
+    while len(found) < count and series.sealed >= start:
+        chunks = tx.rows(SELECT_CHUNKS, {**bounds, "skip": skip})
+        for *_, body in chunks:
+            points = unpack(cast("bytes", body))
+            found += points if points[0][:2] >= start else [point for point in points if point[:2] >= start]
+        skip += len(chunks)
+        if len(chunks) < bounds["limit"]:
             break
-    tail = [_triple(row) for row in tx.rows(SELECT_TAIL, {**at, "limit": count + CHUNK})] if series.tail else []
-    tail.sort(key=rank)
+    tail = [_triple(row) for row in tx.rows(SELECT_TAIL, {**at, "limit": count})] if series.tail else []
     if not found or not tail or rank(tail[0]) > rank(found[-1]):
         return (found + tail)[:count]
     return list(heapq.merge(found, tail, key=rank))[:count]
@@ -163,58 +179,49 @@ def chart_points(tx: Tx, series: Series, at_most: int, from_step: int, to_step: 
     in_chunks = int(str(counted[0])) if counted else 0
     tail = [_triple(row) for row in tx.rows(SELECT_SPAN, bounds)] if series.tail else []
     if in_chunks <= max(at_most, CHUNK * 4):  # Few enough to look at each.
-        packed = [row[4] for row in tx.rows(SELECT_CHUNKS, {**bounds, "limit": NO_LIMIT})] if in_chunks else []
+        rows = tx.rows(SELECT_CHUNKS, {**bounds, "limit": NO_LIMIT, "skip": 0}) if in_chunks else []
     else:
-        packed = [row[0] for row in tx.rows(SELECT_SUMMARIES, span)]
-    sealed = [point for data in packed for point in unpack(cast("bytes", data))]
+        rows = tx.rows(SELECT_SUMMARIES, span)
+    sealed = [point for row in rows for point in unpack(cast("bytes", row[-1]))]
     points = sorted([*sealed, *tail], key=rank)
     return sampled([point for point in points if from_step <= point[0] <= to_step], at_most)
 
 
-def name_of(series: Series) -> tuple[str, str, str, str, str]:
+def name_of(series: Series) -> Name:
     """What tells a series from others."""
     return series.run_id, series.key, series.model_id, series.dataset_name, series.dataset_digest
 
 
-def series_of(row: Row) -> Series:
-    """A row of `series` in the order of COLUMNS."""
-    return Series(*row)  # type: ignore[arg-type]  # The columns have these types in both databases.
-
-
-def _number(
-    tx: Tx,
-    known: dict[tuple[str, str, str, str, str], Series],
-    given: Iterable[tuple[str, str, str, str, str]],
-    experiments: dict[str, str],
-) -> None:
-    """Make the series that are not there yet, with numbers behind the highest, so that a run's series lie together."""
+def _made(tx: Tx, known: dict[Name, Series], given: Iterable[Name]) -> dict[Name, Series]:
+    """The series that are not there yet, numbered behind the highest, so that a run's series lie together."""
     new = [name for name in given if name not in known]
-    if new:
-        highest = tx.row(SELECT_HIGHEST)
-        first = int(str(highest[0] if highest else 0)) + 1
-        for number, name in enumerate(new, first):
-            known[name] = Series(number, *name, experiments[name[0]])
+    if not new:
+        return {}
+    highest = tx.row(SELECT_HIGHEST)
+    first = int(str(highest[0] if highest else 0)) + 1
+    return {name: Series(number, *name) for number, name in enumerate(new, first)}
 
 
-def _new(tx: Tx, given: dict[int, tuple[Series, list[Triple]]]) -> Iterator[tuple[Series, list[Triple]]]:
+def _new(tx: Tx, given: list[tuple[Series, list[Triple]]]) -> Iterator[tuple[Series, list[Triple]]]:
     """What of the points in order each series does not hold: all behind its latest, and what is not found before it."""
-    late = {
-        number: points
-        for number, (series, points) in given.items()
-        # The latest sent again is what clients do when an answer was lost; it needs no look at the rows.
-        if series.points and points[0][:2] <= (series.step, series.at_ms) and points != [series.latest]
-    }
-    there: dict[int, set[Triple]] = {number: {series.latest} for number, (series, _) in given.items()}
-    if late:
-        first, last = min(points[0][:2] for points in late.values()), max(points[-1][:2] for points in late.values())
-        span = {"step": first[0], "at_ms": first[1], "to_step": last[0], "to_ms": last[1]}
-        for number, *point in tx.rows(SELECT_SPANS, {"series": list(late), **span}):
-            there[cast("int", number)].add(_triple(point))
-        for number, points in late.items():
-            if given[number][0].sealed >= points[0][:2]:
-                for *_, body in tx.rows(SELECT_CHUNKS, {**span, "series": number, "limit": NO_LIMIT}):
-                    there[number].update(unpack(cast("bytes", body)))
-    for number, (series, points) in given.items():
+    late: dict[int, tuple[Series, list[Triple]]] = {}
+    for series, points in given:
+        if not series.points or points[0][:2] > (series.step, series.at_ms):
+            yield series, points
+        elif points != [series.latest]:  # The latest sent again is what clients do when an answer was lost.
+            late[series.id] = (series, points)
+    if not late:
+        return
+    first = min(points[0][:2] for _, points in late.values())
+    last = max(points[-1][:2] for _, points in late.values())
+    span = {"step": first[0], "at_ms": first[1], "to_step": last[0], "to_ms": last[1]}
+    there: dict[int, set[Triple]] = {number: set() for number in late}
+    for number, *point in tx.rows(SELECT_SPANS, {"series": list(late), **span}):
+        there[cast("int", number)].add(_triple(point))
+    for number, (series, points) in late.items():
+        if series.sealed >= points[0][:2]:
+            for *_, body in tx.rows(SELECT_CHUNKS, {**span, "series": number, "limit": NO_LIMIT, "skip": 0}):
+                there[number].update(unpack(cast("bytes", body)))
         if new := [point for point in points if point not in there[number]]:
             yield series, new
 
@@ -224,10 +231,12 @@ def _log(tx: Tx, series: Series, new: list[Triple]) -> list[tuple[Value, ...]]:
     series.points += len(new)
     if rank(new[-1]) > rank(series.latest):
         series.step, series.at_ms, series.value = new[-1]
-    if series.tail + len(new) >= TAIL and _seal(tx, series, new):
+    full = series.tail + len(new) >= TAIL or len(new) >= TAIL // 4  # Many at once need not be rows first.
+    if full and _seal(tx, series, new):
         return []
     series.tail += len(new)
-    return [(series.id, *triple) for triple in new]
+    number = series.id
+    return [(number, step, at_ms, value) for step, at_ms, value in new]
 
 
 def _seal(tx: Tx, series: Series, new: list[Triple]) -> bool:
@@ -258,7 +267,7 @@ def _pack_in(tx: Tx, series: Series, points: list[Triple]) -> bool:
         counted = tx.row(COUNT_CHUNKS, bounds)
         if counted and int(str(counted[0])) > REWRITE * len(points):
             return False
-        chunks = tx.rows(SELECT_CHUNKS, {**bounds, "limit": NO_LIMIT})
+        chunks = tx.rows(SELECT_CHUNKS, {**bounds, "limit": NO_LIMIT, "skip": 0})
     elif series.sealed_step is not None:
         last = tx.row(SELECT_BEFORE, _at(series, points[0][:2]))
         chunks = [last] if last is not None and int(str(last[3])) + len(points) <= CHUNK else []
@@ -287,29 +296,26 @@ def _write_chunks(tx: Tx, series: Series, points: list[Triple]) -> None:
         })  # fmt: skip
 
 
-def _changed(
-    known: dict[tuple[str, str, str, str, str], Series], given: Iterable[tuple[str, str, str, str, str]]
-) -> list[Series]:
-    """The series to write: those logged to, and where one of several of a metric became the newest, its siblings."""
+def _mark_newest(known: dict[Name, Series], given: Iterable[Name], changed: dict[int, Series]) -> None:
+    """Mark of each metric the one series that holds its latest point; a sibling that no longer does has changed too."""
     siblings: dict[tuple[str, str], list[Series]] = defaultdict(list)
     for series in known.values():
         siblings[series.run_id, series.key].append(series)
-    changed: dict[int, Series] = {known[name].id: known[name] for name in given}
     for metric in {name[:2] for name in given}:
         own = siblings[metric]
+        if len(own) == 1:
+            own[0].newest = 1
+            continue
         best = max(own, key=lambda series: (rank(series.latest), -series.id))
         for series in own:
-            newest = int(series is best)
-            if series.newest != newest:
-                series.newest = newest
+            if series.newest != (series is best):
+                series.newest = int(series is best)
                 changed[series.id] = series
-    return list(changed.values())
 
 
 def _row(series: Series) -> tuple[Value, ...]:
     return (
-        series.id, series.run_id, series.key, series.model_id, series.dataset_name, series.dataset_digest,
-        series.experiment_id, series.step, series.at_ms, series.value, series.newest, series.points, series.tail,
+        series.id, series.step, series.at_ms, series.value, series.newest, series.points, series.tail,
         series.sealed_step, series.sealed_ms,
     )  # fmt: skip
 

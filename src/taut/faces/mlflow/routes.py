@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from taut.faces.mlflow import experiments, files, logged, registry, runs
 from taut.home import Home
+from taut.runs import Batch
 
-Answer = Callable[[Home, Any], dict[str, Any]]
+Answer = Callable[[Home, Any], dict[str, Any] | Batch]
 Stream = Callable[[Home, Request], Awaitable[Response]]
 
 
@@ -21,7 +22,7 @@ class Route:
     with a slash is reached as it is written, and nowhere else. `needs` is checked before anything is read.
 
     `takes` is what the JSON body, the query and the path are put together into; where it is None, `answers` reads
-    the request itself.
+    the request itself. Where it `logs`, it answers with a batch, which is written with those that others log just then.
     """
 
     method: str
@@ -29,6 +30,7 @@ class Route:
     needs: str
     answers: Answer | Stream
     takes: type[msgspec.Struct] | None = None
+    logs: bool = False
     api: str = "2.0"
 
     @property
@@ -63,14 +65,15 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{R}/delete", "run:delete", runs.delete, runs.ById),
     Route("POST", f"{R}/restore", "run:delete", runs.restore, runs.ById),
     Route("POST", f"{R}/search", "run:read", runs.search, runs.Search),
-    Route("POST", f"{R}/log-metric", "run:write", runs.log_metric, runs.Metric),
-    Route("POST", f"{R}/log-parameter", "run:write", runs.log_param, runs.Param),
-    Route("POST", f"{R}/set-tag", "run:write", runs.set_tag, runs.Param),
+    Route("POST", f"{R}/log-metric", "run:write", runs.log_metric, runs.Metric, logs=True),
+    Route("POST", f"{R}/log-parameter", "run:write", runs.log_param, runs.Param, logs=True),
+    Route("POST", f"{R}/set-tag", "run:write", runs.set_tag, runs.Param, logs=True),
     Route("POST", f"{R}/delete-tag", "run:write", runs.delete_tag, runs.Key),
-    Route("POST", f"{R}/log-batch", "run:write", runs.log_all, runs.Batch),
+    Route("POST", f"{R}/log-batch", "run:write", runs.log_all, runs.LogBatch, logs=True),
     Route("POST", f"{R}/log-inputs", "run:write", runs.inputs, runs.Inputs),
     Route("POST", f"{R}/outputs", "run:write", runs.outputs, runs.Outputs),
     Route("GET", "mlflow/metrics/get-history", "run:read", runs.history, runs.History),
+    Route("GET", "mlflow/metrics/get-history-bulk-interval", "run:read", runs.chart, runs.Chart),
     Route("GET", "mlflow/artifacts/list", "artifact:read", runs.files, runs.Files),
     Route("GET", A, "artifact:read", files.list_files),
     Route("GET", A + "/{path:path}", "artifact:read", files.download),

@@ -11,7 +11,7 @@ import msgspec
 
 from taut.errors import Conflict, Invalid, TautError, Unavailable, UsageError
 from taut.ground.meta.migrate import migrate
-from taut.ground.meta.protocol import Cell, Insert, Parameters, Row, Tx, Value, fitting
+from taut.ground.meta.protocol import Cell, Insert, Kind, Parameters, Row, Tx, Update, Value, fitting
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -121,13 +121,14 @@ class _Tx:
             cursor.executemany(_translated(sql), parameters)
 
     def insert(self, into: Insert, rows: Sequence[tuple[Value, ...]]) -> None:
-        if not rows:
-            return
-        names = [name for name, _ in into.columns]
-        # One parameter for all rows: the server takes JSON apart far faster than a driver writes thousands of values.
-        packed = msgspec.json.encode([dict(zip(names, row, strict=True)) for row in rows]).decode()
-        with fitting():
-            self._connection.execute(_insert(into), {"rows": packed})
+        if rows:
+            with fitting():
+                self._connection.execute(_insert(into), {"rows": _packed(into.columns, rows)})
+
+    def update(self, of: Update, rows: Sequence[tuple[Value, ...]]) -> None:
+        if rows:
+            with fitting():
+                self._connection.execute(_update(of), {"rows": _packed(of.columns, rows)})
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         with fitting():
@@ -147,12 +148,29 @@ def _translated(sql: str) -> LiteralString:
     return re.sub(r"(?<!:):([a-z_][a-z0-9_]*)", r"%(\1)s", listed)
 
 
+def _packed(columns: tuple[tuple[str, Kind], ...], rows: Sequence[tuple[Value, ...]]) -> str:
+    """All rows as one parameter: the server takes JSON apart far faster than a driver writes thousands of values."""
+    names = [name for name, _ in columns]
+    return msgspec.json.encode([dict(zip(names, row, strict=True)) for row in rows]).decode()
+
+
 @lru_cache(maxsize=64)
 def _insert(into: Insert) -> LiteralString:
     typed = ", ".join(f"{name} {kind}" for name, kind in into.columns)
     return (
         f"INSERT INTO {into.table} ({into.names}) SELECT {into.names} "  # noqa: S608  # Constants only.
         f"FROM json_to_recordset(%(rows)s::json) AS sent ({typed}) {into.conflict}"
+    )
+
+
+@lru_cache(maxsize=64)
+def _update(of: Update) -> LiteralString:
+    typed = ", ".join(f"{name} {kind}" for name, kind in of.columns)
+    (name, _), *columns = of.columns
+    changed = ", ".join(f"{column} = sent.{column}" for column, _ in columns)
+    return (
+        f"UPDATE {of.table} SET {changed} FROM json_to_recordset(%(rows)s::json) AS sent ({typed}) "  # noqa: S608
+        f"WHERE {of.table}.{name} = sent.{name}"
     )
 
 

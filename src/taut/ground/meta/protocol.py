@@ -28,6 +28,14 @@ class Insert:
         return ", ".join(name for name, _ in self.columns)
 
 
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Rows of one table to be changed by one statement: the first column names the row, the others are set."""
+
+    table: str
+    columns: tuple[tuple[str, Kind], ...]
+
+
 class Tx(Protocol):
     """One transaction, or one read of a single moment.
 
@@ -44,6 +52,10 @@ class Tx(Protocol):
 
     def insert(self, into: Insert, rows: Sequence[tuple[Value, ...]]) -> None:
         """Write rows, their values in the order of the columns; nothing for no rows."""
+        ...
+
+    def update(self, of: Update, rows: Sequence[tuple[Value, ...]]) -> None:
+        """Change rows, each named by its first value; nothing for no rows."""
         ...
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:

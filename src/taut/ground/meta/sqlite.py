@@ -13,7 +13,7 @@ import msgspec
 
 from taut.errors import Conflict, Corrupt, Denied, TautError, Unavailable
 from taut.ground.meta.migrate import migrate
-from taut.ground.meta.protocol import Cell, Insert, Parameters, Row, Tx, Value, fitting
+from taut.ground.meta.protocol import Cell, Insert, Parameters, Row, Tx, Update, Value, fitting
 
 GROUP_MAX = 64  # Members of one group commit: past this the wait of the first outweighs the fsyncs saved.
 BUSY_TIMEOUT_S = 30.0  # Another process may hold the write lock for one group; this is far past any group.
@@ -227,6 +227,11 @@ class _Tx:
             with fitting():
                 self._connection.executemany(_insert(into), rows)
 
+    def update(self, of: Update, rows: Sequence[tuple[Value, ...]]) -> None:
+        if rows:
+            with fitting():
+                self._connection.executemany(_update(of), [(*values, name) for name, *values in rows])
+
     def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         with fitting():
             return self._connection.execute(*_bound(sql, parameters)).fetchall()
@@ -259,6 +264,12 @@ def _unpacking(sql: str) -> str:
 def _insert(into: Insert) -> str:
     holes = ", ".join("?" * len(into.columns))
     return f"INSERT INTO {into.table} ({into.names}) VALUES ({holes}) {into.conflict}"  # noqa: S608  # Constants only.
+
+
+@lru_cache(maxsize=64)
+def _update(of: Update) -> str:
+    (name, _), *columns = of.columns
+    return f"UPDATE {of.table} SET {', '.join(f'{column} = ?' for column, _ in columns)} WHERE {name} = ?"  # noqa: S608
 
 
 def _explained(problem: sqlite3.Error, path: Path) -> TautError:

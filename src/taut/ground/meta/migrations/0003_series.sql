@@ -69,7 +69,7 @@ SELECT series.id, metric.step, metric.at_ms, metric.value FROM metric
 JOIN series ON series.run_id = metric.run_id AND series.key = metric.key AND series.model_id = metric.model_id;
 
 CREATE UNIQUE INDEX series_by_run ON series (run_id, key, model_id, dataset_name, dataset_digest);
-CREATE INDEX series_by_value ON series (experiment_id, key, value, run_id) WHERE newest = 1;
+CREATE INDEX series_by_value ON series (experiment_id, key, value) WHERE newest = 1;
 CREATE INDEX series_by_model ON series (model_id) WHERE model_id <> '';
 CREATE INDEX point_by_series ON point (series, step, at_ms);
 
