@@ -29,6 +29,8 @@ DATASETS = {"name": "name", "digest": "digest"}
 # SQLite's LIKE knows no case and PostgreSQL's knows an escape; MLflow's LIKE is exact and has none.
 LIKE = {"sqlite": "{left} GLOB {right}", "postgresql": "{left} LIKE {right} ESCAPE ''"}
 ILIKE = {"sqlite": "LOWER({left}) LIKE LOWER({right})", "postgresql": "LOWER({left}) LIKE LOWER({right}) ESCAPE ''"}
+# PostgreSQL would make a join of an EXISTS, guess badly how many rows that gives, and read every run for a page.
+AS_IT_STANDS = " LIMIT 1 OFFSET 0"
 INDEXED = 200  # Characters of a param or tag that its index holds: see migration 0003.
 
 
@@ -73,8 +75,8 @@ class Question:
             f"WHERE run_id = run.id AND key = {self.bound(condition.key)}{newest}"
         )
         if condition.operator in {"IS NULL", "IS NOT NULL"}:
-            return f"{'NOT ' if condition.operator == 'IS NULL' else ''}{exists})"
-        return f"{exists} AND {self._held('value', condition)})"
+            return f"{'NOT ' if condition.operator == 'IS NULL' else ''}{exists}{AS_IT_STANDS})"
+        return f"{exists} AND {self._held('value', condition)}{AS_IT_STANDS})"
 
     def rows_of(self, comparison: Comparison, experiment: str) -> str | None:
         """FROM and WHERE of the rows that meet a comparison, where an index finds them; None where none does."""
@@ -86,7 +88,9 @@ class Question:
         start = f"substr(value, 1, {INDEXED}){self.plain}"
         match comparison.operator:
             case "=":
+                # Said twice, SQLite would put the value into the expression and no longer know it as the index's.
                 found = f"{start} = {self.bound(str(comparison.value)[:INDEXED])}"
+                return f"FROM {TABLES[comparison.entity]} WHERE {at} AND {found}"
             case "LIKE" if prefix := _prefix(str(comparison.value)):
                 found = f"{start} >= {self.bound(prefix)} AND {start} < {self.bound(prefix + chr(0x10FFFF))}"
             case "IS NOT NULL":

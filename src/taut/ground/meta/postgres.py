@@ -44,8 +44,9 @@ class PostgresMetadata:
 
         self._url = url
         self._pool: ConnectionPool[Connection[Any]] = ConnectionPool(
-            url, min_size=1, max_size=POOL_MAX, timeout=CONNECT_TIMEOUT_S, open=False, kwargs={"autocommit": True}
-        )
+            url, min_size=1, max_size=POOL_MAX, timeout=CONNECT_TIMEOUT_S, open=False, kwargs={"autocommit": True},
+            configure=_be_durable,
+        )  # fmt: skip
         try:
             self._pool.open(wait=True, timeout=CONNECT_TIMEOUT_S)
             with self.transaction() as tx:
@@ -104,6 +105,11 @@ class PostgresMetadata:
     def close(self) -> None:
         """Close the pool."""
         self._pool.close()
+
+
+def _be_durable(connection: "Connection[Any]") -> None:
+    """Whatever the server's default is, a commit of ours is on disk when it is acknowledged."""
+    connection.execute("SET synchronous_commit = on")
 
 
 class _Tx:
