@@ -20,7 +20,8 @@ PYTEST ?=
 # Test processes at once.
 JOBS ?= auto
 
-# $(call venv,FOLDER,LOCK): a virtual environment with exactly what LOCK lists, and this source tree on top.
+# $(call venv,FOLDER,LOCK,PEER): a virtual environment with exactly what LOCK lists, and this source tree on top unless
+# it is for a PEER, another tool that taut is tested against.
 # It is made again when the lock, this folder's place or its Python changed. The stamp is written last, so that
 # whatever was interrupted half-way is thrown away and made anew the next time.
 define venv
@@ -35,7 +36,7 @@ if [ "$$key" != "$$(cat $(1)/stamp 2>/dev/null)" ] || ! $(1)/bin/python -c '' 2>
 	rm -rf $(1) \
 	&& $(PYTHON) -m venv $(1) \
 	&& $(1)/bin/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes -r $(2) \
-	&& $(1)/bin/python -m pip install --quiet --no-input --disable-pip-version-check --no-deps --no-build-isolation -e . \
+	$(if $(3),,&& $(1)/bin/python -m pip install --quiet --no-input --disable-pip-version-check --no-deps --no-build-isolation -e .) \
 	&& echo "$$key" > $(1)/stamp; \
 fi
 endef
@@ -53,9 +54,10 @@ venv:
 test: venv
 	.venv/bin/python -m pytest -n $(JOBS) -m "not slow" $(PYTEST)
 
-# What `make test` leaves out: slow tests, and with engines at hand those that skipped.
+# What `make test` leaves out: slow tests, the real DVC, and with engines at hand those that skipped.
 test-slow: venv
-	.venv/bin/python -m pytest -n $(JOBS) -m "slow or engine" $(PYTEST)
+	$(call venv,.venv-dvc,requirements/dvc.lock,peer)
+	DVC_PROGRAM=$(CURDIR)/.venv-dvc/bin/dvc .venv/bin/python -m pytest -n $(JOBS) -m "slow or engine" $(PYTEST)
 
 # The rooms whose code calls other packages, on the oldest versions of these that pyproject.toml allows.
 LOWEST ?= tests/suites tests/models tests/serve tests/data tests/watch tests/faces/test_http.py tests/faces/test_cli.py
@@ -87,7 +89,9 @@ lock:
 	$(LOCK) --all-extras --group dev -o requirements/dev.lock
 	$(LOCK) --extra demo --group build -o requirements/demo.lock
 	$(LOCK) --all-extras --group dev --resolution lowest-direct -o requirements/lowest.lock
+	uv pip compile requirements/dvc.in --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-emit-index-url --no-emit-find-links --no-header --quiet $(UPGRADE) -o requirements/dvc.lock
 
 clean:
-	rm -rf .venv .venv-demo .venv-lowest build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-demo .venv-lowest .venv-dvc build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

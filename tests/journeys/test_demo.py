@@ -61,8 +61,9 @@ def test_the_demo_reaches_its_end_closes_the_loop_and_can_be_told_again(tmp_path
     for words in (
         "$ taut run --name first",
         "$ taut gate late@1",
-        "gate (",
-        "rollout (",
+        "gate: refused, improves",
+        "gate: accepted",
+        "rolled out as revision 2",
         "$ taut why",
         "taut runs list",
     ):
