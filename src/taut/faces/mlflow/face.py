@@ -50,7 +50,7 @@ def _handler(home: Home, row: Route, trusted: str) -> Callable[[Request], Awaita
             if actor is None:
                 return coded_answer("UNAUTHENTICATED", "this server asks for a token: set MLFLOW_TRACKING_TOKEN", 401)
             theirs = home.as_actor(actor)
-            await run_in_threadpool(require, theirs, row.needs, verb=f"{row.method} {row.path}")
+            await run_in_threadpool(require, theirs, row.needs, verb=f"{row.method} {row.path}", resource="*")
             return await _answer(theirs, row, request)
         except TautError as error:
             return error_answer(error)
