@@ -52,7 +52,7 @@ def kinds_of(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:
 def required_of(row: Route) -> dict[str, object]:
     """The smallest request that a row reads without complaint; what it names need not exist."""
     required = [field for field in fields_of(row) if field.required]
-    return {field.name: {str: "x", int: 1, float: 1.0}[kinds_of(field)[0]] for field in required}
+    return {field.name: {str: "x", int: 1, float: 1.0, bool: True}[kinds_of(field)[0]] for field in required}
 
 
 def send(ask: Speaker, row: Route, given: dict[str, object], which: int = 0) -> Said:
