@@ -232,11 +232,11 @@ class Grants(RuleBasedStateMachine):
     @invariant()
     def what_is_listed_is_what_is_held(self) -> None:
         for name, person in self.table.people.items():
-            held = {**{(None, *key): level for key, level in person.own.items()}}
+            held: dict[tuple[str, str, str], str] = {("", *key): level for key, level in person.own.items()}
             for each in person.held:
                 held |= {(each, *key): level for key, level in self.table.sets[each].items()}
             listed = {
-                (None if one.set_name.startswith("__user_") else one.set_name, one.kind, one.resource): one.level
+                ("" if one.set_name.startswith("__user_") else one.set_name, one.kind, one.resource): one.level
                 for one in list_permissions(self.home, name)
             }
             assert listed == held
