@@ -68,8 +68,16 @@ class Unavailable(TautError):
     exit_status, http_status = 15, 503
 
 
+class Throttled(Unavailable):
+    """Too many attempts; the same is answered again once `retry_after_s` seconds have passed."""
+
+    http_status = 429
+    retry_after_s = 1
+
+
 KINDS: dict[str, type[TautError]] = {
-    kind.__name__: kind for kind in (UsageError, Refused, NotFound, Conflict, Denied, Invalid, Corrupt, Unavailable)
+    kind.__name__: kind
+    for kind in (UsageError, Refused, NotFound, Conflict, Denied, Invalid, Corrupt, Unavailable, Throttled)
 }
 
 

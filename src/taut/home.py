@@ -11,7 +11,18 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
 from taut.errors import Denied, NotFound
 from taut.ground import wire
-from taut.ground.access import Actor, is_allowed, local_actor
+from taut.ground.access import (
+    ANY,
+    Access,
+    Actor,
+    Kind,
+    Sight,
+    insert_grant,
+    is_allowed,
+    local_actor,
+    own_set,
+    sight_of,
+)
 from taut.ground.clock import Clock, SystemClock
 from taut.ground.ledger import append_event
 from taut.ground.meta import Metadata, Tx, connect_metadata
@@ -37,6 +48,8 @@ class Home:
     actor: Actor
     clock: Clock = field(default_factory=SystemClock)
     remote: Remote | None = None
+    access: Access = field(default_factory=Access)
+    """What this process remembers of callers; shared by all that `as_actor` makes."""
 
     @property
     def project(self) -> Path:
@@ -50,6 +63,12 @@ class Home:
     def append(self, tx: Tx, kind: str, *, subject: str, body: object = None) -> None:
         """Write to the ledger, in this actor's name, inside the caller's transaction."""
         append_event(tx, kind, subject=subject, actor=self.actor.name, at_ms=self.clock.now_ms(), body=body)
+
+    def own(self, tx: Tx, kind: Kind, resource: str) -> None:
+        """Let the user who has just made something manage it; owners, machines and the folder's owner need no grant."""
+        grants = self.actor.grants
+        if grants is not None and self.actor.role != "owner":
+            insert_grant(tx, own_set(tx, grants.account_id).id, kind, resource, "MANAGE")
 
     def close(self) -> None:
         """Give back what is open."""
@@ -101,25 +120,33 @@ def _open_server(url: str, folder: Path | None, actor: Actor | None, clock: Cloc
     )
 
 
+Resource = Callable[..., str]
+"""Given what a verb is given, says which resource it is about."""
+
+
 class Verb(Generic[P, R]):
     """A function of a room that faces may call: it checks one permission, or forwards itself to a server."""
 
-    def __init__(self, function: Callable[Concatenate[Home, P], R], name: str, needs: str) -> None:
+    def __init__(self, function: Callable[Concatenate[Home, P], R], name: str, needs: str, on: Resource | str) -> None:
         functools.update_wrapper(self, function)
         self.function = function
         self.name = name
         self.needs = needs
+        self.on = on
 
     def __call__(self, home: Home, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it here or there; the result and the errors are the same."""
         if home.remote is not None:
             return self._forward(home.remote, args, kwargs)
-        require(home, self.needs, verb=self.name)
+        require(home, self.needs, verb=self.name, resource=ANY if self.on else "")
+        if callable(self.on) and home.actor.is_bound:
+            require(home, self.needs, verb=self.name, resource=self.on(home, *args, **kwargs))
         return self.function(home, *args, **kwargs)
 
     def receive(self, home: Home, body: bytes) -> bytes:
         """Run it for a caller over HTTP: JSON arguments, checked against the signature, and a JSON result."""
-        require(home, self.needs, verb=self.name)  # Before anything is read: a refusal says nothing of the arguments.
+        # Before anything is read: a refusal says nothing of the arguments.
+        require(home, self.needs, verb=self.name, resource=ANY if self.on else "")
         arguments = wire.decode(body or b"{}", self._arguments, what=f"the arguments of {self.name}")
         given = {name: getattr(arguments, name) for name in self._arguments.__struct_fields__}
         return wire.encode(self(home, **given))  # type: ignore[call-arg]  # Checked against the signature by the decoder.
@@ -148,27 +175,46 @@ class Verb(Generic[P, R]):
         return msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
 
 
-def verb(name: str, *, needs: str) -> Callable[[Callable[Concatenate[Home, P], R]], Verb[P, R]]:
+def verb(
+    name: str, *, needs: str, on: Resource | str = ""
+) -> Callable[[Callable[Concatenate[Home, P], R]], Verb[P, R]]:
     """Make a room's function a verb: `name` is `noun.verb`, `needs` the one permission it asks for.
 
+    `on` is given the same arguments and says which resource they mean (`experiment:ID`, `model:NAME`, `new:KIND`), so
+    that what a user was granted there counts; `*` says that the function itself shows no resource that the actor may
+    not see, or asks `require` for each. Without it the role alone decides.
     Its arguments and result must be JSON-able: scalars, lists, dicts, data classes.
     """
 
     def made(function: Callable[Concatenate[Home, P], R]) -> Verb[P, R]:
-        return Verb(function, name, needs)
+        return Verb(function, name, needs, on)
 
     return made
 
 
-def require(home: Home, permission: str, *, verb: str) -> None:
-    """Let the actor pass, or write the refusal to the ledger and raise Denied."""
-    if is_allowed(home.actor, permission):
+def require(home: Home, permission: str, *, verb: str, resource: str = "") -> None:
+    """Let the actor pass, or write the refusal to the ledger and raise Denied.
+
+    With a `resource` what was granted there counts, see `is_allowed`; `*` lets pass who has the permission on any, for
+    a gate in front of verbs that ask again. Not for the inside of a transaction: a refusal is one of its own.
+    """
+    actor = home.actor
+    if is_allowed(actor, permission, resource):
         return
+    if actor.grants is not None:
+        actor.grants.reload(home.meta)  # A refusal is never out of date.
+        if is_allowed(actor, permission, resource):
+            return
+    told = f" on {resource}" if ":" in resource else ""
     with home.meta.transaction() as tx:
-        home.append(
-            tx, "access.denied", subject=f"actor:{home.actor.name}", body={"permission": permission, "verb": verb}
-        )
+        body = {"permission": permission, "verb": verb, **({"resource": resource} if told else {})}
+        home.append(tx, "access.denied", subject=f"actor:{actor.name}", body=body)
     raise Denied(
-        f"{home.actor.name} ({home.actor.role}) may not do {verb}: it needs {permission}",
+        f"{actor.name} ({actor.role}) may not do {verb}{told}: it needs {permission}",
         hint="ask an owner of this home for another role",
     )
+
+
+def sight(home: Home, kind: Kind, permission: str) -> Sight:
+    """Which experiments (by id) or models (by name) the actor may see; searches leave out all others."""
+    return sight_of(home.actor, kind, permission)

@@ -42,10 +42,13 @@ class Speaker:
     url: str
     prefix: str = "/api/2.0/"
     secret: str = ""
+    user: str = ""
 
     def __call__(self, method: str, path: str, body: object = None, /, **query: object) -> Said:
         """Send one request; a body that is no bytes goes as JSON, a list in the query is repeated."""
         headers = {"authorization": f"Bearer {self.secret}"} if self.secret else {}
+        if self.user:
+            headers = urllib3.make_headers(basic_auth=f"{self.user}:{self.secret}")
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         place = self.url + self.prefix + path + (f"?{urlencode(query, doseq=True)}" if query else "")
         answer = POOL.request(method, place, body=data, headers=headers)

@@ -52,7 +52,7 @@ def kinds_of(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:
 def required_of(row: Route) -> dict[str, object]:
     """The smallest request that a row reads without complaint; what it names need not exist."""
     required = [field for field in fields_of(row) if field.required]
-    smallest: dict[object, object] = {str: "x", int: 1, float: 1.0, list[str]: ["x"]}
+    smallest: dict[object, object] = {str: "x", int: 1, float: 1.0, bool: True, list[str]: ["x"]}
     return {field.name: smallest[kinds_of(field)[0]] for field in required}
 
 

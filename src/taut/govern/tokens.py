@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from taut.errors import Invalid
-from taut.ground.access import Token, insert_token, list_tokens, revoke_token
+from taut.errors import Denied, Invalid
+from taut.ground.access import Token, insert_token, list_tokens, may_make, revoke_token
 from taut.home import Home, verb
 
 DAYS_MAX = 3_650  # Ten years; what shall last longer is better said to last for ever.
@@ -22,11 +22,14 @@ def create_token(home: Home, name: str, role: str, *, days: int | None = 90) -> 
     """Make a token for a person or machine in a role; it ends after `days`, None for never. Raises Invalid."""
     if days is not None and not 1 <= days <= DAYS_MAX:
         raise Invalid(f"a token works for 1 to {DAYS_MAX} days, or for ever; not for {days}")
+    if not may_make(home.actor, role):
+        raise Denied(f"only an owner gives away the role {role!r}")
     now_ms = home.clock.now_ms()
     with home.meta.transaction() as tx:
         expires_ms = None if days is None else now_ms + days * 86_400_000
         token, secret = insert_token(tx, name, role, now_ms=now_ms, expires_ms=expires_ms)
         home.append(tx, "token.created", subject=f"token:{token.id}", body={"name": name, "role": role})
+    home.access.forget()
     return NewToken(token, secret)
 
 
@@ -43,3 +46,4 @@ def end_token(home: Home, token_id: str) -> None:
     with home.meta.transaction() as tx:
         revoke_token(tx, token_id, now_ms=home.clock.now_ms())
         home.append(tx, "token.revoked", subject=f"token:{token_id}")
+    home.access.forget()

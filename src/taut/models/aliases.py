@@ -7,6 +7,7 @@ from taut.ground.ledger import draw_arrow, events
 from taut.ground.meta import Tx
 from taut.home import Home, verb
 from taut.models.evidence import newest_gate_in
+from taut.models.rights import of_model
 from taut.models.versions import CHAMPION, SELECT_ALIAS, lock_model, version_in
 from taut.records import GateResult, ModelVersion
 
@@ -17,7 +18,7 @@ ON CONFLICT (name, alias) DO UPDATE SET number = excluded.number
 DELETE_ALIAS = "DELETE FROM model_alias WHERE name = :name AND alias = :alias"
 
 
-@verb("model.promote", needs="model:promote")
+@verb("model.promote", needs="model:promote", on=of_model)
 def promote_model(home: Home, name: str, number: int, *, alias: str = CHAMPION, gated: bool = False) -> ModelVersion:
     """Point an alias at a version whose newest gate said yes; pointing it where it points already changes nothing.
 
@@ -28,13 +29,13 @@ def promote_model(home: Home, name: str, number: int, *, alias: str = CHAMPION, 
     return _move(home, name, number, alias, gated=gated)
 
 
-@verb("model.alias", needs="model:promote")
+@verb("model.alias", needs="model:promote", on=of_model)
 def set_alias(home: Home, name: str, alias: str, number: int) -> ModelVersion:
     """Point an alias at a version, as MLflow's clients do; `champion` asks for the same evidence as promoting."""
     return _move(home, name, number, alias, gated=False)
 
 
-@verb("model.unalias", needs="model:promote")
+@verb("model.unalias", needs="model:promote", on=of_model)
 def delete_alias(home: Home, name: str, alias: str) -> None:
     """Take an alias away; taking it away twice is no error. Raises NotFound for an unknown model."""
     with home.meta.transaction() as tx:

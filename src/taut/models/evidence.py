@@ -6,6 +6,7 @@ from taut.ground.clock import new_id
 from taut.ground.ledger import draw_arrow
 from taut.ground.meta import Row, Tx
 from taut.home import Home, verb
+from taut.models.rights import of_model
 from taut.models.versions import version_in
 from taut.records import GateCheck, GateResult
 
@@ -20,7 +21,7 @@ SELECT_GATES = f"""SELECT {GATE_COLUMNS} FROM gate_result WHERE model = :name AN
 ORDER BY at_ms DESC, passed, id"""  # noqa: S608
 
 
-@verb("gate.record", needs="model:gate")
+@verb("gate.record", needs="model:gate", on=of_model)
 def record_gate(
     home: Home,
     name: str,
@@ -55,7 +56,7 @@ def record_gate(
         return result
 
 
-@verb("gate.list", needs="model:read")
+@verb("gate.list", needs="model:read", on=of_model)
 def list_gates(home: Home, name: str, number: int) -> list[GateResult]:
     """Every verdict on a version, newest first."""
     with home.meta.read() as tx:

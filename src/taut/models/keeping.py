@@ -4,8 +4,10 @@ from typing import Literal, get_args
 
 from taut.errors import Conflict, Invalid, Refused
 from taut.ground import wire
+from taut.ground.access import forget_resource, rename_resource
 from taut.ground.meta import Tx
 from taut.home import Home, verb
+from taut.models.rights import of_model
 from taut.models.versions import (
     DELETED_MODEL_TAG,
     SELECT_MODEL,
@@ -44,7 +46,7 @@ UPDATE model_version SET status = 'DELETED', updated_ms = :at_ms WHERE name = :n
 DELETE_ALIASES_OF = "DELETE FROM model_alias WHERE name = :name AND (:number = 0 OR number = :number)"
 
 
-@verb("model.describe", needs="model:write")
+@verb("model.describe", needs="model:write", on=of_model)
 def describe_model(home: Home, name: str, description: str) -> RegisteredModel:
     """Set the description of a registered model."""
     with home.meta.transaction() as tx:
@@ -54,7 +56,7 @@ def describe_model(home: Home, name: str, description: str) -> RegisteredModel:
         return model_in(tx, name)
 
 
-@verb("model.tag", needs="model:write")
+@verb("model.tag", needs="model:write", on=of_model)
 def tag_model(home: Home, name: str, key: str, value: str | None) -> RegisteredModel:
     """Set a tag of a registered model, or take it away with None."""
     with home.meta.transaction() as tx:
@@ -65,7 +67,7 @@ def tag_model(home: Home, name: str, key: str, value: str | None) -> RegisteredM
         return model_in(tx, name)
 
 
-@verb("model.rename", needs="model:write")
+@verb("model.rename", needs="model:write", on=of_model)
 def rename_model(home: Home, name: str, new_name: str) -> RegisteredModel:
     """Give a registered model another name, its versions, aliases, verdicts and arrows with it.
 
@@ -88,11 +90,12 @@ def rename_model(home: Home, name: str, new_name: str) -> RegisteredModel:
             moved = {"before": version.point, "after": f"model:{new_name}@{version.number}"}
             tx.execute(MOVE_ARROWS_FROM, moved)
             tx.execute(MOVE_ARROWS_TO, moved)
+        rename_resource(tx, "model", name, new_name)
         home.append(tx, "model.renamed", subject=f"model:{new_name}", body={"before": name})
         return model_in(tx, new_name)
 
 
-@verb("model.delete", needs="model:delete")
+@verb("model.delete", needs="model:delete", on=of_model)
 def delete_model(home: Home, name: str) -> None:
     """Delete a registered model, its versions and aliases; their rows stay hidden, so that no number comes twice.
 
@@ -107,10 +110,11 @@ def delete_model(home: Home, name: str) -> None:
             tx.execute(DELETE_VERSION, {"name": name, "number": version.number, "at_ms": at_ms})
         tx.execute(DELETE_ALIASES_OF, {"name": name, "number": 0})
         tx.execute(TAG_MODEL, {"name": name, "tags": wire.text({DELETED_MODEL_TAG: str(at_ms)})})
+        forget_resource(tx, "model", name)
         home.append(tx, "model.deleted", subject=f"model:{name}", body={"versions": len(versions)})
 
 
-@verb("model.describe_version", needs="model:write")
+@verb("model.describe_version", needs="model:write", on=of_model)
 def describe_version(home: Home, name: str, number: int, description: str) -> ModelVersion:
     """Set the description of a version."""
     with home.meta.transaction() as tx:
@@ -121,7 +125,7 @@ def describe_version(home: Home, name: str, number: int, description: str) -> Mo
         return version_in(tx, name, number)
 
 
-@verb("model.tag_version", needs="model:write")
+@verb("model.tag_version", needs="model:write", on=of_model)
 def tag_version(home: Home, name: str, number: int, key: str, value: str | None) -> ModelVersion:
     """Set a tag of a version, or take it away with None."""
     with home.meta.transaction() as tx:
@@ -132,7 +136,7 @@ def tag_version(home: Home, name: str, number: int, key: str, value: str | None)
         return version_in(tx, name, number)
 
 
-@verb("model.stage", needs="model:promote")
+@verb("model.stage", needs="model:promote", on=of_model)
 def set_stage(home: Home, name: str, number: int, stage: str, *, archive_others: bool = False) -> ModelVersion:
     """Move a version to one of MLflow's old stages; `archive_others` moves who was there before to Archived.
 
@@ -152,7 +156,7 @@ def set_stage(home: Home, name: str, number: int, stage: str, *, archive_others:
         return version_in(tx, name, number)
 
 
-@verb("model.delete_version", needs="model:delete")
+@verb("model.delete_version", needs="model:delete", on=of_model)
 def delete_version(home: Home, name: str, number: int) -> None:
     """Delete one version and the aliases that point at it. Raises NotFound, Refused where it was deployed."""
     with home.meta.transaction() as tx:

@@ -7,8 +7,9 @@ from taut.ground import wire
 from taut.ground.ledger import draw_arrow
 from taut.ground.meta import Tx, Value
 from taut.ground.objects import Objects, read_object
-from taut.home import Home, verb
+from taut.home import Home, sight, verb
 from taut.models.mlmodel import MLMODEL, parse_mlmodel
+from taut.models.rights import of_model, of_model_or_new, of_reference, require_origin
 from taut.models.signature import parse_mlflow_signature, signature_text
 from taut.models.sources import Origin, origin_in
 from taut.models.tree import check_paths, read_tree, store_tree, tree_of_folder
@@ -50,7 +51,7 @@ VALUES (:name, :number, :source, :run_id, :model_id, :digest, :signature, 'None'
 """
 
 
-@verb("model.register", needs="model:write")
+@verb("model.register", needs="model:write", on=of_model_or_new)
 def register_model(
     home: Home,
     name: str,
@@ -70,11 +71,12 @@ def register_model(
     """
     with home.meta.read() as tx:
         origin = origin_in(tx, run_id=run_id, model_id=model_id, source=source)
+    require_origin(home, origin, verb="model.register")
     digest = origin.digest or store_tree(home.objects, origin.files)
     return _record_version(home, name, origin, digest, description=description, tags=tags or {}, again=again)
 
 
-@verb("model.record", needs="model:write")
+@verb("model.record", needs="model:write", on=of_model_or_new)
 def record_model(home: Home, name: str, files: list[TreeFile], *, source: str, description: str = "") -> ModelVersion:
     """Make files that are stored already the next version of a model; `register_folder` stores them first.
 
@@ -112,35 +114,37 @@ def register_folder(home: Home, name: str, folder: Path, *, description: str = "
     return record_model(home, name, files, source=f"folder:{folder.name}", description=description)
 
 
-@verb("model.list", needs="model:read")
+@verb("model.list", needs="model:read", on="*")
 def list_models(home: Home) -> list[RegisteredModel]:
-    """Every registered model by name, with its aliases and newest number."""
+    """Every registered model that the actor may see, by name, with its aliases and newest number."""
+    seen = sight(home, "model", "model:read")
     with home.meta.read() as tx:
         newest = {version.name: version.number for version in versions_in(tx)}
         aliases: dict[str, dict[str, int]] = {}
         for name, alias, number in tx.rows(SELECT_ALIASES, {"name": ""}):
             aliases.setdefault(str(name), {})[str(alias)] = int(str(number))
-        rows = [row for row in tx.rows(SELECT_MODELS) if not is_deleted(row)]
+        rows = [row for row in tx.rows(SELECT_MODELS) if not is_deleted(row) and seen.sees(str(row[0]))]
     return [model_of_row(row, newest=newest.get(str(row[0]), 0), aliases=aliases.get(str(row[0]), {})) for row in rows]
 
 
-@verb("model.show", needs="model:read")
+@verb("model.show", needs="model:read", on=of_model)
 def show_model(home: Home, name: str) -> RegisteredModel:
     """One registered model. Raises NotFound with the nearest name."""
     with home.meta.read() as tx:
         return model_in(tx, name)
 
 
-@verb("model.versions", needs="model:read")
+@verb("model.versions", needs="model:read", on=of_model)
 def list_versions(home: Home, name: str = "") -> list[ModelVersion]:
     """Every version, oldest first, of one model where it is named. Raises NotFound for an unknown name."""
+    seen = sight(home, "model", "model:read")
     with home.meta.read() as tx:
         if name:
             model_in(tx, name)
-        return versions_in(tx, name)
+        return [version for version in versions_in(tx, name) if seen.sees(version.name)]
 
 
-@verb("model.find", needs="model:read")
+@verb("model.find", needs="model:read", on=of_reference)
 def find_model(home: Home, reference: str) -> ModelVersion:
     """The version that `late@3`, `late@champion` or `late` (the newest) means.
 
@@ -150,7 +154,7 @@ def find_model(home: Home, reference: str) -> ModelVersion:
         return referred_version_in(tx, reference)
 
 
-@verb("model.files", needs="model:read")
+@verb("model.files", needs="model:read", on=of_model)
 def model_files(home: Home, name: str, number: int) -> list[TreeFile]:
     """The files of a version, in order of their paths."""
     with home.meta.read() as tx:
@@ -158,7 +162,7 @@ def model_files(home: Home, name: str, number: int) -> list[TreeFile]:
     return list(read_tree(home.objects, version.digest))
 
 
-@verb("model.served", needs="model:read")
+@verb("model.served", needs="model:read", on=of_model)
 def deployments_of(home: Home, name: str, number: int) -> list[str]:
     """The revisions of deployments that a version stands or stood behind, as points of the lineage, oldest first."""
     with home.meta.read() as tx:
@@ -166,7 +170,7 @@ def deployments_of(home: Home, name: str, number: int) -> list[str]:
         return [str(target) for (target,) in tx.rows(SELECT_SERVED_BY, {"point": version.point})]
 
 
-@verb("model.create", needs="model:write")
+@verb("model.create", needs="model:write", on=of_model_or_new)
 def create_model(
     home: Home, name: str, *, description: str = "", tags: dict[str, str] | None = None
 ) -> RegisteredModel:
@@ -227,6 +231,7 @@ def _create_in(home: Home, tx: Tx, name: str, description: str, tags: dict[str, 
     changed = tx.execute(INSERT_MODEL if row is None else REVIVE_MODEL, values)
     if not changed:  # Somebody else made it in the same moment.
         return False
+    home.own(tx, "model", name)
     home.append(tx, "model.created", subject=f"model:{name}")
     return True
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from taut.errors import Invalid
 from taut.home import Home, verb
 from taut.models.registry import list_models, list_versions
+from taut.models.rights import of_model
 from taut.models.versions import RegisteredModel
 from taut.records import ModelVersion
 from taut.runs import Found, holds, lookup, page_of, parse_filter, parse_order
@@ -36,7 +37,7 @@ class VersionPage:
     next_page: str = ""
 
 
-@verb("model.search", needs="model:read")
+@verb("model.search", needs="model:read", on="*")
 def search_models(
     home: Home,
     *,
@@ -51,7 +52,7 @@ def search_models(
     return ModelPage(tuple(page), token)
 
 
-@verb("model.search_versions", needs="model:read")
+@verb("model.search_versions", needs="model:read", on="*")
 def search_versions(
     home: Home,
     *,
@@ -70,7 +71,7 @@ def search_versions(
     return VersionPage(tuple(page), token)
 
 
-@verb("model.latest", needs="model:read")
+@verb("model.latest", needs="model:read", on=of_model)
 def latest_versions(home: Home, name: str, *, stages: list[str] | None = None) -> list[ModelVersion]:
     """The newest version of each of MLflow's stages, or of those named. Raises NotFound."""
     newest = {version.stage: version for version in list_versions(home, name)}

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 from taut.errors import Conflict, Invalid, NotFound
 from taut.ground.meta import Tx, Value
 from taut.home import Home, verb
+from taut.runs.rights import of_root
 
 PATH_MAX = 1024
 ROOT = re.compile(r"(?P<experiment>[\w-]+)/(?P<models>models/)?(?P<owner>[\w-]+)/artifacts")
@@ -76,7 +77,7 @@ def check_path(path: str) -> None:
         raise Invalid(f"{path[:120]!r} is not a path below an artifact root")
 
 
-@verb("artifact.put", needs="artifact:write")
+@verb("artifact.put", needs="artifact:write", on=of_root)
 def put_artifact(home: Home, root: str, path: str, oid: str, size_bytes: int) -> None:
     """Name a stored object as a file of a run or logged model, in place of what was there.
 
@@ -95,7 +96,7 @@ def put_artifact(home: Home, root: str, path: str, oid: str, size_bytes: int) ->
         home.append(tx, "artifact.put", subject=_owner(root), body={"path": path, "oid": oid})
 
 
-@verb("artifact.find", needs="artifact:read")
+@verb("artifact.find", needs="artifact:read", on=of_root)
 def find_artifact(home: Home, root: str, path: str) -> Artifact:
     """The file of exactly that path. Raises NotFound."""
     check_path(path)
@@ -106,7 +107,7 @@ def find_artifact(home: Home, root: str, path: str) -> Artifact:
     return Artifact(path, str(found[0]), int(str(found[1])))
 
 
-@verb("artifact.list", needs="artifact:read")
+@verb("artifact.list", needs="artifact:read", on=of_root)
 def list_artifacts(home: Home, root: str, path: str = "") -> list[Artifact]:
     """What lies directly in a folder, by name: files and folders. A file, or an unknown path, holds nothing."""
     if path:
@@ -120,7 +121,7 @@ def list_artifacts(home: Home, root: str, path: str = "") -> list[Artifact]:
     return [children[name] for name in sorted(children)]
 
 
-@verb("artifact.all", needs="artifact:read")
+@verb("artifact.all", needs="artifact:read", on=of_root)
 def all_artifacts(home: Home, root: str) -> list[Artifact]:
     """Every file below a root, by path."""
     with home.meta.read() as tx:
@@ -129,7 +130,7 @@ def all_artifacts(home: Home, root: str) -> list[Artifact]:
         ]
 
 
-@verb("artifact.delete", needs="artifact:write")
+@verb("artifact.delete", needs="artifact:write", on=of_root)
 def delete_artifacts(home: Home, root: str, path: str = "") -> int:
     """Forget a file, or all that lies in a folder; returns how many. The bytes stay until they are collected."""
     if path:

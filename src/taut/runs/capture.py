@@ -5,6 +5,7 @@ from taut.ground import wire
 from taut.ground.ledger import draw_arrow
 from taut.home import Home, verb
 from taut.records import Capture, Run
+from taut.runs.rights import of_run
 from taut.runs.tracking import active_run, read_run
 
 ENDED = ("FINISHED", "FAILED", "KILLED")
@@ -12,7 +13,7 @@ FINISH = "UPDATE run SET status = :status, ended_ms = :ended_ms, capture = :capt
 SELECT_DATASET = "SELECT 1 FROM dataset_version WHERE name = :name AND number = :number"
 
 
-@verb("run.finish", needs="run:write")
+@verb("run.finish", needs="run:write", on=of_run)
 def finish_run(home: Home, run_id: str, capture: Capture, status: str, ended_ms: int) -> Run:
     """End a run with all that is known of it; every dataset version among its inputs leads to it in the lineage.
 

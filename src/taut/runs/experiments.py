@@ -4,11 +4,12 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Literal
 
-from taut.errors import Conflict, Invalid, NotFound
+from taut.errors import Conflict, Denied, Invalid, NotFound
 from taut.ground import wire
 from taut.ground.meta import Row, Tx
-from taut.home import Home, verb
+from taut.home import Home, sight, verb
 from taut.runs.names import check_experiment_name, check_tag
+from taut.runs.rights import NEW_EXPERIMENT, of_experiment, of_experiment_name
 
 DEFAULT = "Default"
 DEFAULT_ID = "0"  # MLflow clients take this id for granted where no experiment was chosen.
@@ -48,7 +49,7 @@ class Experiment:
         return self.id
 
 
-@verb("experiment.create", needs="experiment:create")
+@verb("experiment.create", needs="experiment:create", on=NEW_EXPERIMENT)
 def create_experiment(home: Home, name: str, *, tags: dict[str, str] | None = None) -> Experiment:
     """Make an experiment. Raises Conflict where the name is taken, also by a deleted one; Invalid for a bad name."""
     check_experiment_name(name)
@@ -61,7 +62,7 @@ def create_experiment(home: Home, name: str, *, tags: dict[str, str] | None = No
         return insert_experiment(home, tx, name, tags=tags or {})
 
 
-@verb("experiment.ensure", needs="experiment:create")
+@verb("experiment.ensure", needs="experiment:create", on=NEW_EXPERIMENT)
 def ensure_experiment(home: Home, name: str = DEFAULT) -> Experiment:
     """The active experiment of that name, made where there is none. Raises Conflict where it is deleted."""
     check_experiment_name(name)
@@ -69,7 +70,7 @@ def ensure_experiment(home: Home, name: str = DEFAULT) -> Experiment:
         return experiment_for(home, tx, name)
 
 
-@verb("experiment.find", needs="run:read")
+@verb("experiment.find", needs="run:read", on=of_experiment_name)
 def find_experiment(home: Home, name: str) -> Experiment:
     """The experiment of exactly that name, deleted ones included. Raises NotFound."""
     with home.meta.read() as tx:
@@ -79,21 +80,22 @@ def find_experiment(home: Home, name: str) -> Experiment:
     return _experiment(found)
 
 
-@verb("experiment.get", needs="run:read")
+@verb("experiment.get", needs="run:read", on=of_experiment)
 def get_experiment(home: Home, experiment_id: str) -> Experiment:
     """The experiment of that id. Raises NotFound."""
     with home.meta.read() as tx:
         return read_experiment(tx, experiment_id)
 
 
-@verb("experiment.list", needs="run:read")
+@verb("experiment.list", needs="run:read", on="*")
 def list_experiments(home: Home) -> list[Experiment]:
-    """Every experiment, newest first, deleted ones included."""
+    """Every experiment that the actor may see, newest first, deleted ones included."""
+    seen = sight(home, "experiment", "run:read")
     with home.meta.read() as tx:
-        return [_experiment(row) for row in tx.rows(ALL)]
+        return [_experiment(row) for row in tx.rows(ALL) if seen.sees(str(row[0]))]
 
 
-@verb("experiment.rename", needs="run:write")
+@verb("experiment.rename", needs="run:write", on=of_experiment)
 def rename_experiment(home: Home, experiment_id: str, name: str) -> Experiment:
     """Give it another name. Raises NotFound, Conflict where it is taken, Invalid for a deleted one and `Default`."""
     check_experiment_name(name)
@@ -108,20 +110,20 @@ def rename_experiment(home: Home, experiment_id: str, name: str) -> Experiment:
         return read_experiment(tx, experiment_id)
 
 
-@verb("experiment.delete", needs="run:delete")
+@verb("experiment.delete", needs="run:delete", on=of_experiment)
 def delete_experiment(home: Home, experiment_id: str) -> Experiment:
     """Mark it deleted; its runs stay and it can be brought back. Raises NotFound, Invalid for `Default`."""
     _check_not_default(experiment_id, doing="deleted")
     return _set_lifecycle(home, experiment_id, "deleted", only_from="active")
 
 
-@verb("experiment.restore", needs="run:delete")
+@verb("experiment.restore", needs="run:delete", on=of_experiment)
 def restore_experiment(home: Home, experiment_id: str) -> Experiment:
     """Bring a deleted one back. Raises NotFound."""
     return _set_lifecycle(home, experiment_id, "active", only_from="deleted")
 
 
-@verb("experiment.tag", needs="run:write")
+@verb("experiment.tag", needs="run:write", on=of_experiment)
 def tag_experiment(home: Home, experiment_id: str, key: str, value: str | None) -> Experiment:
     """Set a tag; None takes it away. Raises NotFound, also for a tag that is not there; Invalid for a bad key."""
     if value is not None:
@@ -146,6 +148,8 @@ def experiment_for(home: Home, tx: Tx, name: str) -> Experiment:
     if found is None:
         return insert_experiment(home, tx, name, tags={})
     experiment = _experiment(found)
+    if not sight(home, "experiment", "run:read").sees(experiment.id):
+        raise Denied(f"{home.actor.name} may not read the experiment {name!r}")
     if experiment.lifecycle == "deleted":
         raise _taken(experiment)
     return experiment
@@ -159,6 +163,7 @@ def insert_experiment(home: Home, tx: Tx, name: str, *, tags: dict[str, str]) ->
     found = tx.row(BY_NAME, {"name": name})
     assert found is not None, name
     if made:
+        home.own(tx, "experiment", experiment_id)
         home.append(tx, "experiment.created", subject=f"experiment:{experiment_id}", body={"name": name})
     return _experiment(found)
 

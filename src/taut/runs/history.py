@@ -8,6 +8,7 @@ from taut.ground.meta import Tx, Value
 from taut.home import Home, verb
 from taut.runs.pages import check_page_size, read_token, token_of
 from taut.runs.points import INT64_MAX, MetricPoint, Place, Triple, rank
+from taut.runs.rights import of_run
 from taut.runs.series import FIRST, Series, chart_points, points_from, read_series
 
 HISTORY_MAX = 25_000
@@ -38,7 +39,7 @@ class History:
         return tuple(MetricPoint(self.key, *row) for row in rows)
 
 
-@verb("run.history", needs="run:read")
+@verb("run.history", needs="run:read", on=of_run)
 def metric_history(
     home: Home, run_id: str, key: str, *, max_results: int = HISTORY_MAX, page_token: str = ""
 ) -> History:
@@ -55,7 +56,7 @@ def metric_history(
     return _history(key, found[:max_results], token_of([*last, same + (skip if last == (step, at_ms) else 0)]))
 
 
-@verb("run.chart", needs="run:read")
+@verb("run.chart", needs="run:read", on=of_run)
 def chart_history(
     home: Home,
     run_id: str,

@@ -10,13 +10,14 @@ from taut.errors import Invalid, NotFound
 from taut.ground import wire
 from taut.ground.clock import new_id
 from taut.ground.meta import Row, Tx, Value
-from taut.home import Home, verb
+from taut.home import Home, sight, verb
 from taut.runs.batches import lock_run
 from taut.runs.experiments import read_experiment
 from taut.runs.filters import Comparison, Found, Order, holds, lookup, parse_filter, parse_order
 from taut.runs.names import PARAM_VALUE_MAX, TAG_VALUE_MAX, check_key
 from taut.runs.pages import page_of
 from taut.runs.points import MetricPoint
+from taut.runs.rights import of_experiment, of_logged_model
 
 Status = Literal["PENDING", "READY", "UPLOAD_FAILED", "DELETED"]
 PAGE = 100
@@ -65,7 +66,7 @@ class LoggedModelPage:
     next_page: str = ""
 
 
-@verb("logged.create", needs="run:write")
+@verb("logged.create", needs="run:write", on=of_experiment)
 def create_logged_model(
     home: Home,
     experiment_id: str,
@@ -94,38 +95,38 @@ def create_logged_model(
         return _read(tx, model_id)
 
 
-@verb("logged.get", needs="run:read")
+@verb("logged.get", needs="run:read", on=of_logged_model)
 def get_logged_model(home: Home, model_id: str) -> LoggedModel:
     """The logged model of that id. Raises NotFound."""
     with home.meta.read() as tx:
         return _read(tx, model_id)
 
 
-@verb("logged.finish", needs="run:write")
+@verb("logged.finish", needs="run:write", on=of_logged_model)
 def finish_logged_model(home: Home, model_id: str, status: Status) -> LoggedModel:
     """Say that its files are all there (READY), or that they will not come. Raises NotFound."""
     return _change(home, model_id, "logged.finished", status=status)
 
 
-@verb("logged.delete", needs="run:delete")
+@verb("logged.delete", needs="run:delete", on=of_logged_model)
 def delete_logged_model(home: Home, model_id: str) -> None:
     """Hide it; registered versions made of it keep their files. Raises NotFound."""
     _change(home, model_id, "logged.deleted", status="DELETED")
 
 
-@verb("logged.tag", needs="run:write")
+@verb("logged.tag", needs="run:write", on=of_logged_model)
 def tag_logged_model(home: Home, model_id: str, tags: dict[str, str | None]) -> LoggedModel:
     """Set tags; None takes one away. Raises NotFound, also for a tag to take away that is not there."""
     return _change(home, model_id, "logged.tagged", tags=tags)
 
 
-@verb("logged.params", needs="run:write")
+@verb("logged.params", needs="run:write", on=of_logged_model)
 def log_model_params(home: Home, model_id: str, params: dict[str, str]) -> LoggedModel:
     """Add params; the same value again is fine, another raises Invalid, as for runs."""
     return _change(home, model_id, "logged.params", params=params)
 
 
-@verb("logged.search", needs="run:read")
+@verb("logged.search", needs="run:read", on="*")
 def search_logged_models(
     home: Home,
     experiment_ids: list[str],
@@ -137,6 +138,8 @@ def search_logged_models(
 ) -> LoggedModelPage:
     """A page of the logged models of these experiments that meet a filter, newest first where no order is said."""
     conditions, orders = parse_filter(filter), parse_order(order_by or [])
+    seen = sight(home, "experiment", "run:read")
+    experiment_ids = [experiment_id for experiment_id in experiment_ids if seen.sees(experiment_id)]
     with home.meta.read() as tx:
         models = _read_all(tx, experiment_ids) if experiment_ids else []
     chosen = [model for model in models if all(holds(one, partial(_found, model=model)) for one in conditions)]

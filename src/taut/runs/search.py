@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from taut.errors import Invalid
+from taut.ground.access import ANY
 from taut.ground.meta import Row, Tx
-from taut.home import Home, verb
+from taut.home import Home, sight, verb
 from taut.records import Run
 from taut.runs.detail import RunDetail, read_runs
 from taut.runs.filters import Comparison, Condition, Order, parse_filter, parse_order
@@ -21,6 +22,7 @@ PAGE = 1000
 FEW = 2000  # Runs that are fetched and sorted in some 10 ms; where a condition finds no more, it leads the search.
 ONE_BY_ONE = 20  # Experiments that are searched each by its own index; more of them are searched together.
 IDS_OF_EXPERIMENTS = "SELECT id FROM experiment WHERE name IN [:names]"
+IDS_OF_ALL = "SELECT id FROM experiment"
 PRESENT, NOT_A_NUMBER, MISSING = 0, 1, 2  # The parts of an order by a metric, param or tag, as its first term says.
 
 
@@ -44,7 +46,7 @@ class _Search:
     place: Place | None
 
 
-@verb("run.search", needs="run:read")
+@verb("run.search", needs="run:read", on=ANY)
 def search_runs(
     home: Home,
     *,
@@ -59,12 +61,16 @@ def search_runs(
     """
     search = _read(home, filter, order_by or [], "active", limit, "")
     with home.meta.read() as tx:
-        ids = [str(row[0]) for row in tx.rows(IDS_OF_EXPERIMENTS, {"names": experiments})] if experiments else None
+        seen = sight(home, "experiment", "run:read")
+        ids: list[str] | None = None
+        if experiments or not seen.is_whole:
+            named = tx.rows(IDS_OF_EXPERIMENTS, {"names": experiments}) if experiments else tx.rows(IDS_OF_ALL)
+            ids = [str(row[0]) for row in named if seen.sees(str(row[0]))]
         rows = _found(tx, search, ids)
         return [detail.run for detail in read_runs(tx, [str(row[0]) for row in rows[:limit]])]
 
 
-@verb("run.page", needs="run:read")
+@verb("run.page", needs="run:read", on=ANY)
 def page_of_runs(
     home: Home,
     experiment_ids: list[str],
@@ -81,6 +87,8 @@ def page_of_runs(
     """
     check_page_size(max_results)
     search = _read(home, filter, order_by or [], view, max_results, page_token)
+    seen = sight(home, "experiment", "run:read")
+    experiment_ids = [one for one in experiment_ids if seen.sees(one)]
     if not experiment_ids:
         return RunPage(())
     with home.meta.read() as tx:

@@ -2,15 +2,17 @@
 
 from taut.errors import Conflict, Invalid, NotFound
 from taut.ground import wire
+from taut.ground.access import ANY, Sight
 from taut.ground.clock import new_id
 from taut.ground.ledger import draw_arrow
 from taut.ground.meta import Tx, Value
-from taut.home import Home, verb
+from taut.home import Home, require, sight, verb
 from taut.records import Capture, Run
 from taut.runs.batches import NAME_TAG, cut_tags, insert_tags, write_tags
 from taut.runs.detail import NOTHING, NOTHING_TEXT, RunDetail, ask_runs, read_runs
 from taut.runs.experiments import DEFAULT, Experiment, experiment_for, read_experiment
 from taut.runs.names import check_experiment_name, check_run_id
+from taut.runs.rights import of_new_run, of_run
 
 STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 PREFIX_MIN = 4
@@ -28,10 +30,10 @@ WHERE id = :id
 SET_CAPTURE = "UPDATE run SET capture = :capture WHERE id = :id"
 SET_LIFECYCLE = "UPDATE run SET lifecycle = :lifecycle WHERE id = :id"
 # A range finds a prefix through the primary key, whatever characters it has and whatever LIKE means here.
-SELECT_PREFIX = "SELECT id FROM run WHERE id >= :prefix AND id < :past ORDER BY id LIMIT :limit"
+SELECT_PREFIX = "SELECT id, experiment_id FROM run WHERE id >= :prefix AND id < :past ORDER BY id LIMIT :limit"
 
 
-@verb("run.create", needs="run:write")
+@verb("run.create", needs="run:write", on=of_new_run)
 def create_run(
     home: Home,
     *,
@@ -74,7 +76,7 @@ def create_run(
         return run
 
 
-@verb("run.update", needs="run:write")
+@verb("run.update", needs="run:write", on=of_run)
 def update_run(home: Home, run_id: str, *, status: str = "", ended_ms: int | None = None, name: str = "") -> Run:
     """Change a run's status, end or name; what is not said stays. An end that is not said is now, once it has ended.
 
@@ -94,7 +96,7 @@ def update_run(home: Home, run_id: str, *, status: str = "", ended_ms: int | Non
         return read_run(tx, run_id).run
 
 
-@verb("run.capture", needs="run:write")
+@verb("run.capture", needs="run:write", on=of_run)
 def record_capture(home: Home, run_id: str, capture: Capture) -> Run:
     """Write down how a run came about, in place of what was known. Raises NotFound, Invalid for a deleted run."""
     with home.meta.transaction() as tx:
@@ -109,13 +111,13 @@ def record_capture(home: Home, run_id: str, capture: Capture) -> Run:
         return read_run(tx, run_id).run
 
 
-@verb("run.get", needs="run:read")
+@verb("run.get", needs="run:read", on=of_run)
 def get_run(home: Home, run_id: str) -> Run:
     """The run of exactly that id, deleted ones included. Raises NotFound."""
     return run_detail(home, run_id).run
 
 
-@verb("run.detail", needs="run:read")
+@verb("run.detail", needs="run:read", on=of_run)
 def run_detail(home: Home, run_id: str) -> RunDetail:
     """The run with the points, inputs and outputs that were logged to it. Raises NotFound."""
     found = ask_runs(home, [run_id])
@@ -124,40 +126,44 @@ def run_detail(home: Home, run_id: str) -> RunDetail:
     return found[0]
 
 
-@verb("run.resolve", needs="run:read")
+@verb("run.resolve", needs="run:read", on=ANY)
 def resolve_run(home: Home, written: str) -> Run:
     """The run that somebody meant: its id, or the first letters of it where only one run begins so.
 
     Raises NotFound where none does, Invalid where several do or fewer than four letters are given.
     """
     with home.meta.read() as tx:
-        exact = read_runs(tx, [written])
-        if exact:
-            return exact[0].run
-        if len(written) < PREFIX_MIN:
-            raise Invalid(f"{written!r} is too short to name a run; write at least {PREFIX_MIN} letters of its id")
-        past = written[:-1] + chr(ord(written[-1]) + 1)
-        ids = [
-            str(row[0])
-            for row in tx.rows(SELECT_PREFIX, {"prefix": written, "past": past, "limit": CANDIDATES_MAX + 1})
-        ]
-        if len(ids) > 1:
-            raise Invalid(f"{written!r} begins the ids of several runs: {', '.join(ids[:CANDIDATES_MAX])}")
-        if not ids:
-            raise no_run(written)
-        return read_run(tx, ids[0]).run
+        run = _meant(tx, written, sight(home, "experiment", "run:read"))
+    require(home, "run:read", verb="run.resolve", resource=f"experiment:{run.experiment_id}")
+    return run
 
 
-@verb("run.delete", needs="run:delete")
+@verb("run.delete", needs="run:delete", on=of_run)
 def delete_run(home: Home, run_id: str) -> None:
     """Mark a run deleted; nothing of it is lost until it is collected. Deleting twice is deleting once."""
     _set_lifecycle(home, run_id, "deleted")
 
 
-@verb("run.restore", needs="run:delete")
+@verb("run.restore", needs="run:delete", on=of_run)
 def restore_run(home: Home, run_id: str) -> None:
     """Bring a deleted run back. Raises NotFound."""
     _set_lifecycle(home, run_id, "active")
+
+
+def _meant(tx: Tx, written: str, seen: Sight) -> Run:
+    exact = read_runs(tx, [written])
+    if exact:
+        return exact[0].run
+    if len(written) < PREFIX_MIN:
+        raise Invalid(f"{written!r} is too short to name a run; write at least {PREFIX_MIN} letters of its id")
+    past = written[:-1] + chr(ord(written[-1]) + 1)
+    asked: dict[str, Value] = {"prefix": written, "past": past, "limit": CANDIDATES_MAX + 1}
+    ids = [str(run_id) for run_id, experiment_id in tx.rows(SELECT_PREFIX, asked) if seen.sees(str(experiment_id))]
+    if len(ids) > 1:
+        raise Invalid(f"{written!r} begins the ids of several runs: {', '.join(ids[:CANDIDATES_MAX])}")
+    if not ids:
+        raise no_run(written)
+    return read_run(tx, ids[0]).run
 
 
 def read_run(tx: Tx, run_id: str) -> RunDetail:

@@ -42,6 +42,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "The place": {
         "server": ("place:server", "Serve this home to a team: taut's own API and MLflow's"),
+        "user": ("user:user", "Make users, and say who may do what"),
         "token": ("place:token", "Make, list and revoke tokens"),
         "ledger": ("place:ledger", "Read what was done, by whom"),
         "fsck": ("place:fsck", "Check that nothing is lost, torn or altered"),

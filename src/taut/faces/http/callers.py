@@ -1,11 +1,25 @@
-"""Who calls: the actor behind a token, or, on loopback of a home without tokens, its owner."""
+"""Who calls: the actor behind a token or a password, or, on loopback of a home that never made one, its owner."""
 
 import base64
 import binascii
+import hmac
 from enum import Enum
 from typing import Final, Literal
 
-from taut.ground.access import Actor, actor_of_token, has_tokens
+from taut.ground.access import (
+    BY_ADDRESS,
+    BY_USER,
+    PREFIX,
+    PROOF_S,
+    Actor,
+    Allowance,
+    Caller,
+    caller_of_token,
+    grants_of,
+    is_password,
+    read_login,
+    read_state,
+)
 from taut.home import Home
 
 
@@ -20,34 +34,96 @@ ANONYMOUS = Actor("anonymous", "anonymous")
 
 
 def actor_of(home: Home, authorization: str, *, trusted: str = "", address: str = "") -> Actor | None:
-    """The actor of an Authorization header; None where a token is needed and none that works was given.
+    """The actor of an Authorization header; None where a login is needed and none that works was given.
 
-    A token comes as `Bearer TOKEN`, or as the password of `Basic`, as MLflow's clients send it. `trusted` is a token
-    that this process made for its own children: whoever has it is the home's own actor.
+    A token comes as `Bearer TOKEN`, or as the password of `Basic`, as MLflow's clients send it; a user's name and
+    password as `Basic`. `trusted` is a token that this process made for its own children: whoever has it is the home's
+    own actor. It may ask the database and take the time of a password check, so it belongs into a thread. `address`
+    is whence the call comes. Raises Throttled after too many wrong passwords from there or for one user.
     """
-    secret = _secret(authorization)
-    if trusted:
-        return home.actor if secret == trusted else None
-    with home.meta.read() as tx:
-        if secret:
-            return actor_of_token(tx, secret, now_ms=home.clock.now_ms())
-        return None if has_tokens(tx) else home.actor
+    known = cached_actor_of(home, authorization, trusted=trusted)
+    return _looked_up(home, authorization, address) if known is MISS else known
 
 
 def cached_actor_of(home: Home, authorization: str, *, trusted: str = "") -> Actor | Literal[_Miss.MISS] | None:
-    """The same where it is known already, else MISS."""
+    """The same where it is known already, else MISS: some microseconds, no database, fit for an event loop."""
     if trusted:
-        return home.actor if _secret(authorization) == trusted else None
-    return MISS
+        return home.actor if hmac.compare_digest(_secret(authorization).encode(), trusted.encode()) else None
+    access = home.access
+    if not access.is_fresh:
+        return MISS
+    if not authorization:
+        return None if access.asks else home.actor
+    found = access.caller(access.sealed(authorization), home.clock.now_ms())
+    return MISS if found is None else found.actor
+
+
+def _looked_up(home: Home, authorization: str, address: str) -> Actor | None:
+    """Ask the database who this is; what was found is kept for the next time."""
+    access = home.access
+    changes, began_s = access.changes, access.steady()
+    with home.meta.read() as tx:
+        state = read_state(tx)
+    access.confirm(state, began_s=began_s)
+    if not authorization:
+        return None if state.asks else home.actor
+    seal, now_ms = access.sealed(authorization), home.clock.now_ms()
+    found = access.caller(seal, now_ms) or _caller(home, authorization, address)
+    if found is None:
+        return None
+    access.remember(seal, found, state=state, changes=changes)
+    return found.actor
+
+
+def _caller(home: Home, authorization: str, address: str) -> Caller | None:
+    scheme, _, value = authorization.partition(" ")
+    name, secret = ("", value.strip()) if scheme.lower() == "bearer" else _name_and_password(scheme, value)
+    if secret.startswith(PREFIX) or not name:
+        with home.meta.read() as tx:
+            found = caller_of_token(tx, secret, now_ms=home.clock.now_ms())
+        if found is not None or not name:
+            return found
+    return _user(home, name, secret, address)
+
+
+def _user(home: Home, name: str, password: str, address: str) -> Caller | None:
+    """The user of that name and password. Unknown names take as long as wrong passwords, and count alike."""
+    access = home.access
+    with home.meta.read() as tx:
+        login = read_login(tx, name)
+    seal, stored = access.sealed("password", name, password), "" if login is None else login.hash
+    if login is None or not access.has_proof(seal, stored):
+        if not _is_right(home, name, password, stored, address) or login is None:
+            return None
+        access.prove(seal, stored)
+    with home.meta.read() as tx:
+        ends_ms = home.clock.now_ms() + int(PROOF_S * 1000)
+        return Caller(Actor(name, login.role, grants_of(tx, login.id)), ends_ms)
+
+
+def _is_right(home: Home, name: str, password: str, stored: str, address: str) -> bool:
+    access = home.access
+    counted: dict[tuple[str, bytes], Allowance] = {("user", access.sealed(name)): BY_USER}
+    if address:
+        counted["address", access.sealed(address)] = BY_ADDRESS
+    access.throttle.take(counted, now_s=access.steady())
+    if not is_password(stored, password):
+        return False
+    access.throttle.give_back(counted, now_s=access.steady())
+    return True
 
 
 def _secret(authorization: str) -> str:
     scheme, _, value = authorization.partition(" ")
-    if scheme.lower() == "bearer":
-        return value.strip()
-    if scheme.lower() == "basic":
-        try:
-            return base64.b64decode(value, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
-            return "unreadable"
-    return ""
+    return value.strip() if scheme.lower() == "bearer" else _name_and_password(scheme, value)[1]
+
+
+def _name_and_password(scheme: str, value: str) -> tuple[str, str]:
+    """What basic authentication says, RFC 7617; nothing where it cannot be read."""
+    if scheme.lower() != "basic":
+        return "", ""
+    try:
+        name, colon, password = base64.b64decode(value.strip(), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return "", ""
+    return (name, password) if colon else ("", "")

@@ -8,7 +8,7 @@ import uvicorn
 from taut.errors import Conflict, Denied, UsageError
 from taut.faces.http.app import make_app
 from taut.faces.http.guard import LOOPBACK, hosts_of
-from taut.ground.access import has_tokens
+from taut.ground.access import has_logins
 from taut.home import Home
 
 GRACE_S = 10  # Requests under way are answered; whoever takes longer is let go.
@@ -17,13 +17,13 @@ GRACE_S = 10  # Requests under way are answered; whoever takes longer is let go.
 def serve_home(home: Home, host: str, port: int, *, when_ready: Callable[[], None] = lambda: None) -> None:
     """Serve a home until SIGTERM or Ctrl-C; requests under way are answered first.
 
-    Raises Conflict where the port is taken, Denied beyond loopback while nobody could show a token, UsageError for a
+    Raises Conflict where the port is taken, Denied beyond loopback while nobody could log in, UsageError for a
     home that is itself a server.
     """
     if home.remote is not None:
         raise UsageError(f"{home.place} is a server already", hint="taut --home FOLDER server")
     if host not in LOOPBACK:
-        _must_ask_for_tokens(home, host)
+        _must_ask_who_calls(home, host)
     listener = bound(host, port)
     config = server_config(make_app(home, hosts=hosts_of(host)))
     server = uvicorn.Server(config)
@@ -59,10 +59,10 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _must_ask_for_tokens(home: Home, host: str) -> None:
+def _must_ask_who_calls(home: Home, host: str) -> None:
     with home.meta.read() as tx:
-        if not has_tokens(tx):
+        if not has_logins(tx, now_ms=home.clock.now_ms()):
             raise Denied(
-                f"on {host} anybody could call, and this home has no tokens yet",
-                hint="taut token create NAME --role owner",
+                f"on {host} anybody could call, and this home has no users and no tokens yet",
+                hint="taut user create NAME --admin",
             )

@@ -11,6 +11,7 @@ from taut.errors import (
     NotFound,
     Refused,
     TautError,
+    Throttled,
     Unavailable,
     UsageError,
 )
@@ -26,6 +27,7 @@ CODES: dict[type[TautError], tuple[str, int]] = {
     Denied: ("PERMISSION_DENIED", 403),
     Corrupt: ("INTERNAL_ERROR", 500),
     Unavailable: ("TEMPORARILY_UNAVAILABLE", 503),
+    Throttled: ("REQUEST_LIMIT_EXCEEDED", 429),
 }
 
 
@@ -45,7 +47,10 @@ def error_answer(error: TautError) -> JSONResponse:
     """The answer to a request that failed so."""
     code, status = CODES.get(type(error), ("INTERNAL_ERROR", 500))
     hint = f" ({error.hint})" if error.hint else ""
-    return coded_answer(code, f"{error.message}{hint}", status)
+    answer = coded_answer(code, f"{error.message}{hint}", status)
+    if isinstance(error, Throttled):
+        answer.headers["retry-after"] = str(error.retry_after_s)
+    return answer
 
 
 def coded_answer(code: str, message: str, status: int) -> JSONResponse:

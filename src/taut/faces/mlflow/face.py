@@ -18,7 +18,7 @@ from taut.faces.http.guard import App, Receive, Scope, Send
 from taut.faces.http.intake import Intake
 from taut.faces.mlflow.errors import coded_answer, send_coded, send_error
 from taut.faces.mlflow.routes import ROUTES, Answer, Route, Stream
-from taut.ground.access import PERMISSIONS, Actor, is_allowed
+from taut.ground.access import ANY, PERMISSIONS, Actor, is_allowed
 from taut.home import Home, require
 from taut.runs import Batch, ensure_experiment
 
@@ -71,8 +71,9 @@ class _Endpoint:
                 await send_coded(send, "UNAUTHENTICATED", NO_TOKEN, 401)
                 return
             row, theirs = self._row, self._home if actor is self._home.actor else self._home.as_actor(actor)
-            if not is_allowed(actor, row.needs):
-                await in_thread(self._threads, require, theirs, row.needs, verb=f"{row.method} {row.path}")
+            if not is_allowed(actor, row.needs, ANY):  # What each verb asks of its own resource comes later.
+                verb = f"{row.method} {row.path}"
+                await in_thread(self._threads, require, theirs, row.needs, verb=verb, resource=ANY)
             if row.takes is None:
                 await _stream(theirs, row, scope, receive, send)
                 return

@@ -47,7 +47,8 @@ async def upload(home: Home, request: Request) -> Response:
     root, path = split_root(request.path_params["path"])
     if not path:
         raise NotFound(f"{root!r} is a folder; name the file in it")
-    await run_in_threadpool(require, home, "artifact:write", verb="artifact.put")
+    experiment = f"experiment:{root.partition('/')[0]}"
+    await run_in_threadpool(require, home, "artifact:write", verb="artifact.put", resource=experiment)
     oid, size_bytes = await store_body(home, request.stream())
     await run_in_threadpool(put_artifact, home, root, path, oid, size_bytes)
     return JSONResponse({})

@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from taut.faces.mlflow import experiments, files, logged, registry, runs
+from taut.faces.mlflow import experiments, files, logged, registry, roles, runs, users
 from taut.home import Home
 from taut.runs import Batch
 
@@ -30,8 +30,8 @@ class Route:
     needs: str
     answers: Answer | Stream
     takes: type[msgspec.Struct] | None = None
-    logs: bool = False
     api: str = "2.0"
+    logs: bool = False
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -47,6 +47,8 @@ L = "mlflow/logged-models"
 M = "mlflow/registered-models"
 V = "mlflow/model-versions"
 A = "mlflow-artifacts/artifacts"
+U = "mlflow/users"
+G = "mlflow/roles"
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", f"{E}/create", "experiment:create", experiments.create, experiments.Create),
@@ -109,4 +111,37 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{V}/set-tag", "model:write", registry.set_version_tag, registry.VersionTag),
     Route("DELETE", f"{V}/delete-tag", "model:write", registry.delete_version_tag, registry.VersionTag),
     Route("POST", f"{V}/transition-stage", "model:promote", registry.transition, registry.Stage),
+    Route("POST", f"{U}/create", "access:admin", users.create, users.NewUser),
+    Route("GET", f"{U}/get", "access:self", users.get, users.ByName),
+    Route("GET", f"{U}/list", "access:admin", users.list_all, users.Nothing),
+    Route("GET", f"{U}/current", "access:self", users.current, users.Nothing),
+    Route("PATCH", f"{U}/update-password", "access:self", users.update_password, users.Password),
+    Route("PATCH", f"{U}/update-admin", "access:admin", users.update_admin, users.Admin),
+    Route("DELETE", f"{U}/delete", "access:admin", users.delete, users.ByName),
+    Route("GET", f"{U}/current/permissions", "access:self", users.own_permissions, users.Nothing, "3.0"),
+    Route("GET", f"{U}/permissions/list", "access:self", users.permissions_of, users.ByName, "3.0"),
+    Route("GET", f"{U}/permissions/get", "access:self", users.level, users.OnResource, "3.0"),
+    Route("POST", f"{U}/permissions/grant", "access:self", users.grant, users.GrantOnResource, "3.0"),
+    Route("POST", f"{U}/permissions/revoke", "access:self", users.revoke, users.OnResource, "3.0"),
+    Route("GET", f"{U}/roles/list", "access:self", users.roles_of, users.ByName, "3.0"),
+    Route("POST", f"{E}/permissions/create", "access:self", users.create_on_experiment, users.GrantOnExperiment),
+    Route("GET", f"{E}/permissions/get", "access:self", users.get_on_experiment, users.OnExperiment),
+    Route("PATCH", f"{E}/permissions/update", "access:self", users.update_on_experiment, users.GrantOnExperiment),
+    Route("DELETE", f"{E}/permissions/delete", "access:self", users.delete_on_experiment, users.OnExperiment),
+    Route("POST", f"{M}/permissions/create", "access:self", users.create_on_model, users.GrantOnModel),
+    Route("GET", f"{M}/permissions/get", "access:self", users.get_on_model, users.OnModel),
+    Route("PATCH", f"{M}/permissions/update", "access:self", users.update_on_model, users.GrantOnModel),
+    Route("DELETE", f"{M}/permissions/delete", "access:self", users.delete_on_model, users.OnModel),
+    Route("POST", f"{G}/create", "access:admin", roles.create, roles.NewRole, "3.0"),
+    Route("GET", f"{G}/get", "access:admin", roles.get, roles.ById, "3.0"),
+    Route("GET", f"{G}/list", "access:admin", roles.list_all, roles.Some, "3.0"),
+    Route("PATCH", f"{G}/update", "access:admin", roles.update, roles.Change, "3.0"),
+    Route("DELETE", f"{G}/delete", "access:admin", roles.delete, roles.ById, "3.0"),
+    Route("POST", f"{G}/permissions/add", "access:admin", roles.add_permission, roles.NewPermission, "3.0"),
+    Route("DELETE", f"{G}/permissions/remove", "access:admin", roles.remove_permission, roles.ByPermission, "3.0"),
+    Route("GET", f"{G}/permissions/list", "access:admin", roles.list_permissions, roles.ById, "3.0"),
+    Route("PATCH", f"{G}/permissions/update", "access:admin", roles.update_permission, roles.ChangePermission, "3.0"),
+    Route("POST", f"{G}/assign", "access:admin", roles.assign, roles.Assignment, "3.0"),
+    Route("DELETE", f"{G}/unassign", "access:admin", roles.unassign, roles.Assignment, "3.0"),
+    Route("GET", f"{G}/users/list", "access:admin", roles.holders, roles.ById, "3.0"),
 )

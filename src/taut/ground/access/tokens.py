@@ -4,9 +4,11 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 
-from taut.errors import Invalid, NotFound
+from taut.errors import NotFound
 from taut.ground.access.actors import Actor
-from taut.ground.access.roles import ROLES
+from taut.ground.access.remembered import Caller
+from taut.ground.access.state import note_change
+from taut.ground.access.users import check_role
 from taut.ground.meta import Tx
 
 PREFIX = "taut_"  # Lets secret scanners know one when they see one.
@@ -18,7 +20,6 @@ VALUES (:id, :name, :hash, :role, :created_ms, :expires_ms, NULL)
 SELECT_ONE = "SELECT name, role, expires_ms, revoked_ms FROM token WHERE hash = :hash"
 SELECT_ALL = "SELECT id, name, role, created_ms, expires_ms, revoked_ms FROM token ORDER BY created_ms, id"
 REVOKE = "UPDATE token SET revoked_ms = :now_ms WHERE id = :id AND revoked_ms IS NULL"
-COUNT_WORKING = "SELECT count(*) FROM token WHERE revoked_ms IS NULL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +36,8 @@ class Token:
 
 def insert_token(tx: Tx, name: str, role: str, *, now_ms: int, expires_ms: int | None) -> tuple[Token, str]:
     """Make a token; returns it and its secret, shown this once. Raises Invalid for an unknown role."""
-    if role not in ROLES or role == "anonymous":
-        raise Invalid(f"there is no role {role!r}; there are {', '.join(sorted(ROLES.keys() - {'anonymous'}))}")
+    check_role(role)
+    note_change(tx, login=True)
     secret = PREFIX + secrets.token_urlsafe(32)
     token = Token(secrets.token_hex(6), name, role, now_ms, expires_ms, None)
     tx.execute(INSERT, {
@@ -48,13 +49,19 @@ def insert_token(tx: Tx, name: str, role: str, *, now_ms: int, expires_ms: int |
 
 def actor_of_token(tx: Tx, secret: str, *, now_ms: int) -> Actor | None:
     """The actor that a secret stands for; None where it is unknown, expired or revoked."""
+    found = caller_of_token(tx, secret, now_ms=now_ms)
+    return None if found is None else found.actor
+
+
+def caller_of_token(tx: Tx, secret: str, *, now_ms: int) -> Caller | None:
+    """The same, with the time when the token ends."""
     found = tx.row(SELECT_ONE, {"hash": _hash(secret)})
     if found is None:
         return None
     name, role, expires_ms, revoked_ms = found
     if revoked_ms is not None or (expires_ms is not None and int(expires_ms) <= now_ms):
         return None
-    return Actor(name=str(name), role=str(role))
+    return Caller(Actor(name=str(name), role=str(role)), _whole(expires_ms))
 
 
 def list_tokens(tx: Tx) -> list[Token]:
@@ -69,11 +76,7 @@ def revoke_token(tx: Tx, token_id: str, *, now_ms: int) -> None:
     """End a token now. Raises NotFound where there is none that still works."""
     if not tx.execute(REVOKE, {"id": token_id, "now_ms": now_ms}):
         raise NotFound(f"no working token {token_id!r}", hint="taut token list")
-
-
-def has_tokens(tx: Tx) -> bool:
-    """Whether anybody could log in at all."""
-    return tx.row(COUNT_WORKING) != (0,)
+    note_change(tx)
 
 
 def _hash(secret: str) -> str:

@@ -1,0 +1,141 @@
+"""What a process remembers of its callers, so that a request that was let in a moment ago asks no database.
+
+Nothing here is a secret: what a caller showed is remembered as a MAC under a key that this process alone has. All of it
+is bounded, in number and in time, and all of it is forgotten when access changes: at once in the process that changes
+it, within `FRESH_S` in every other one, for none uses what it remembers longer without asking for the version.
+"""
+
+import hmac
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from taut.ground.access.actors import Actor
+from taut.ground.access.state import AccessState
+from taut.ground.access.throttle import Throttle
+
+T = TypeVar("T")
+
+FRESH_S = 0.5  # How long a revocation may go unseen by another process; half of what is promised.
+CALLERS_MAX = 10_000
+PROOF_S = 600.0  # How long a password that was checked needs no second check while its hash stays the same.
+OWNERS_MAX = 50_000
+
+
+class Bounded(Generic[T]):
+    """A dictionary that drops what was put in first when it is full; safe to read and write from several threads."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held: OrderedDict[str | bytes, T] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def get(self, key: str | bytes) -> T | None:
+        """What is there."""
+        return self._held.get(key)
+
+    def put(self, key: str | bytes, value: T) -> None:
+        """Keep it, and drop the oldest past the bound."""
+        self._held[key] = value
+        while len(self._held) > self._most:
+            try:
+                self._held.popitem(last=False)
+            except KeyError:  # Another thread emptied it.
+                break
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._held.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who an Authorization header stands for, until `ends_ms` where there is an end."""
+
+    actor: Actor
+    ends_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """This password fitted this stored hash, and counts until `ends_s` on the steady clock."""
+
+    hash: str
+    ends_s: float
+
+
+class Access:
+    """The memory of one process for one home. `steady` gives seconds that no change of the wall clock moves."""
+
+    def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
+        self.steady = steady
+        self.throttle = Throttle()
+        self._key = os.urandom(32)
+        self._lock = threading.Lock()
+        self._state: AccessState | None = None
+        self._fresh_until = 0.0
+        self._changes = 0
+        self._callers: Bounded[Caller] = Bounded(CALLERS_MAX)
+        self._proofs: Bounded[Proof] = Bounded(CALLERS_MAX)
+        self.owners: Bounded[str] = Bounded(OWNERS_MAX)
+        """Which experiment a run belongs to: asked for often, and it never changes."""
+
+    def sealed(self, *shown: str) -> bytes:
+        """What a caller showed, as only this process can know it again."""
+        return hmac.digest(self._key, "\0".join(shown).encode("utf-8", "surrogatepass"), "sha256")
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether what is remembered may be used without asking for the version."""
+        return self.steady() < self._fresh_until
+
+    @property
+    def asks(self) -> bool:
+        """Whether callers must say who they are; only meaningful while fresh."""
+        return self._state is None or self._state.asks
+
+    def confirm(self, state: AccessState, *, began_s: float) -> None:
+        """Take note of a version that was read by a look that began then; another one than before ends everything."""
+        with self._lock:
+            if state != self._state:
+                self._state = state
+                self._callers.clear()
+            self._fresh_until = began_s + FRESH_S
+
+    def forget(self) -> None:
+        """Use nothing any more without looking anew: this process has just changed who may do what."""
+        with self._lock:
+            self._changes += 1
+            self._fresh_until = 0.0
+            self._callers.clear()
+
+    @property
+    def changes(self) -> int:
+        """How often this process changed something: what was read before a change is not kept after it."""
+        return self._changes
+
+    def caller(self, seal: bytes, now_ms: int) -> Caller | None:
+        """Who showed this before."""
+        found = self._callers.get(seal)
+        return found if found is not None and (found.ends_ms is None or found.ends_ms > now_ms) else None
+
+    def remember(self, seal: bytes, caller: Caller, *, state: AccessState, changes: int) -> None:
+        """Keep who it was, unless access changed while that was found out."""
+        with self._lock:
+            if state == self._state and changes == self._changes:
+                self._callers.put(seal, caller)
+
+    def has_proof(self, seal: bytes, hash: str) -> bool:
+        """Whether this very password was checked against this very hash not long ago."""
+        found = self._proofs.get(seal)
+        return found is not None and found.hash == hash and found.ends_s > self.steady()
+
+    def prove(self, seal: bytes, hash: str) -> None:
+        """Remember that a password fitted a hash."""
+        self._proofs.put(seal, Proof(hash, self.steady() + PROOF_S))
