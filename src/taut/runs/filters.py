@@ -7,7 +7,9 @@ from typing import Literal, cast
 
 from taut.errors import Invalid
 
-Entity = Literal["metric", "param", "tag", "attribute", "dataset"]
+Entity = Literal[
+    "metric", "param", "tag", "attribute", "dataset", "metadata", "span", "feedback", "expectation", "issue"
+]
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "LIKE", "ILIKE", "IN", "NOT IN", "IS NULL", "IS NOT NULL"]
 Found = str | float | None
 
@@ -15,6 +17,12 @@ ENTITIES: dict[str, Entity] = {
     "metric": "metric", "metrics": "metric", "param": "param", "params": "param", "parameter": "param",
     "parameters": "param", "tag": "tag", "tags": "tag", "attribute": "attribute", "attributes": "attribute",
     "attr": "attribute", "run": "attribute", "dataset": "dataset", "datasets": "dataset",
+}  # fmt: skip
+# What a trace has; `run` is no word for it there.
+TRACE_ENTITIES: dict[str, Entity] = {
+    "tag": "tag", "tags": "tag", "attribute": "attribute", "attributes": "attribute", "attr": "attribute",
+    "trace": "attribute", "metadata": "metadata", "request_metadata": "metadata", "span": "span",
+    "feedback": "feedback", "expectation": "expectation", "issue": "issue",
 }  # fmt: skip
 KEY = re.compile(r"""\s*(?:([A-Za-z_]+)\.)?(?:`([^`]+)`|"([^"]+)"|([^\s=!<>'"`,()]+))""")
 OPERATOR = re.compile(r"\s*(<=|>=|!=|=|<|>|(?:NOT\s+)?IN\b|I?LIKE\b|IS\s+NOT\s+NULL\b|IS\s+NULL\b)", re.IGNORECASE)
@@ -47,8 +55,10 @@ class Order:
     descending: bool
 
 
-def parse_filter(text: str) -> tuple[Comparison, ...]:
+def parse_filter(text: str, entities: Mapping[str, Entity] = ENTITIES) -> tuple[Comparison, ...]:
     """Conditions joined by AND; none for an empty text. Raises Invalid with the place that cannot be read.
+
+    `entities` are the words that may stand in front of a key, and what each means.
 
     >>> parse_filter("metrics.`val loss` <= 0.5 and params.kind IN ('a', 'b')")[1].values
     ('a', 'b')
@@ -64,12 +74,12 @@ def parse_filter(text: str) -> tuple[Comparison, ...]:
             if joined is None:
                 raise _unreadable(text, at, "AND")
             at = joined.end()
-        comparison, at = _comparison(text, at)
+        comparison, at = _comparison(text, at, entities)
         found.append(comparison)
     return tuple(found)
 
 
-def parse_order(terms: Sequence[str]) -> tuple[Order, ...]:
+def parse_order(terms: Sequence[str], entities: Mapping[str, Entity] = ENTITIES) -> tuple[Order, ...]:
     """Terms as `metrics.auc DESC`; ascending where nothing is said. Raises Invalid.
 
     >>> parse_order(["metrics.auc desc"])
@@ -82,7 +92,7 @@ def parse_order(terms: Sequence[str]) -> tuple[Order, ...]:
         key = KEY.fullmatch(written.strip())
         if key is None:
             raise Invalid(f"{term[:80]!r} is no order; write metrics.KEY, params.KEY, tags.KEY or a field, and DESC")
-        entity, name = _key(key)
+        entity, name = _key(key, entities)
         orders.append(Order(entity, name, direction is not None and direction[1].upper() == "DESC"))
     return tuple(orders)
 
@@ -115,11 +125,11 @@ def lookup(comparison: Comparison, attributes: Mapping[str, Found], tags: Mappin
     return attributes[comparison.key]
 
 
-def _comparison(text: str, at: int) -> tuple[Comparison, int]:
+def _comparison(text: str, at: int, entities: Mapping[str, Entity]) -> tuple[Comparison, int]:
     key = KEY.match(text, at)
     if key is None:
         raise _unreadable(text, at, "a key such as metrics.auc or params.`my key`")
-    entity, name = _key(key)
+    entity, name = _key(key, entities)
     operator = OPERATOR.match(text, key.end())
     if operator is None:
         raise _unreadable(text, key.end(), "one of = != < <= > >= LIKE ILIKE IN, IS NULL")
@@ -132,14 +142,14 @@ def _comparison(text: str, at: int) -> tuple[Comparison, int]:
     return comparison, end
 
 
-def _key(found: re.Match[str]) -> tuple[Entity, str]:
+def _key(found: re.Match[str], entities: Mapping[str, Entity]) -> tuple[Entity, str]:
     entity, *names = found.groups()
     name = next(one for one in names if one)
     if entity is None:
         return "attribute", name
-    if entity.lower() not in ENTITIES:
-        raise Invalid(f"{entity!r} in {found[0].strip()!r} is none of {', '.join(sorted(ENTITIES))}")
-    return ENTITIES[entity.lower()], name
+    if entity.lower() not in entities:
+        raise Invalid(f"{entity!r} in {found[0].strip()!r} is none of {', '.join(sorted(entities))}")
+    return entities[entity.lower()], name
 
 
 def _value(text: str, at: int) -> tuple[tuple[str | float, ...], int]:
@@ -175,7 +185,7 @@ def _check(comparison: Comparison) -> None:
     texts = all(isinstance(value, str) for value in comparison.values)
     if comparison.entity == "metric" and (texts or comparison.operator not in {"=", "!=", "<", "<=", ">", ">="}):
         raise Invalid(f"metric {comparison.key!r} is compared by = != < <= > >= with a number")
-    if comparison.entity in {"param", "tag", "dataset"} and (numeric or not texts):
+    if comparison.entity in {"param", "tag", "dataset", "metadata", "span", "issue"} and (numeric or not texts):
         raise Invalid(f"{comparison.entity} {comparison.key!r} is compared by = != LIKE ILIKE IN with text in quotes")
     if comparison.operator in {"LIKE", "ILIKE"} and not texts:
         raise Invalid(f"{comparison.operator} compares with text in quotes")
