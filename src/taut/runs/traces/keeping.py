@@ -102,6 +102,8 @@ def delete_traces(
     """
     if (until_ms is None) == (not trace_ids):
         raise Invalid("say either which traces to delete or until when they began, not both")
+    if until_ms is not None and abs(until_ms) >= 2**63:
+        raise Invalid(f"{until_ms} is no time in milliseconds")
     if limit is not None and (trace_ids or limit < 1):
         raise Invalid("a limit is a positive number and goes with the time until when traces are deleted")
     if trace_ids and len(trace_ids) > IDS_MAX:

@@ -252,14 +252,23 @@ class _Question:
             raise Invalid("spans are compared by = != LIKE ILIKE IN")
         if key.startswith(ATTRIBUTE_OF_SPAN) and len(key) > len(ATTRIBUTE_OF_SPAN):
             self.looked_at.append(comparison)
-            written = msgspec.json.encode(key.removeprefix(ATTRIBUTE_OF_SPAN)).decode()
-            return HOLDS[self.dialect].format(left="content", right=self._bound(f"{written}:"))
+            return self._holds_attribute(key.removeprefix(ATTRIBUTE_OF_SPAN), comparison)
         if key not in SPAN_COLUMNS:
             raise Invalid(f"a span has name, type, status, content and attributes.KEY, not {key[:80]!r}")
         held = self._held(key, comparison)
         if key == "name" and comparison.operator == "=":
             return f"substr(name, 1, 64) = {self._bound(str(comparison.value)[:64])} AND {held}"
         return held
+
+    def _holds_attribute(self, key: str, comparison: Comparison) -> str:
+        """Leaves out most spans that cannot meet a condition on an attribute; what is left is looked at."""
+        named = msgspec.json.encode(key).decode()
+        beginnings = [f"{named}:"]
+        if comparison.operator == "=":  # Text stands in quotes there, all else as it is.
+            value = str(comparison.value)
+            beginnings = [f"{named}:{msgspec.json.encode(value).decode()}", f"{named}:{value}"]
+        holds = [HOLDS[self.dialect].format(left="content", right=self._bound(one)) for one in beginnings]
+        return f"({' OR '.join(holds)})"
 
     def _held(self, left: str, comparison: Comparison) -> str:
         """An expression held against the values of a comparison."""
