@@ -16,6 +16,7 @@ from taut.faces.http.callers import actor_of
 from taut.faces.http.counting import MEDIA_TYPE, Counted
 from taut.faces.http.guard import App, Guard
 from taut.faces.http.reading import read_body
+from taut.faces.mlflow import SPEAKS
 from taut.faces.mlflow.face import mlflow_routes
 from taut.faces.verbs import load_verb
 from taut.ground import wire
@@ -79,7 +80,7 @@ async def _health(_: Request) -> Response:
 
 
 async def _version(_: Request) -> Response:
-    return Response(__version__, media_type="text/plain")
+    return Response(f"{SPEAKS}+taut.{__version__}", media_type="text/plain")  # As MLflow's clients read it.
 
 
 def _ready_of(home: Home) -> Handler:

@@ -9,11 +9,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from taut.errors import NotFound
+from taut.errors import Invalid, NotFound
+from taut.faces.http.reading import BODY_BYTES_MAX
 from taut.faces.mlflow.shapes import file_shape
+from taut.faces.mlflow.spans import TRACES_FILE, file_of_spans, spans_of_file
 from taut.ground.objects.protocol import chunks
 from taut.home import Home, require
 from taut.runs import delete_artifacts, find_artifact, list_artifacts, put_artifact, split_root
+from taut.runs.traces import log_spans, trace_detail
 
 SPOOL_BYTES = 4 << 20  # Smaller bodies never touch the disk twice.
 
@@ -29,6 +32,8 @@ async def list_files(home: Home, request: Request) -> Response:
 async def download(home: Home, request: Request) -> Response:
     """The bytes of one file."""
     root, path = split_root(request.path_params["path"])
+    if path == TRACES_FILE and (written := await run_in_threadpool(_written_traces, home, root)):
+        return Response(written, media_type="application/json", headers={"Content-Disposition": "attachment"})
     artifact = await run_in_threadpool(find_artifact, home, root, path)
     stream = await run_in_threadpool(home.objects.open, artifact.oid)
     return StreamingResponse(
@@ -49,7 +54,8 @@ async def upload(home: Home, request: Request) -> Response:
         raise NotFound(f"{root!r} is a folder; name the file in it")
     await run_in_threadpool(require, home, "artifact:write", verb="artifact.put")
     oid, size_bytes = await store_body(home, request.stream())
-    await run_in_threadpool(put_artifact, home, root, path, oid, size_bytes)
+    if path != TRACES_FILE or not await run_in_threadpool(_take_traces, home, root, oid, size_bytes):
+        await run_in_threadpool(put_artifact, home, root, path, oid, size_bytes)
     return JSONResponse({})
 
 
@@ -69,6 +75,34 @@ async def store_body(home: Home, body: AsyncIterator[bytes]) -> tuple[str, int]:
             await run_in_threadpool(spool.write, part)
         spool.seek(0)
         return await run_in_threadpool(home.objects.put, cast("BinaryIO", spool)), size_bytes
+
+
+def _take_traces(home: Home, root: str, oid: str, size_bytes: int) -> bool:
+    """Store the spans in the file of a trace as spans; whether that is what it was. Any other file stays a file."""
+    trace_id = _trace_of(root)
+    if not trace_id or size_bytes > BODY_BYTES_MAX:
+        return False
+    with home.objects.open(oid) as stream:
+        data = stream.read()
+    try:
+        spans = spans_of_file(trace_id, data)
+        log_spans(home, root.partition("/")[0], spans)
+    except Invalid:  # As those of clients before 3.0.
+        return False
+    return bool(spans)
+
+
+def _written_traces(home: Home, root: str) -> bytes:
+    """The file that a client would have uploaded, from the spans of a trace; empty where none are stored."""
+    trace_id = _trace_of(root)
+    spans = trace_detail(home, trace_id).spans if trace_id else ()
+    return file_of_spans(spans) if spans else b""
+
+
+def _trace_of(root: str) -> str:
+    """The trace that keeps its files there; empty where it is a run or a logged model that does."""
+    _, kind, owner, *rest = root.split("/")
+    return owner if kind == "traces" and rest else ""
 
 
 def _parts(stream: Any) -> Iterator[bytes]:
