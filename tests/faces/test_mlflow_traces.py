@@ -479,6 +479,7 @@ def test_a_file_of_spans_is_stored_as_spans_and_read_as_the_file(home: Home, url
     assert json.loads(read["attributes"]["a"]) == {"b": [1, 1.5]}
     assert put(url, place, json.dumps({"spans": [file_span(trace_id=TRACE, span_id=SPAN)]}).encode()) == 200
     assert len(trace_detail(home, TRACE).spans) == 1
+    assert list(home.objects.list()) == []  # Spans leave no file behind that nobody names.
 
 
 def test_a_file_that_is_no_file_of_todays_spans_stays_the_file_it_was(home: Home, url: str, ask: Speaker):

@@ -3,6 +3,7 @@
 import mimetypes
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from io import BytesIO
 from typing import Any, BinaryIO, cast
 
 from starlette.concurrency import run_in_threadpool
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from taut.errors import Invalid, NotFound
-from taut.faces.http.reading import BODY_BYTES_MAX
+from taut.faces.http.reading import BODY_BYTES_MAX, read_body
 from taut.faces.mlflow.shapes import file_shape
 from taut.faces.mlflow.spans import TRACES_FILE, file_of_spans, spans_of_file
 from taut.ground.objects.protocol import chunks
@@ -53,9 +54,14 @@ async def upload(home: Home, request: Request) -> Response:
     if not path:
         raise NotFound(f"{root!r} is a folder; name the file in it")
     await run_in_threadpool(require, home, "artifact:write", verb="artifact.put")
-    oid, size_bytes = await store_body(home, request.stream())
-    if path != TRACES_FILE or not await run_in_threadpool(_take_traces, home, root, oid, size_bytes):
-        await run_in_threadpool(put_artifact, home, root, path, oid, size_bytes)
+    if path == TRACES_FILE and _trace_of(root) and 0 < _length(request) <= BODY_BYTES_MAX:
+        data = await read_body(request)
+        if await run_in_threadpool(_take_traces, home, root, data):
+            return JSONResponse({})
+        oid, size_bytes = await run_in_threadpool(home.objects.put, BytesIO(data)), len(data)
+    else:
+        oid, size_bytes = await store_body(home, request.stream())
+    await run_in_threadpool(put_artifact, home, root, path, oid, size_bytes)
     return JSONResponse({})
 
 
@@ -77,19 +83,20 @@ async def store_body(home: Home, body: AsyncIterator[bytes]) -> tuple[str, int]:
         return await run_in_threadpool(home.objects.put, cast("BinaryIO", spool)), size_bytes
 
 
-def _take_traces(home: Home, root: str, oid: str, size_bytes: int) -> bool:
+def _take_traces(home: Home, root: str, data: bytes) -> bool:
     """Store the spans in the file of a trace as spans; whether that is what it was. Any other file stays a file."""
-    trace_id = _trace_of(root)
-    if not trace_id or size_bytes > BODY_BYTES_MAX:
-        return False
-    with home.objects.open(oid) as stream:
-        data = stream.read()
     try:
-        spans = spans_of_file(trace_id, data)
+        spans = spans_of_file(_trace_of(root), data)
         log_spans(home, root.partition("/")[0], spans)
     except Invalid:  # As those of clients before 3.0.
         return False
     return bool(spans)
+
+
+def _length(request: Request) -> int:
+    """How long the body says it is; 0 where it says nothing."""
+    said = request.headers.get("content-length", "")
+    return int(said) if said.isdecimal() and len(said) < 20 else 0
 
 
 def _written_traces(home: Home, root: str) -> bytes:
