@@ -326,4 +326,4 @@ def test_every_route_of_the_mlflow_protocol_needs_a_known_permission():
     from taut.ground.access.roles import PERMISSIONS
 
     assert {(r.method, r.path): r.needs for r in routes if r.needs not in PERMISSIONS} == {}
-    assert len({(r.method, r.path) for r in routes}) == len(routes)
+    assert len({(r.method, r.api, r.path) for r in routes}) == len(routes)

@@ -23,6 +23,17 @@ from taut.models import find_model, promote_model, record_gate, record_model
 from taut.pipelines.steps import record_step
 from taut.records import GateCheck, TreeFile
 from taut.runs import MetricPoint, create_run, get_run, log_batch, search_runs, update_run
+from taut.runs.traces import (
+    Assessment,
+    Span,
+    Trace,
+    assess_trace,
+    delete_traces,
+    log_spans,
+    page_of_traces,
+    start_trace,
+    trace_details,
+)
 from taut.serve import labelled_rows, list_predictions, log_labels, log_prediction
 from taut.watch import list_alerts, list_windows
 
@@ -246,3 +257,42 @@ def test_a_change_is_one_commit_of_few_statements(line, what, act, limit):
     transactions, _, statements = cost(line, act)
     assert transactions == 1, what
     assert statements <= limit, what
+
+
+# Traces
+
+
+def spans_of(trace: int, count: int) -> list[Span]:
+    name = f"tr-{trace:032x}"
+    return [
+        Span(name, f"{one:016x}", "s", one, one + 1, "" if one == 1 else "1".rjust(16, "0"))
+        for one in range(1, count + 1)
+    ]
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_spans_of_a_trace_cost_the_same_however_many_they_are(home: Home, count: int):
+    create_run(home)  # Makes the experiment.
+    assert cost(home, lambda one: log_spans(one, "0", spans_of(1, count))) == (1, 0, 8)
+    assert cost(home, lambda one: log_spans(one, "0", spans_of(1, count))) == (1, 0, 8)
+
+
+@pytest.mark.parametrize("held", [1, 30])
+def test_reading_traces_costs_the_same_however_many_there_are(home: Home, held: int):
+    create_run(home)
+    for number in range(1, held + 1):
+        log_spans(home, "0", spans_of(number, 3))
+        assess_trace(home, Assessment("", f"tr-{number:032x}", "good", "feedback", {"value": 1}))
+    ids = [f"tr-{number:032x}" for number in range(1, held + 1)]
+    assert cost(home, lambda one: page_of_traces(one, ["0"])) == (0, 1, 6)
+    assert cost(home, lambda one: trace_details(one, ids)) == (0, 1, 6)
+    assert cost(home, lambda one: page_of_traces(one, ["0"], filter="span.attributes.a = 'b'")) == (0, 1, 1)
+    assert cost(home, lambda one: delete_traces(one, "0", trace_ids=ids)) == (1, 0, 13)
+
+
+def test_a_description_costs_the_same_before_and_after_the_spans(home: Home):
+    create_run(home)
+    told = Trace("tr-" + "0" * 31 + "1", "0", 5, 6, "OK", tags={"a": "1", "b": "2"}, metadata={"c": "3"})
+    assert cost(home, lambda one: start_trace(one, told)) == (1, 0, 13)
+    log_spans(home, "0", spans_of(1, 2))
+    assert cost(home, lambda one: start_trace(one, told)) == (1, 0, 16)

@@ -15,6 +15,7 @@ STATIONS = ["data", "run", "model", "gate", "deploy", "predict", "watch", "loop"
 GROUPS = {
     "data": ("add", "status", "diff", "checkout", "log"),
     "runs": ("list", "show", "compare"),
+    "traces": ("list", "show"),
     "model": ("register", "list", "show", "promote"),
     "watch": ("status", "alerts", "dismiss", "predictions", "report"),
     "ci": ("github", "jenkins"),

@@ -1,7 +1,7 @@
 """Logins: slow once and quick after, counted when they fail, and ended by a change before half a second is over."""
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,7 +31,7 @@ from taut.ground.access import (
 )
 from taut.ground.access.remembered import CALLERS_MAX, FRESH_S, PROOF_S, Bounded
 from taut.ground.access.throttle import BY_USER, KEYS_MAX
-from taut.ground.meta import Metadata, Tx
+from taut.ground.meta import Metadata, Row, Tx
 from taut.home import Home, open_home
 
 WORD = "correct horse battery"
@@ -87,6 +87,9 @@ class Untouchable:
         yield self.nothing()
 
     transaction = read
+
+    def ask(self, sql: str, parameters: object = None) -> Sequence[Row]:
+        raise AssertionError(sql)
 
     def nothing(self) -> Tx:
         raise AssertionError

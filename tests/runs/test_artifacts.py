@@ -18,6 +18,7 @@ from taut.runs import (
     run_root,
     split_root,
 )
+from taut.runs.traces import Trace, delete_traces, start_trace
 
 
 @pytest.fixture
@@ -81,10 +82,12 @@ def test_a_place_in_no_run_or_model_is_refused(place):
 def test_places_name_runs_and_logged_models():
     assert split_root("0/r/artifacts") == ("0/r/artifacts", "")
     assert split_root("0/models/m-1/artifacts/MLmodel") == ("0/models/m-1/artifacts", "MLmodel")
+    assert split_root("0/traces/tr-1/artifacts/a/b") == ("0/traces/tr-1/artifacts", "a/b")
+    assert split_root("0/traces/artifacts/a") == ("0/traces/artifacts", "a")  # Of a run that is called so.
 
 
 def test_only_a_run_or_model_that_is_there_takes_files_and_only_stored_ones(home, root):
-    for nowhere in ("0/nobody/artifacts", "1/r/artifacts", "0/models/r/artifacts"):
+    for nowhere in ("0/nobody/artifacts", "1/r/artifacts", "0/models/r/artifacts", "0/traces/r/artifacts"):
         with pytest.raises(NotFound, match="there is no"):
             put(home, nowhere, "a")
     with pytest.raises(NotFound, match="not stored"):
@@ -92,6 +95,11 @@ def test_only_a_run_or_model_that_is_there_takes_files_and_only_stored_ones(home
     model = create_logged_model(home, "0", run_id="r")
     put(home, model_root("0", model.id), "MLmodel")
     assert [a.path for a in all_artifacts(home, model_root("0", model.id))] == ["MLmodel"]
+    trace = start_trace(home, Trace("tr-1", "0", 1, tags={"a": "b"}))
+    put(home, trace.artifact_root, "attachments/a.png")
+    assert [a.path for a in all_artifacts(home, "0/traces/tr-1/artifacts")] == ["attachments/a.png"]
+    delete_traces(home, "0", trace_ids=["tr-1"])
+    assert all_artifacts(home, "0/traces/tr-1/artifacts") == []
 
 
 def test_a_folder_is_forgotten_whole_and_nothing_beside_it(home, root):

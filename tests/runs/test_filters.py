@@ -26,6 +26,7 @@ from taut.runs import (
     search_runs,
     update_run,
 )
+from taut.runs.filters import TRACE_ENTITIES
 
 BEGIN_MS = 1_700_000_000_000
 # Texts that a pattern, a quote or a database could stumble over; None is a run that has no such value.
@@ -433,3 +434,21 @@ def test_a_thing_without_params_says_what_it_can_be_found_by():
     for filter in ("params.a = 'x'", "colour = 'red'", "dataset.name = 'x'"):
         with pytest.raises(Invalid, match=r"known are tags\.KEY, created, name"):
             lookup(only(filter), attributes, {})
+
+
+def test_what_may_be_asked_of_a_trace_is_read_by_its_own_words():
+    text = "trace.status = 'OK' AND metadata.k LIKE 'v%' AND span.attributes.model = 'm' AND feedback.good > 0.5"
+    read = parse_filter(text, TRACE_ENTITIES)
+    assert [(one.entity, one.key) for part in read for one in leaves(part)] == [
+        ("attribute", "status"), ("metadata", "k"), ("span", "attributes.model"), ("feedback", "good"),
+    ]  # fmt: skip
+    assert parse_order(["request_metadata.k DESC"], TRACE_ENTITIES)[0].entity == "metadata"
+    for told in ("metrics.auc > 1", "run.status = 'OK'"):
+        with pytest.raises(Invalid, match="is none of attr"):
+            parse_filter(told, TRACE_ENTITIES)
+    for told in ("metadata.k > 3", "span.name = 3", "issue.id < 1"):
+        with pytest.raises(Invalid, match="text in quotes"):
+            parse_filter(told, TRACE_ENTITIES)
+    for told in ("metadata.k = 'v'", "span.name = 'x'", "feedback.good = 'x'"):
+        with pytest.raises(Invalid, match="is none of attr"):
+            parse_filter(told)

@@ -10,10 +10,11 @@ from taut.home import Home, verb
 from taut.runs.rights import of_root
 
 PATH_MAX = 1024
-ROOT = re.compile(r"(?P<experiment>[\w-]+)/(?P<models>models/)?(?P<owner>[\w-]+)/artifacts")
+ROOT = re.compile(r"(?P<experiment>[\w-]+)/((?P<models>models/)|(?P<traces>traces/))?(?P<owner>[\w-]+)/artifacts")
 
 SELECT_RUN = "SELECT 1 FROM run WHERE id = :owner AND experiment_id = :experiment"
 SELECT_MODEL = "SELECT 1 FROM logged_model WHERE id = :owner AND experiment_id = :experiment"
+SELECT_TRACE = "SELECT 1 FROM trace WHERE id = :owner AND experiment_id = :experiment"
 UPSERT = """
 INSERT INTO artifact (root, path, oid, size_bytes, at_ms) VALUES (:root, :path, :oid, :size_bytes, :at_ms)
 ON CONFLICT (root, path) DO UPDATE SET oid = excluded.oid, size_bytes = excluded.size_bytes, at_ms = excluded.at_ms
@@ -150,9 +151,10 @@ def check_root(tx: Tx, root: str) -> None:
     found = ROOT.fullmatch(root)
     if found is None:
         raise Invalid(f"{root[:120]!r} is no artifact root")
-    sql = SELECT_MODEL if found["models"] else SELECT_RUN
+    sql = SELECT_MODEL if found["models"] else SELECT_TRACE if found["traces"] else SELECT_RUN
     if tx.row(sql, {"owner": found["owner"], "experiment": found["experiment"]}) is None:
-        raise NotFound(f"there is no {'logged model' if found['models'] else 'run'} with files in {root}")
+        kind = "logged model" if found["models"] else "trace" if found["traces"] else "run"
+        raise NotFound(f"there is no {kind} with files in {root}")
 
 
 def _check_folders(tx: Tx, root: str, path: str) -> None:
@@ -170,4 +172,5 @@ def _check_folders(tx: Tx, root: str, path: str) -> None:
 def _owner(root: str) -> str:
     found = ROOT.fullmatch(root)
     assert found is not None, root
-    return f"{'logged-model' if found['models'] else 'run'}:{found['owner']}"
+    kind = "logged-model" if found["models"] else "trace" if found["traces"] else "run"
+    return f"{kind}:{found['owner']}"

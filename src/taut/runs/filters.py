@@ -10,7 +10,9 @@ from typing import Literal, cast
 
 from taut.errors import Invalid
 
-Entity = Literal["metric", "param", "tag", "attribute", "dataset"]
+Entity = Literal[
+    "metric", "param", "tag", "attribute", "dataset", "metadata", "span", "feedback", "expectation", "issue"
+]
 Operator = Literal["=", "!=", "<", "<=", ">", ">=", "LIKE", "ILIKE", "IN", "NOT IN", "IS NULL", "IS NOT NULL"]
 Found = str | float | None
 
@@ -18,6 +20,12 @@ ENTITIES: dict[str, Entity] = {
     "metric": "metric", "metrics": "metric", "param": "param", "params": "param", "parameter": "param",
     "parameters": "param", "tag": "tag", "tags": "tag", "attribute": "attribute", "attributes": "attribute",
     "attr": "attribute", "run": "attribute", "dataset": "dataset", "datasets": "dataset",
+}  # fmt: skip
+# What a trace has; `run` is no word for it there.
+TRACE_ENTITIES: dict[str, Entity] = {
+    "tag": "tag", "tags": "tag", "attribute": "attribute", "attributes": "attribute", "attr": "attribute",
+    "trace": "attribute", "metadata": "metadata", "request_metadata": "metadata", "span": "span",
+    "feedback": "feedback", "expectation": "expectation", "issue": "issue",
 }  # fmt: skip
 KEY = re.compile(r"""\s*(?:([A-Za-z_]+)\.)?(?:`([^`]+)`|"([^"]+)"|([^\s=!<>'"`,()]+))""")
 OPERATOR = re.compile(r"\s*(<=|>=|!=|=|<|>|(?:NOT\s+)?IN\b|I?LIKE\b|IS\s+NOT\s+NULL\b|IS\s+NULL\b)", re.IGNORECASE)
@@ -64,8 +72,10 @@ class Joined:
 Condition = Comparison | Joined
 
 
-def parse_filter(text: str) -> tuple[Condition, ...]:
+def parse_filter(text: str, entities: Mapping[str, Entity] = ENTITIES) -> tuple[Condition, ...]:
     """Conditions of which all must hold; none for an empty text. Raises Invalid with the place that cannot be read.
+
+    `entities` are the words that may stand in front of a key, and what each means.
 
     >>> parse_filter("metrics.`val loss` <= 0.5 and params.kind IN ('a', 'b')")[1].values
     ('a', 'b')
@@ -77,10 +87,18 @@ def parse_filter(text: str) -> tuple[Condition, ...]:
     text = text.strip()
     if not text:
         return ()
-    condition, at = _joined(text, 0, "OR", 0)
+    condition, at = _joined(text, 0, "OR", 0, entities)
     if at < len(text):
         raise _unreadable(text, at, "AND or OR")
     return condition.parts if isinstance(condition, Joined) and condition.how == "AND" else (condition,)
+
+
+def all_of(conditions: Sequence[Condition]) -> list[Comparison]:
+    """Conditions where only comparisons can be asked for. Raises Invalid for OR, NOT and parentheses in them."""
+    plain = [one for one in conditions if isinstance(one, Comparison)]
+    if len(plain) != len(conditions):
+        raise Invalid("these are filtered by conditions joined by AND, without OR and NOT")
+    return plain
 
 
 def holds(condition: Condition, of: Callable[[Comparison], Found]) -> bool:
@@ -96,7 +114,7 @@ def holds(condition: Condition, of: Callable[[Comparison], Found]) -> bool:
     return (all if condition.how == "AND" else any)(holds(part, of) for part in condition.parts)
 
 
-def parse_order(terms: Sequence[str]) -> tuple[Order, ...]:
+def parse_order(terms: Sequence[str], entities: Mapping[str, Entity] = ENTITIES) -> tuple[Order, ...]:
     """Terms as `metrics.auc DESC`; ascending where nothing is said. Raises Invalid.
 
     >>> parse_order(["metrics.auc desc"])
@@ -109,7 +127,7 @@ def parse_order(terms: Sequence[str]) -> tuple[Order, ...]:
         key = KEY.fullmatch(written.strip())
         if key is None:
             raise Invalid(f"{term[:80]!r} is no order; write metrics.KEY, params.KEY, tags.KEY or a field, and DESC")
-        entity, name = _key(key)
+        entity, name = _key(key, entities)
         orders.append(Order(entity, name, direction is not None and direction[1].upper() == "DESC"))
     return tuple(orders)
 
@@ -142,11 +160,13 @@ def lookup(comparison: Comparison, attributes: Mapping[str, Found], tags: Mappin
     return attributes[comparison.key]
 
 
-def _joined(text: str, at: int, how: Literal["AND", "OR"], depth: int) -> tuple[Condition, int]:
+def _joined(
+    text: str, at: int, how: Literal["AND", "OR"], depth: int, entities: Mapping[str, Entity]
+) -> tuple[Condition, int]:
     """Conditions joined by OR, each of them conditions joined by AND."""
     parts: list[Condition] = []
     while True:
-        part, at = _joined(text, at, "AND", depth) if how == "OR" else _single(text, at, depth)
+        part, at = _joined(text, at, "AND", depth, entities) if how == "OR" else _single(text, at, depth, entities)
         parts.append(part)
         join = JOIN.match(text, at)
         if join is None or join[1].upper() != how:
@@ -154,29 +174,29 @@ def _joined(text: str, at: int, how: Literal["AND", "OR"], depth: int) -> tuple[
         at = join.end()
 
 
-def _single(text: str, at: int, depth: int) -> tuple[Condition, int]:
+def _single(text: str, at: int, depth: int, entities: Mapping[str, Entity]) -> tuple[Condition, int]:
     """One comparison, one in parentheses, or the contrary of one."""
     if depth > DEPTH_MAX:
         raise _unreadable(text, at, f"an end of the parentheses, {DEPTH_MAX} deep,")
     contrary = NOT.match(text, at)
     if contrary is not None:
-        part, at = _single(text, contrary.end(), depth + 1)
+        part, at = _single(text, contrary.end(), depth + 1, entities)
         return Joined("NOT", (part,)), at
     opened = OPEN.match(text, at)
     if opened is None:
-        return _comparison(text, at)
-    part, at = _joined(text, opened.end(), "OR", depth + 1)
+        return _comparison(text, at, entities)
+    part, at = _joined(text, opened.end(), "OR", depth + 1, entities)
     closed = CLOSE.match(text, at)
     if closed is None:
         raise _unreadable(text, at, "AND, OR or a closing parenthesis")
     return part, closed.end()
 
 
-def _comparison(text: str, at: int) -> tuple[Comparison, int]:
+def _comparison(text: str, at: int, entities: Mapping[str, Entity]) -> tuple[Comparison, int]:
     key = KEY.match(text, at)
     if key is None:
         raise _unreadable(text, at, "a key such as metrics.auc or params.`my key`")
-    entity, name = _key(key)
+    entity, name = _key(key, entities)
     operator = OPERATOR.match(text, key.end())
     if operator is None:
         raise _unreadable(text, key.end(), "one of = != < <= > >= LIKE ILIKE IN, IS NULL")
@@ -189,14 +209,14 @@ def _comparison(text: str, at: int) -> tuple[Comparison, int]:
     return comparison, end
 
 
-def _key(found: re.Match[str]) -> tuple[Entity, str]:
+def _key(found: re.Match[str], entities: Mapping[str, Entity]) -> tuple[Entity, str]:
     entity, *names = found.groups()
     name = next(one for one in names if one)
     if entity is None:
         return "attribute", name
-    if entity.lower() not in ENTITIES:
-        raise Invalid(f"{entity!r} in {found[0].strip()!r} is none of {', '.join(sorted(ENTITIES))}")
-    return ENTITIES[entity.lower()], name
+    if entity.lower() not in entities:
+        raise Invalid(f"{entity!r} in {found[0].strip()!r} is none of {', '.join(sorted(entities))}")
+    return entities[entity.lower()], name
 
 
 def _value(text: str, at: int) -> tuple[tuple[str | float, ...], int]:
@@ -232,7 +252,7 @@ def _check(comparison: Comparison) -> None:
     texts = all(isinstance(value, str) for value in comparison.values)
     if comparison.entity == "metric" and (texts or comparison.operator not in {"=", "!=", "<", "<=", ">", ">="}):
         raise Invalid(f"metric {comparison.key!r} is compared by = != < <= > >= with a number")
-    if comparison.entity in {"param", "tag", "dataset"} and (numeric or not texts):
+    if comparison.entity in {"param", "tag", "dataset", "metadata", "span", "issue"} and (numeric or not texts):
         raise Invalid(f"{comparison.entity} {comparison.key!r} is compared by = != LIKE ILIKE IN with text in quotes")
     if comparison.operator in {"LIKE", "ILIKE"} and not texts:
         raise Invalid(f"{comparison.operator} compares with text in quotes")

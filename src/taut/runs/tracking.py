@@ -158,7 +158,11 @@ def _meant(tx: Tx, written: str, seen: Sight) -> Run:
         raise Invalid(f"{written!r} is too short to name a run; write at least {PREFIX_MIN} letters of its id")
     past = written[:-1] + chr(ord(written[-1]) + 1)
     asked: dict[str, Value] = {"prefix": written, "past": past, "limit": CANDIDATES_MAX + 1}
-    ids = [str(run_id) for run_id, experiment_id in tx.rows(SELECT_PREFIX, asked) if seen.sees(str(experiment_id))]
+    rows = tx.rows(SELECT_PREFIX, asked)
+    # Others' runs do not make a prefix ambiguous; where it can mean only one of them, that is refused by its caller.
+    ids = [str(run_id) for run_id, experiment_id in rows if seen.sees(str(experiment_id))] or [
+        str(r[0]) for r in rows[:1]
+    ]
     if len(ids) > 1:
         raise Invalid(f"{written!r} begins the ids of several runs: {', '.join(ids[:CANDIDATES_MAX])}")
     if not ids:

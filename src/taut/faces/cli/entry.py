@@ -25,6 +25,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "data": ("data:data", "Snapshot data, compare versions, get one back"),
         "run": ("runs:run", "Run a command and record all it takes to run it again"),
         "runs": ("runs:runs", "List, show and compare runs"),
+        "traces": ("traces:traces", "List and show traces of applications"),
         "model": ("model:model", "Register, list, show and promote models"),
         "gate": ("model:gate", "Ask whether a model version may go live"),
         "deploy": ("deploy:deploy", "Put a model version behind an endpoint"),

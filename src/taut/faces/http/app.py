@@ -18,6 +18,7 @@ from taut.faces.http.dispatch import Dispatch
 from taut.faces.http.exchange import threads
 from taut.faces.http.guard import App, Guard
 from taut.faces.http.reading import read_body
+from taut.faces.mlflow import SPEAKS
 from taut.faces.mlflow.face import mlflow_routes
 from taut.faces.verbs import load_verb
 from taut.ground import wire
@@ -81,7 +82,7 @@ async def _health(_: Request) -> Response:
 
 
 async def _version(_: Request) -> Response:
-    return Response(__version__, media_type="text/plain")
+    return Response(f"{SPEAKS}+taut.{__version__}", media_type="text/plain")  # As MLflow's clients read it.
 
 
 def _ready_of(home: Home) -> Handler:

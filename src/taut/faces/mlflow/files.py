@@ -3,17 +3,21 @@
 import mimetypes
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from io import BytesIO
 from typing import Any, BinaryIO, cast
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from taut.errors import NotFound
+from taut.errors import Invalid, NotFound
+from taut.faces.http.reading import BODY_BYTES_MAX, read_body
 from taut.faces.mlflow.shapes import file_shape
+from taut.faces.mlflow.spans import TRACES_FILE, file_of_spans, spans_of_file
 from taut.ground.objects.protocol import chunks
 from taut.home import Home, require
 from taut.runs import delete_artifacts, find_artifact, list_artifacts, put_artifact, split_root
+from taut.runs.traces import log_spans, trace_detail
 
 SPOOL_BYTES = 4 << 20  # Smaller bodies never touch the disk twice.
 
@@ -29,6 +33,8 @@ async def list_files(home: Home, request: Request) -> Response:
 async def download(home: Home, request: Request) -> Response:
     """The bytes of one file."""
     root, path = split_root(request.path_params["path"])
+    if path == TRACES_FILE and (written := await run_in_threadpool(_written_traces, home, root)):
+        return Response(written, media_type="application/json", headers={"Content-Disposition": "attachment"})
     artifact = await run_in_threadpool(find_artifact, home, root, path)
     stream = await run_in_threadpool(home.objects.open, artifact.oid)
     return StreamingResponse(
@@ -49,7 +55,13 @@ async def upload(home: Home, request: Request) -> Response:
         raise NotFound(f"{root!r} is a folder; name the file in it")
     experiment = f"experiment:{root.partition('/')[0]}"
     await run_in_threadpool(require, home, "artifact:write", verb="artifact.put", resource=experiment)
-    oid, size_bytes = await store_body(home, request.stream())
+    if path == TRACES_FILE and _trace_of(root) and 0 < _length(request) <= BODY_BYTES_MAX:
+        data = await read_body(request)
+        if await run_in_threadpool(_take_traces, home, root, data):
+            return JSONResponse({})
+        oid, size_bytes = await run_in_threadpool(home.objects.put, BytesIO(data)), len(data)
+    else:
+        oid, size_bytes = await store_body(home, request.stream())
     await run_in_threadpool(put_artifact, home, root, path, oid, size_bytes)
     return JSONResponse({})
 
@@ -70,6 +82,35 @@ async def store_body(home: Home, body: AsyncIterator[bytes]) -> tuple[str, int]:
             await run_in_threadpool(spool.write, part)
         spool.seek(0)
         return await run_in_threadpool(home.objects.put, cast("BinaryIO", spool)), size_bytes
+
+
+def _take_traces(home: Home, root: str, data: bytes) -> bool:
+    """Store the spans in the file of a trace as spans; whether that is what it was. Any other file stays a file."""
+    try:
+        spans = spans_of_file(_trace_of(root), data)
+        log_spans(home, root.partition("/")[0], spans)
+    except Invalid:  # As those of clients before 3.0.
+        return False
+    return bool(spans)
+
+
+def _length(request: Request) -> int:
+    """How long the body says it is; 0 where it says nothing."""
+    said = request.headers.get("content-length", "")
+    return int(said) if said.isdecimal() and len(said) < 20 else 0
+
+
+def _written_traces(home: Home, root: str) -> bytes:
+    """The file that a client would have uploaded, from the spans of a trace; empty where none are stored."""
+    trace_id = _trace_of(root)
+    spans = trace_detail(home, trace_id).spans if trace_id else ()
+    return file_of_spans(spans) if spans else b""
+
+
+def _trace_of(root: str) -> str:
+    """The trace that keeps its files there; empty where it is a run or a logged model that does."""
+    _, kind, owner, *rest = root.split("/")
+    return owner if kind == "traces" and rest else ""
 
 
 def _parts(stream: Any) -> Iterator[bytes]:

@@ -8,7 +8,18 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from taut.faces.mlflow import experiments, files, logged, registry, roles, runs, users
+from taut.faces.mlflow import (
+    assessments,
+    experiments,
+    files,
+    logged,
+    otlp,
+    registry,
+    roles,
+    runs,
+    traces,
+    users,
+)
 from taut.home import Home
 from taut.runs import Batch
 
@@ -49,6 +60,8 @@ V = "mlflow/model-versions"
 A = "mlflow-artifacts/artifacts"
 U = "mlflow/users"
 G = "mlflow/roles"
+T = "mlflow/traces"
+ASSESSMENT = T + "/{trace_id}/assessments/{assessment_id}"
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", f"{E}/create", "experiment:create", experiments.create, experiments.Create),
@@ -144,4 +157,27 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{G}/assign", "access:admin", roles.assign, roles.Assignment, "3.0"),
     Route("DELETE", f"{G}/unassign", "access:admin", roles.unassign, roles.Assignment, "3.0"),
     Route("GET", f"{G}/users/list", "access:admin", roles.holders, roles.ById, "3.0"),
+    Route("POST", "/v1/traces", "run:write", otlp.export),
+    Route("POST", T, "run:write", traces.start, traces.Start, api="3.0"),
+    Route("GET", f"{T}/get", "run:read", traces.get, traces.Get, api="3.0"),
+    Route("GET", f"{T}/batchGet", "run:read", traces.get_all, traces.ByIds, api="3.0"),
+    Route("POST", f"{T}/batchGetInfos", "run:read", traces.get_all_infos, traces.ByIds, api="3.0"),
+    Route("POST", f"{T}/search", "run:read", traces.search, traces.Search, api="3.0"),
+    Route("POST", f"{T}/delete-traces", "run:delete", traces.delete, traces.Delete, api="3.0"),
+    Route("GET", T + "/{trace_id}", "run:read", traces.get_info, traces.ById, api="3.0"),
+    Route("PATCH", T + "/{trace_id}/tags", "run:write", traces.set_tag, traces.Tag, api="3.0"),
+    Route("DELETE", T + "/{trace_id}/tags", "run:write", traces.delete_tag, traces.Tag, api="3.0"),
+    Route("POST", T + "/{trace_id}/assessments", "run:write", assessments.create, assessments.Create, api="3.0"),
+    Route("GET", ASSESSMENT, "run:read", assessments.get, assessments.ById, api="3.0"),
+    Route("PATCH", ASSESSMENT, "run:write", assessments.update, assessments.Update, api="3.0"),
+    Route("DELETE", ASSESSMENT, "run:write", assessments.delete, assessments.ById, api="3.0"),
+    Route("PATCH", T + "/{trace_id}/tags", "run:write", traces.set_tag, traces.Tag),
+    Route("DELETE", T + "/{trace_id}/tags", "run:write", traces.delete_tag, traces.Tag),
+    Route("POST", f"{T}/delete-traces", "run:delete", traces.delete, traces.Delete),
+    Route("POST", f"{T}/link-to-run", "run:write", traces.link_run, traces.LinkRun),
+    Route("POST", f"{T}/link-prompts", "run:write", traces.link_all_prompts, traces.LinkPrompts),
+    Route("POST", T, "run:write", traces.old_start, traces.OldStart),
+    Route("PATCH", T + "/{trace_id}", "run:write", traces.old_end, traces.OldEnd),
+    Route("GET", T + "/{trace_id}/info", "run:read", traces.old_info, traces.ById),
+    Route("GET", T, "run:read", traces.old_search, traces.OldSearch),
 )
