@@ -89,6 +89,7 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "run.history": "taut.runs.batches:metric_history",
         "run.inputs": "taut.runs.batches:log_inputs",
         "run.log": "taut.runs.batches:log_batch",
+        "run.note_model": "taut.runs.noting:note_model",
         "run.outputs": "taut.runs.batches:log_outputs",
         "run.page": "taut.runs.search:page_of_runs",
         "run.resolve": "taut.runs.tracking:resolve_run",

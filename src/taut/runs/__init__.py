@@ -40,6 +40,7 @@ from taut.runs.logged import (
     search_logged_models,
     tag_logged_model,
 )
+from taut.runs.noting import note_model
 from taut.runs.pages import page_of
 from taut.runs.recording import reconcile_runs
 from taut.runs.search import RunPage, page_of_runs, search_runs
@@ -99,6 +100,7 @@ __all__ = [
     "matches",
     "metric_history",
     "model_root",
+    "note_model",
     "page_of",
     "page_of_runs",
     "parse_filter",

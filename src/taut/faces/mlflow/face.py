@@ -9,6 +9,7 @@ import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Mount
 from starlette.routing import Route as HttpRoute
 
 from taut.errors import Invalid, TautError
@@ -23,18 +24,23 @@ from taut.runs import ensure_experiment
 SERVER_INFO = {"store_type": "SqlStore", "workspaces_enabled": False}
 
 
-def mlflow_routes(home: Home, *, trusted: str = "") -> list[HttpRoute]:
+def mlflow_routes(home: Home, *, trusted: str = "") -> list[HttpRoute | Mount]:
     """All of MLflow's endpoints that taut answers, and MLflow's own 404 for the rest.
 
     A row without a permission that exists stops the server from starting. The experiment that clients log to where
     none was chosen is made here.
     """
     ensure_experiment(home)
-    routes = []
+    routes: list[HttpRoute | Mount] = []
+    preview: list[HttpRoute] = []  # What clients of MLflow 1 ask for; below one prefix, so that no other request pays.
     for row in ROUTES:
         assert row.needs in PERMISSIONS, row
         handle = _handler(home, row, trusted)
         routes += [HttpRoute(place, handle, methods=[row.method]) for place in row.places]
+        if row.api == "2.0" and row.path.startswith("mlflow/"):
+            preview.append(HttpRoute(f"/{row.path}", handle, methods=[row.method]))
+    preview.append(HttpRoute("/{rest:path}", _unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
+    routes += [Mount(f"{prefix}/2.0/preview", routes=preview) for prefix in ("/api", "/ajax-api")]
     for prefix in ("/api", "/ajax-api"):
         routes.append(HttpRoute(f"{prefix}/3.0/mlflow/server-info", _server_info, methods=["GET"]))
         methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]

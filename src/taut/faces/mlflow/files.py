@@ -4,6 +4,7 @@ import mimetypes
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, BinaryIO, cast
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -30,16 +31,7 @@ async def download(home: Home, request: Request) -> Response:
     """The bytes of one file."""
     root, path = split_root(request.path_params["path"])
     artifact = await run_in_threadpool(find_artifact, home, root, path)
-    stream = await run_in_threadpool(home.objects.open, artifact.oid)
-    return StreamingResponse(
-        _parts(stream),
-        media_type=mimetypes.guess_type(path)[0] or "application/octet-stream",
-        # A browser must not run what somebody uploaded as a page of this server.
-        headers={
-            "Content-Length": str(artifact.size_bytes),
-            "Content-Disposition": "attachment",
-        },
-    )
+    return await attachment(home, path, artifact.oid, artifact.size_bytes)
 
 
 async def upload(home: Home, request: Request) -> Response:
@@ -69,6 +61,23 @@ async def store_body(home: Home, body: AsyncIterator[bytes]) -> tuple[str, int]:
             await run_in_threadpool(spool.write, part)
         spool.seek(0)
         return await run_in_threadpool(home.objects.put, cast("BinaryIO", spool)), size_bytes
+
+
+async def attachment(home: Home, path: str, oid: str, size_bytes: int, *, named: bool = False) -> Response:
+    """A stored object as a download: a browser must not run what somebody uploaded as a page of this server.
+
+    `named` tells it the file's name, for a URL that does not end with it.
+    """
+    name = f"; filename*=UTF-8''{quote(path.rpartition('/')[2], safe='')}" if named else ""
+    stream = await run_in_threadpool(home.objects.open, oid)
+    return StreamingResponse(
+        _parts(stream),
+        media_type=mimetypes.guess_type(path)[0] or "application/octet-stream",
+        headers={
+            "Content-Length": str(size_bytes),
+            "Content-Disposition": f"attachment{name}",
+        },
+    )
 
 
 def _parts(stream: Any) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from taut.faces.mlflow import experiments, files, logged, registry, runs
+from taut.faces.mlflow import browsing, experiments, files, logged, registry, runs
 from taut.home import Home
 
 Answer = Callable[[Home, Any], dict[str, Any]]
@@ -45,6 +45,7 @@ L = "mlflow/logged-models"
 M = "mlflow/registered-models"
 V = "mlflow/model-versions"
 A = "mlflow-artifacts/artifacts"
+PAGES = "/ajax-api/2.0/mlflow"  # What only MLflow's own pages ask.
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", f"{E}/create", "experiment:create", experiments.create, experiments.Create),
@@ -70,12 +71,25 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{R}/log-batch", "run:write", runs.log_all, runs.Batch),
     Route("POST", f"{R}/log-inputs", "run:write", runs.inputs, runs.Inputs),
     Route("POST", f"{R}/outputs", "run:write", runs.outputs, runs.Outputs),
+    Route("POST", f"{R}/log-model", "run:write", browsing.note, browsing.Noted),
     Route("GET", "mlflow/metrics/get-history", "run:read", runs.history, runs.History),
     Route("GET", "mlflow/artifacts/list", "artifact:read", runs.files, runs.Files),
     Route("GET", A, "artifact:read", files.list_files),
     Route("GET", A + "/{path:path}", "artifact:read", files.download),
     Route("PUT", A + "/{path:path}", "artifact:write", files.upload),
     Route("DELETE", A + "/{path:path}", "artifact:write", files.delete),
+    Route("GET", "/get-artifact", "artifact:read", browsing.run_file),
+    Route("GET", "/model-versions/get-artifact", "artifact:read", browsing.version_file),
+    Route("GET", f"{PAGES}/logged-models/{{model_id}}/artifacts/files", "artifact:read", browsing.model_file),
+    Route("GET", L + "/{model_id}/artifacts/directories", "run:read", browsing.directory, browsing.Directory),
+    Route("POST", f"{PAGES}/upload-artifact", "artifact:write", browsing.upload),
+    Route("GET", f"{PAGES}/metrics/get-history-bulk", "run:read", browsing.bulk_history, browsing.Bulk),
+    Route("GET", f"{PAGES}/metrics/get-history-bulk-interval", "run:read", browsing.sampled, browsing.Interval),
+    Route("POST", f"{E}/search-datasets", "run:read", browsing.datasets, browsing.Experiments),
+    # MLflow writes this path without its slash, and its pages ask for it so.
+    Route(
+        "POST", "/ajax-api/2.0mlflow/experiments/search-datasets", "run:read", browsing.datasets, browsing.Experiments
+    ),
     Route("POST", L, "run:write", logged.create, logged.Create),
     Route("POST", f"{L}/search", "run:read", logged.search, logged.Search),
     Route("GET", L + "/{model_id}", "run:read", logged.get, logged.ById),
