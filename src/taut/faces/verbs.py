@@ -111,6 +111,12 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "watch.report": "taut.watch.report:watch_report",
         "watch.source": "taut.watch.exports:record_source",
         "watch.windows": "taut.watch.windows:list_windows",
+        "webhook.create": "taut.govern.webhooks:create_webhook",
+        "webhook.delete": "taut.govern.webhooks:delete_webhook",
+        "webhook.get": "taut.govern.webhooks:get_webhook",
+        "webhook.list": "taut.govern.webhooks:list_webhooks",
+        "webhook.test": "taut.govern.deliveries:try_webhook",
+        "webhook.update": "taut.govern.webhooks:update_webhook",
     }
 )
 

@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from taut.faces.mlflow import browsing, experiments, files, logged, registry, runs
+from taut.faces.mlflow import browsing, experiments, files, logged, registry, runs, webhooks
 from taut.home import Home
 
 Answer = Callable[[Home, Any], dict[str, Any]]
@@ -45,6 +45,7 @@ L = "mlflow/logged-models"
 M = "mlflow/registered-models"
 V = "mlflow/model-versions"
 A = "mlflow-artifacts/artifacts"
+W = "mlflow/webhooks"
 PAGES = "/ajax-api/2.0/mlflow"  # What only MLflow's own pages ask.
 
 ROUTES: tuple[Route, ...] = (
@@ -120,4 +121,10 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{V}/set-tag", "model:write", registry.set_version_tag, registry.VersionTag),
     Route("DELETE", f"{V}/delete-tag", "model:write", registry.delete_version_tag, registry.VersionTag),
     Route("POST", f"{V}/transition-stage", "model:promote", registry.transition, registry.Stage),
+    Route("POST", W, "webhook:manage", webhooks.create, webhooks.Create),
+    Route("GET", W, "webhook:manage", webhooks.all_of_them, webhooks.List),
+    Route("GET", W + "/{webhook_id}", "webhook:manage", webhooks.get, webhooks.ById),
+    Route("PATCH", W + "/{webhook_id}", "webhook:manage", webhooks.update, webhooks.Update),
+    Route("DELETE", W + "/{webhook_id}", "webhook:manage", webhooks.delete, webhooks.ById),
+    Route("POST", W + "/{webhook_id}/test", "webhook:manage", webhooks.test, webhooks.Test),
 )

@@ -1,6 +1,6 @@
 """What was done, by whom: the hash-linked ledger of events, and the lineage between points of the line."""
 
-from taut.ground.ledger.events import Event, append_event, digest_of_event, events, verify_ledger
+from taut.ground.ledger.events import Event, append_event, digest_of_event, events, next_events, verify_ledger
 from taut.ground.ledger.lineage import Arrow, downstream, draw_arrow, upstream
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "downstream",
     "draw_arrow",
     "events",
+    "next_events",
     "upstream",
     "verify_ledger",
 ]
