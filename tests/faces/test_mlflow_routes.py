@@ -17,8 +17,15 @@ from taut.home import Home, open_home
 from tests.faces.serving import served
 from tests.faces.speaking import INT64_MAX, INVALID, Said, Speaker, denials
 
-PATHS = {"{path:path}": "0/r/artifacts/x", "{model_id}": "m-none", "{tag_key}": "t", "{webhook_id}": "w-none"}
-NAMED = frozenset({"path", "model_id", "tag_key", "webhook_id"})
+PATHS = {
+    "{path:path}": "0/r/artifacts/x",
+    "{model_id}": "m-none",
+    "{tag_key}": "t",
+    "{webhook_id}": "w-none",
+    "{dataset_id}": "d-none",
+    "{key}": "k",
+}
+NAMED = frozenset({"path", "model_id", "tag_key", "webhook_id", "dataset_id", "key"})
 WITH_BODY = [row for row in ROUTES if row.takes and row.method != "GET"]
 WITH_QUERY = [row for row in ROUTES if row.takes and row.method == "GET"]
 UNMISTAKEN = ("mlflow/runs/", "mlflow/experiments/", "mlflow/registered-models/", "mlflow/model-versions/")

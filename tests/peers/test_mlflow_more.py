@@ -88,3 +88,70 @@ client.create_registered_model("late", tags={"owner": "ada"}, description="how l
     tell_webhooks(home)
     assert receiver.events() == ["registered_model.created", "model_version_tag.set", "registered_model.created"]
     assert receiver.heard[2].told["data"] == {"name": "late", "tags": {"owner": "ada"}, "description": "how late"}
+
+
+def test_evaluation_datasets_are_made_filled_and_searched(client: Client):
+    said = client("""
+from mlflow.tracking._tracking_service.utils import _get_store
+store = _get_store()
+other = client.create_experiment("other")
+made = client.create_dataset("questions", experiment_id=["0"], tags={"team": "red"})
+answers["made"] = [made.name, made.tags["team"], made.experiment_ids, made.dataset_id[:2], made.schema]
+records = [
+    {"inputs": {"question": "a"}, "expectations": {"answer": 1}, "source": {"source_type": "HUMAN", "source_data": {}}},
+    {"inputs": {"question": "b"}, "outputs": {"answer": "x"}, "tags": {"mlflow.user": "bea"}},
+]
+answers["first"] = store.upsert_dataset_records(made.dataset_id, records)
+answers["again"] = store.upsert_dataset_records(made.dataset_id, [records[0], {"inputs": {"question": "c"}}])
+seen = client.get_dataset(made.dataset_id)
+answers["records"] = [
+    [one.inputs, one.outputs, one.expectations, one.source_type, one.last_updated_by] for one in seen.records
+]
+answers["profile"] = json.loads(seen.profile)
+answers["digest moved"] = seen.digest != made.digest
+page, token = store._load_dataset_records(made.dataset_id, max_results=2)
+rest, end = store._load_dataset_records(made.dataset_id, max_results=2, page_token=token)
+answers["pages"] = [len(page), len(rest), end]
+answers["deleted"] = seen.delete_records([seen.records[0].dataset_record_id])
+answers["left"] = len(client.get_dataset(made.dataset_id).records)
+client.set_dataset_tags(made.dataset_id, {"stage": "gold"})
+client.delete_dataset_tag(made.dataset_id, "team")
+answers["tags"] = client.get_dataset(made.dataset_id).tags
+client.add_dataset_to_experiments(made.dataset_id, [other])
+answers["linked"] = sorted(client.get_dataset(made.dataset_id).experiment_ids) == sorted(["0", other])
+client.remove_dataset_from_experiments(made.dataset_id, ["0"])
+answers["unlinked"] = store.get_dataset_experiment_ids(made.dataset_id) == [other]
+client.create_dataset("second")
+find = lambda **said: [one.name for one in client.search_datasets(**said)]
+answers["found"] = [
+    find(filter_string="name LIKE 'quest%'"), find(experiment_ids=[other]), sorted(find()),
+    find(filter_string="tags.stage = 'gold'"), find(order_by=["name DESC"], max_results=1),
+]
+client.delete_dataset(made.dataset_id)
+answers["gone"] = code_of(client.get_dataset, made.dataset_id)
+""")
+    assert said["made"] == ["questions", "red", ["0"], "d-", None]
+    assert (said["first"], said["again"]) == ({"inserted": 2, "updated": 0}, {"inserted": 1, "updated": 1})
+    assert said["records"][0][:4] == [{"question": "a"}, {}, {"answer": 1}, "HUMAN"]
+    assert said["records"][1] == [{"question": "b"}, {"answer": "x"}, None, None, "bea"]
+    assert (said["profile"], said["digest moved"], said["pages"]) == ({"num_records": 3}, True, [2, 1, None])
+    assert (said["deleted"], said["left"]) == (1, 2)
+    assert said["tags"]["stage"] == "gold"
+    assert "team" not in said["tags"]
+    assert said["linked"]
+    assert said["unlinked"]
+    assert said["found"] == [["questions"], ["questions"], ["questions", "second"], ["questions"], ["second"]]
+    assert said["gone"] == "RESOURCE_DOES_NOT_EXIST"
+
+
+def test_merging_a_table_of_records_is_the_clients_own_business_and_works(client: Client):
+    pytest.importorskip("pandas")
+    said = client("""
+from mlflow.genai.datasets import create_dataset, get_dataset
+import pandas
+made = create_dataset(name="table", experiment_id="0")
+made.merge_records(pandas.DataFrame({"inputs": [{"q": 1}, {"q": 2}], "expectations": [{"a": 1}, {"a": 2}]}))
+seen = get_dataset(dataset_id=made.dataset_id).to_df()
+answers["rows"] = [[row.inputs, row.expectations, row.source_type] for row in seen.itertuples()]
+""")
+    assert said["rows"] == [[{"q": 1}, {"a": 1}, "HUMAN"], [{"q": 2}, {"a": 2}, "HUMAN"]]

@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from taut.faces.mlflow import browsing, experiments, files, logged, registry, runs, webhooks
+from taut.faces.mlflow import browsing, evaluation, experiments, files, logged, registry, runs, webhooks
 from taut.home import Home
 
 Answer = Callable[[Home, Any], dict[str, Any]]
@@ -46,6 +46,7 @@ M = "mlflow/registered-models"
 V = "mlflow/model-versions"
 A = "mlflow-artifacts/artifacts"
 W = "mlflow/webhooks"
+D = "mlflow/datasets"
 PAGES = "/ajax-api/2.0/mlflow"  # What only MLflow's own pages ask.
 
 ROUTES: tuple[Route, ...] = (
@@ -127,4 +128,31 @@ ROUTES: tuple[Route, ...] = (
     Route("PATCH", W + "/{webhook_id}", "webhook:manage", webhooks.update, webhooks.Update),
     Route("DELETE", W + "/{webhook_id}", "webhook:manage", webhooks.delete, webhooks.ById),
     Route("POST", W + "/{webhook_id}/test", "webhook:manage", webhooks.test, webhooks.Test),
+    Route("POST", f"{D}/create", "dataset:write", evaluation.create, evaluation.Create, "3.0"),
+    Route("POST", f"{D}/search", "dataset:read", evaluation.search, evaluation.Search, "3.0"),
+    Route("GET", f"{D}/search", "dataset:read", evaluation.search, evaluation.Search, "3.0"),
+    Route("GET", D + "/{dataset_id}", "dataset:read", evaluation.get, evaluation.ById, "3.0"),
+    Route("DELETE", D + "/{dataset_id}", "dataset:write", evaluation.delete, evaluation.ById, "3.0"),
+    Route("PATCH", D + "/{dataset_id}/tags", "dataset:write", evaluation.set_tags, evaluation.Tags, "3.0"),
+    Route("DELETE", D + "/{dataset_id}/tags/{key}", "dataset:write", evaluation.delete_tag, evaluation.Tag, "3.0"),
+    Route("POST", D + "/{dataset_id}/records", "dataset:write", evaluation.upsert, evaluation.Upsert, "3.0"),
+    Route("GET", D + "/{dataset_id}/records", "dataset:content", evaluation.records, evaluation.Records, "3.0"),
+    Route("DELETE", D + "/{dataset_id}/records", "dataset:write", evaluation.forget, evaluation.Forget, "3.0"),
+    Route("GET", D + "/{dataset_id}/experiment-ids", "dataset:read", evaluation.experiment_ids, evaluation.ById, "3.0"),
+    Route(
+        "POST",
+        D + "/{dataset_id}/add-experiments",
+        "dataset:write",
+        evaluation.add_experiments,
+        evaluation.Experiments,
+        "3.0",
+    ),
+    Route(
+        "POST",
+        D + "/{dataset_id}/remove-experiments",
+        "dataset:write",
+        evaluation.remove_experiments,
+        evaluation.Experiments,
+        "3.0",
+    ),
 )
