@@ -1,6 +1,5 @@
-"""What MLflow's own pages and old clients ask, raw: downloads, sampled histories, datasets, noted models, preview."""
+"""What MLflow's own pages and old clients ask, raw: downloads, histories in bulk, datasets, noted models, preview."""
 
-import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +17,6 @@ from tests.faces.speaking import INVALID, NOT_FOUND, POOL, Speaker, tags_of
 A = "mlflow-artifacts/artifacts"
 L = "mlflow/logged-models"
 BULK = "metrics/get-history-bulk"
-INTERVAL = "metrics/get-history-bulk-interval"
 PAGE = b"<script>alert(1)</script>"
 MODEL = {"artifact_path": "model", "flavors": {}, "run_id": "r", "utc_time_created": "2026-01-01 00:00:00"}
 
@@ -147,17 +145,6 @@ def test_a_page_uploads_a_small_file(ask: Speaker, pages: Speaker):
 # Histories
 
 
-def logged(home: Home, run_id: str, steps: range, *, key: str = "loss") -> None:
-    """Log one point a step, in batches."""
-    points = [MetricPoint(key, float(step), step, 1000 + step) for step in steps]
-    for start in range(0, len(points), 1000):
-        log_batch(home, run_id, metrics=points[start : start + 1000])
-
-
-def steps_of(said: dict[str, Any], run_id: str = "r") -> list[int]:
-    return [point["step"] for point in said["metrics"] if point["run_id"] == run_id]
-
-
 def test_histories_of_several_runs_come_run_by_run_in_order_of_time(pages: Speaker, home: Home):
     create_run(home, run_id="q")
     log_batch(home, "r", metrics=[MetricPoint("loss", 1.0, 5, 10), MetricPoint("loss", float("nan"), 1, 20)])
@@ -172,50 +159,11 @@ def test_histories_of_several_runs_come_run_by_run_in_order_of_time(pages: Speak
     assert pages.get(BULK, run_id=["r"], metric_key="never").body == {"metrics": []}
 
 
-@pytest.mark.parametrize(("place", "called"), [(BULK, "run_id"), (INTERVAL, "run_ids")])
-def test_a_question_about_histories_names_between_one_and_a_hundred_runs(pages: Speaker, place: str, called: str):
-    assert pages.get(place, metric_key="loss").code == INVALID
-    assert pages.get(place, metric_key="loss", **{called: [f"r{n}" for n in range(101)]}).code == INVALID
-    assert pages.get(place, metric_key="loss", **{called: ["none"]}).code == NOT_FOUND
-    assert pages.get(place, metric_key="loss", max_results=0, **{called: ["r"]}).code == INVALID
-
-
-def test_a_sample_is_even_bounded_and_holds_both_ends(pages: Speaker, home: Home):
-    logged(home, "r", range(2000))
-    said = pages.get(INTERVAL, run_ids=["r"], metric_key="loss", max_results=50).body
-    steps = steps_of(said)
-    assert (steps[0], steps[-1], len(steps)) == (0, 1999, 50)
-    gaps = {later - earlier for earlier, later in itertools.pairwise(steps)}
-    assert gaps <= {40, 41}
-    assert said["metrics"][0] == {"key": "loss", "value": 0.0, "timestamp": 1000, "step": 0, "run_id": "r"}
-    assert steps_of(pages.get(INTERVAL, run_ids=["r"], metric_key="loss", max_results=1).body) == [1999]
-    assert len(steps_of(pages.get(INTERVAL, run_ids=["r"], metric_key="loss").body)) == 2000
-
-
-def test_runs_are_sampled_at_the_same_steps_and_each_at_its_own_ends(pages: Speaker, home: Home):
-    create_run(home, run_id="q")
-    logged(home, "r", range(1000))
-    logged(home, "q", range(101, 777))
-    said = pages.get(INTERVAL, run_ids=["r", "q"], metric_key="loss", max_results=10).body
-    long, short = steps_of(said), steps_of(said, "q")
-    assert (long[0], long[-1]) == (0, 999)
-    assert (short[0], short[-1]) == (101, 776)
-    assert set(short[1:-1]) == {step for step in long if 101 < step < 776}
-
-
-def test_a_sample_keeps_to_an_interval(pages: Speaker, home: Home):
-    logged(home, "r", range(100))
-    said = pages.get(INTERVAL, run_ids=["r"], metric_key="loss", start_step=10, end_step=20, max_results=5).body
-    assert (steps_of(said)[0], steps_of(said)[-1], len(steps_of(said))) == (10, 20, 5)
-    for query in ({"start_step": 1}, {"end_step": 1}, {"start_step": 2, "end_step": 1}, {"max_results": 2501}):
-        assert pages.get(INTERVAL, run_ids=["r"], metric_key="loss", **query).code == INVALID, query
-
-
-def test_many_points_at_one_step_do_not_break_the_bound(pages: Speaker, home: Home):
-    log_batch(home, "r", metrics=[MetricPoint("loss", float(n), 0, n) for n in range(500)])
-    said = pages.get(INTERVAL, run_ids=["r"], metric_key="loss", max_results=10).body["metrics"]
-    assert len(said) == 12
-    assert (said[0]["timestamp"], said[-1]["timestamp"]) == (0, 499)
+def test_a_question_about_histories_names_between_one_and_a_hundred_runs(pages: Speaker):
+    assert pages.get(BULK, metric_key="loss").code == INVALID
+    assert pages.get(BULK, metric_key="loss", run_id=[f"r{n}" for n in range(101)]).code == INVALID
+    assert pages.get(BULK, metric_key="loss", run_id=["none"]).code == NOT_FOUND
+    assert pages.get(BULK, metric_key="loss", run_id=["r"], max_results=0).code == INVALID
 
 
 # Datasets that runs read

@@ -59,13 +59,14 @@ def kinds_of(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:
 def required_of(row: Route) -> dict[str, object]:
     """The smallest request that a row reads without complaint; what it names need not exist."""
     required = [field for field in fields_of(row) if field.required]
-    return {field.name: {str: "x", int: 1, float: 1.0}[kinds_of(field)[0]] for field in required}
+    smallest: dict[object, object] = {str: "x", int: 1, float: 1.0, list[str]: ["x"]}
+    return {field.name: smallest[kinds_of(field)[0]] for field in required}
 
 
 def send(ask: Speaker, row: Route, given: dict[str, object], which: int = 0) -> Said:
     """Send a request where the row reads it: in the query of a GET, in the body of all others."""
     if row.method == "GET":
-        return ask(row.method, f"{place_of(row, which)}?{urlencode(given)}")
+        return ask(row.method, f"{place_of(row, which)}?{urlencode(given, doseq=True)}")
     return ask(row.method, place_of(row, which), given)
 
 
@@ -134,7 +135,7 @@ def test_a_refusal_comes_before_the_body_is_read(ask: Speaker, home: Home):
 
 @pytest.mark.parametrize(
     "body",
-    [b"[]", b"[{}]", b'"text"', b"3", b"true", b"{", b"}", b"\xff\xfe\x00", b'{"a": NaN}', b'{"a": 1e999}', b"null"],
+    [b"[]", b"[{}]", b'"text"', b"3", b"true", b"{", b"}", b"\xff\xfe\x00", b'{"a": NaN}', b"null"],
 )
 def test_a_body_that_is_no_object_is_the_callers_mistake_at_every_route(parser: Speaker, body: bytes):
     for row in WITH_BODY:

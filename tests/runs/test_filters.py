@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from taut.errors import Invalid
 from taut.runs import (
     Comparison,
+    Condition,
     DatasetInput,
     MetricPoint,
     Order,
@@ -254,10 +255,25 @@ ALIASES = {
 }
 
 
+def leaves(condition: Condition) -> list[Comparison]:
+    """The comparisons of a condition."""
+    if isinstance(condition, Comparison):
+        return [condition]
+    return [leaf for part in condition.parts for leaf in leaves(part)]
+
+
+def only(filter: str) -> Comparison:
+    """The one comparison that a filter consists of."""
+    (condition,) = parse_filter(filter)
+    (comparison,) = leaves(condition)
+    assert condition == comparison
+    return comparison
+
+
 @pytest.mark.parametrize(("entity", "written"), [(kind, name) for kind, names in ALIASES.items() for name in names])
 def test_every_name_of_an_entity_means_it(entity, written):
     value = "1" if entity == "metric" else "'1'"
-    (comparison,) = parse_filter(f"{written}.name = {value}")
+    comparison = only(f"{written}.name = {value}")
     assert (comparison.entity, comparison.key) == (entity, "name")
     (order,) = parse_order([f"{written}.name"])
     assert order == Order(comparison.entity, "name", descending=False)
@@ -286,7 +302,7 @@ def test_backticks_and_double_quotes_hold_a_key_together(written, key):
     [("1", 1.0), ("+1", 1.0), ("-.5", -0.5), ("1.", 1.0), ("1e3", 1000.0), ("2.5E-3", 0.0025), ("0", 0.0)],
 )
 def test_numbers_are_read_as_python_reads_them(number, value):
-    assert parse_filter(f"metrics.m={number}")[0].value == value == float(number)
+    assert only(f"metrics.m={number}").value == value == float(number)
 
 
 @pytest.mark.parametrize("number", ["1e", "0x10", "1_000", "nan", "inf", "1.2.3", "--1", "1,5", "٣x"])
@@ -296,7 +312,7 @@ def test_what_is_no_number_is_told(number):
 
 
 def test_spaces_around_signs_do_not_matter_and_and_inside_a_word_joins_nothing():
-    with pytest.raises(Invalid, match="AND is expected"):
+    with pytest.raises(Invalid, match="AND or OR is expected"):
         parse_filter("params.a='1'AND params.b='2'")
     assert parse_filter("  params.a='1'   AND   params.b  !=  '2'  ") == parse_filter(
         "params.a = '1' and params.b!='2'"
@@ -328,7 +344,7 @@ def test_any_text_is_a_filter_or_invalid_and_nothing_else(text: str):
     except Invalid as told:
         assert told.message
     else:
-        assert all(one.key for one in comparisons)
+        assert all(leaf.key for one in comparisons for leaf in leaves(one))
         assert bool(comparisons) == bool(text.strip())
 
 
@@ -351,7 +367,7 @@ def test_any_text_in_quotes_comes_back_as_it_was_written(value: str, key: str):
 
 @given(st.lists(HELD, min_size=1, max_size=5))
 def test_a_list_keeps_its_values_and_their_order(values: list[str]):
-    assert parse_filter(f"params.a IN ({','.join(map(quoted, values))})")[0].values == tuple(values)
+    assert only(f"params.a IN ({','.join(map(quoted, values))})").values == tuple(values)
 
 
 def test_no_text_of_any_length_takes_longer_than_a_blink_to_refuse():
@@ -381,7 +397,7 @@ def test_like_in_memory_is_like_by_the_oracle(text: str, pattern: str):
 
 @given(st.sampled_from(sorted(NUMBER_LAWS)), st.floats(allow_nan=False), st.floats(allow_nan=False))
 def test_numbers_in_memory_are_ordered_as_numbers(sign: str, one: float, other: float):
-    (comparison,) = parse_filter(f"metrics.m {sign} 0")
+    comparison = only(f"metrics.m {sign} 0")
     held = Comparison("metric", "m", comparison.operator, (other,))
     assert matches(held, one) == NUMBER_LAWS[sign](one, other)
 
@@ -397,10 +413,10 @@ def test_memory_and_database_agree_on_every_text_operator(home, known):
 
 def test_what_is_missing_in_memory_meets_is_null_alone():
     for filter in ("tags.a = 'x'", "tags.a != 'x'", "tags.a IN ('x')", "tags.a NOT IN ('x')", "tags.a LIKE '%'"):
-        assert not matches(parse_filter(filter)[0], None)
-    assert matches(parse_filter("tags.a IS NULL")[0], None)
-    assert not matches(parse_filter("tags.a IS NULL")[0], "")
-    assert matches(parse_filter("tags.a IS NOT NULL")[0], "")
+        assert not matches(only(filter), None)
+    assert matches(only("tags.a IS NULL"), None)
+    assert not matches(only("tags.a IS NULL"), "")
+    assert matches(only("tags.a IS NOT NULL"), "")
 
 
 def test_comparing_text_with_a_number_in_memory_is_told_with_what_to_write():
@@ -412,8 +428,8 @@ def test_comparing_text_with_a_number_in_memory_is_told_with_what_to_write():
 
 def test_a_thing_without_params_says_what_it_can_be_found_by():
     attributes: dict[str, str | float | None] = {"name": "late", "created": 5.0}
-    assert lookup(parse_filter("name = 'x'")[0], attributes, {}) == "late"
-    assert lookup(parse_filter("tags.a = 'x'")[0], attributes, {"a": "b"}) == "b"
+    assert lookup(only("name = 'x'"), attributes, {}) == "late"
+    assert lookup(only("tags.a = 'x'"), attributes, {"a": "b"}) == "b"
     for filter in ("params.a = 'x'", "colour = 'red'", "dataset.name = 'x'"):
         with pytest.raises(Invalid, match=r"known are tags\.KEY, created, name"):
-            lookup(parse_filter(filter)[0], attributes, {})
+            lookup(only(filter), attributes, {})

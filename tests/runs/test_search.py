@@ -6,6 +6,7 @@ import pytest
 
 from taut.errors import Invalid, NotFound
 from taut.runs import (
+    Comparison,
     DatasetInput,
     MetricPoint,
     create_experiment,
@@ -79,6 +80,12 @@ FILTERS = {
     "datasets.name = 'flights' AND dataset.context = 'train'": "a",
     "dataset.digest IN ('d1', 'd2')": "a",
     "dataset.context = 'eval'": "",
+    "metrics.auc > 0.6 OR tags.team = 'Red'": "ba",
+    "params.kind = 'tree' or params.kind = 'Tree' and metrics.auc > 0.9": "a",
+    "(params.kind = 'tree' OR params.kind = 'Tree') AND metrics.auc > 0.6": "b",
+    "NOT params.kind LIKE '%ree'": "dc",
+    "NOT (end_time > 0 OR tags.team ILIKE 'red%')": "c",
+    "not not run_id = 'a'": "a",
 }
 
 
@@ -94,8 +101,12 @@ UNREADABLE = [
     "params.kind = tree",
     "params.kind > 'a'",
     "params.x = '1' AND",
-    "params.x = '1' OR params.y = '2'",
-    "(params.x = '1')",
+    "params.x = '1' OR",
+    "(params.x = '1'",
+    "params.x = '1')",
+    "()",
+    "NOT",
+    "(" * 60 + "params.x = '1'" + ")" * 60,
     "nothing.x = 1",
     "shoe_size = 3",
     "metrics.auc LIKE '1'",
@@ -124,7 +135,7 @@ def test_a_filter_that_cannot_be_read_is_told_and_never_runs(home, runs):
 def test_a_quote_in_a_value_or_key_is_only_a_value(home, runs):
     assert found(home, "params.kind = 'x'' OR ''1'' = ''1'") == ""
     assert found(home, "tags.`a' OR 1=1 --` = 'x'") == ""
-    assert parse_filter("tags.`a b` = 'c'")[0].key == "a b"
+    assert parse_filter("tags.`a b` = 'c'") == (Comparison("tag", "a b", "=", ("c",)),)
 
 
 ORDERS: list[tuple[list[str], str]] = [

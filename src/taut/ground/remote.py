@@ -121,6 +121,10 @@ class RemoteMetadata:
         """Refuses."""
         self._refuse()
 
+    def ask(self, sql: str, parameters: object = None) -> NoReturn:
+        """Refuses."""
+        self._refuse()
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from taut.errors import Invalid
@@ -9,7 +10,7 @@ from taut.home import Home, verb
 from taut.models.registry import list_models, list_versions
 from taut.models.versions import RegisteredModel
 from taut.records import ModelVersion
-from taut.runs import Found, lookup, matches, page_of, parse_filter, parse_order
+from taut.runs import Found, holds, lookup, page_of, parse_filter, parse_order
 
 T = TypeVar("T", RegisteredModel, ModelVersion)
 
@@ -78,11 +79,11 @@ def latest_versions(home: Home, name: str, *, stages: list[str] | None = None) -
 
 
 def _chosen(things: list[T], written: str, order_by: list[str], facts: Callable[[T], Mapping[str, Found]]) -> list[T]:
-    comparisons, orders = parse_filter(written), parse_order(order_by)
+    conditions, orders = parse_filter(written), parse_order(order_by)
     kept = [
         thing
         for thing in things
-        if all(matches(one, lookup(one, facts(thing), NO_PROMPT | thing.tags)) for one in comparisons)
+        if all(holds(one, partial(lookup, attributes=facts(thing), tags=NO_PROMPT | thing.tags)) for one in conditions)
     ]
     for order in reversed(orders):
         if kept and (order.entity != "attribute" or order.key not in facts(kept[0])):

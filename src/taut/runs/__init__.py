@@ -11,10 +11,10 @@ from taut.runs.artifacts import (
     run_root,
     split_root,
 )
-from taut.runs.batches import History, delete_tag, log_batch, log_inputs, log_outputs, metric_history
+from taut.runs.batches import Batch, delete_tag, log_batch, log_batches, log_inputs, log_outputs
 from taut.runs.capture import finish_run
 from taut.runs.compare import Difference, RunComparison, compare_runs, render_comparison
-from taut.runs.detail import DatasetInput, MetricPoint, ModelOutput, RunDetail
+from taut.runs.detail import DatasetInput, ModelOutput, RunDetail
 from taut.runs.evaluation import (
     EvaluationDataset,
     EvaluationPage,
@@ -47,7 +47,19 @@ from taut.runs.experiments import (
     restore_experiment,
     tag_experiment,
 )
-from taut.runs.filters import Comparison, Found, Order, lookup, matches, parse_filter, parse_order
+from taut.runs.filters import (
+    Comparison,
+    Condition,
+    Found,
+    Joined,
+    Order,
+    holds,
+    lookup,
+    matches,
+    parse_filter,
+    parse_order,
+)
+from taut.runs.history import History, chart_history, metric_history
 from taut.runs.logged import (
     LoggedModel,
     LoggedModelPage,
@@ -61,6 +73,7 @@ from taut.runs.logged import (
 )
 from taut.runs.noting import note_model
 from taut.runs.pages import page_of
+from taut.runs.points import MetricPoint
 from taut.runs.recording import reconcile_runs
 from taut.runs.search import RunPage, page_of_runs, search_runs
 from taut.runs.tracking import (
@@ -76,7 +89,9 @@ from taut.runs.tracking import (
 
 __all__ = [
     "Artifact",
+    "Batch",
     "Comparison",
+    "Condition",
     "DatasetInput",
     "Difference",
     "EvaluationDataset",
@@ -85,6 +100,7 @@ __all__ = [
     "Experiment",
     "Found",
     "History",
+    "Joined",
     "LoggedModel",
     "LoggedModelPage",
     "Merged",
@@ -96,6 +112,7 @@ __all__ = [
     "RunDetail",
     "RunPage",
     "all_artifacts",
+    "chart_history",
     "compare_runs",
     "create_evaluation",
     "create_experiment",
@@ -118,11 +135,13 @@ __all__ = [
     "get_experiment",
     "get_logged_model",
     "get_run",
+    "holds",
     "link_evaluation",
     "list_artifacts",
     "list_experiments",
     "list_records",
     "log_batch",
+    "log_batches",
     "log_inputs",
     "log_model_params",
     "log_outputs",

@@ -7,7 +7,6 @@ from urllib.parse import unquote
 from taut.errors import Conflict, Invalid, NotFound
 from taut.ground.meta import Tx, Value
 from taut.home import Home, verb
-from taut.runs.detail import among
 
 PATH_MAX = 1024
 ROOT = re.compile(r"(?P<experiment>[\w-]+)/(?P<models>models/)?(?P<owner>[\w-]+)/artifacts")
@@ -19,7 +18,7 @@ INSERT INTO artifact (root, path, oid, size_bytes, at_ms) VALUES (:root, :path, 
 ON CONFLICT (root, path) DO UPDATE SET oid = excluded.oid, size_bytes = excluded.size_bytes, at_ms = excluded.at_ms
 """
 SELECT_FILE = "SELECT oid, size_bytes FROM artifact WHERE root = :root AND path = :path"
-SELECT_SOME = "SELECT path FROM artifact WHERE root = :root AND path IN"
+SELECT_SOME = "SELECT path FROM artifact WHERE root = :root AND path IN [:paths]"
 SELECT_ALL = "SELECT path, oid, size_bytes FROM artifact WHERE root = :root ORDER BY path"
 DELETE = "DELETE FROM artifact WHERE root = :root AND path = :path"
 
@@ -159,10 +158,8 @@ def _check_folders(tx: Tx, root: str, path: str) -> None:
     """A name is a file or a folder; else the tree could not be written to a disk again."""
     parts = path.split("/")
     parents = ["/".join(parts[:count]) for count in range(1, len(parts))]
-    if parents:
-        names, values = among(parents)
-        if (file := tx.row(f"{SELECT_SOME} {names}", {"root": root, **values})) is not None:
-            raise Conflict(f"{file[0]!r} is a file, so {path!r} cannot lie below it")
+    if parents and (file := tx.row(SELECT_SOME, {"root": root, "paths": parents})) is not None:
+        raise Conflict(f"{file[0]!r} is a file, so {path!r} cannot lie below it")
     # '0' is the character after '/': everything that begins with `path/` stands between the two.
     below: dict[str, Value] = {"root": root, "low": f"{path}/", "high": f"{path}0"}
     if tx.row("SELECT path FROM artifact WHERE root = :root AND path >= :low AND path < :high LIMIT 1", below):

@@ -1,54 +1,44 @@
-"""What is logged to a run: params once, metrics as points, tags; one batch is one transaction and one ledger entry."""
+"""What is logged to runs: params once, metrics as points, tags; one batch is whole or absent, with its ledger entry.
+
+Batches that come at the same time are written together, by as many statements as one of them alone needs: what a server
+is asked by many clients costs one commit for all that wait.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from taut.errors import Invalid, NotFound
+from taut.errors import Conflict, Invalid, NotFound, TautError
 from taut.ground import wire
-from taut.ground.meta import Row, Tx, Value
-from taut.home import Home, verb
-from taut.runs.detail import DatasetInput, MetricPoint, ModelOutput
+from taut.ground.access import Actor
+from taut.ground.ledger import Happening, append_events
+from taut.ground.meta import Insert, Kind, Tx, Value
+from taut.home import Home, require, verb
+from taut.runs.detail import DatasetInput, ModelOutput
 from taut.runs.names import PARAM_VALUE_MAX, TAG_VALUE_MAX, check_key
-from taut.runs.pages import check_page_size, read_token, token_of
+from taut.runs.points import INT64_MAX, MetricPoint
+from taut.runs.series import write_points
 
 METRICS_MAX, PARAMS_MAX, TAGS_MAX, ITEMS_MAX = 1000, 100, 100, 1000
-HISTORY_MAX = 25_000
 NAME_TAG = "mlflow.runName"  # MLflow clients read and change a run's name as this tag too.
-INT64_MAX = 2**63 - 1
 
 # Takes the run's row before anything is compared with what is there, so that a retried batch waits for its first try.
 LOCK_RUN = "UPDATE run SET lifecycle = lifecycle WHERE id = :run_id AND lifecycle = 'active'"
+LOCK_RUNS = {
+    "sqlite": "SELECT id, lifecycle, experiment_id FROM run WHERE id IN [:runs]",
+    "postgresql": "SELECT id, lifecycle, experiment_id FROM run WHERE id IN [:runs] ORDER BY id FOR UPDATE",
+}
 SELECT_LIFECYCLE = "SELECT lifecycle FROM run WHERE id = :run_id"
-SELECT_PARAMS = "SELECT key, value FROM param WHERE run_id = :run_id"
-INSERT_PARAM = """
-INSERT INTO param (run_id, key, value) VALUES (:run_id, :key, :value) ON CONFLICT (run_id, key) DO NOTHING
-"""
-UPSERT_TAG = """
-INSERT INTO run_tag (run_id, key, value) VALUES (:run_id, :key, :value)
-ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value
-"""
+SELECT_PARAMS = "SELECT run_id, key, value FROM param WHERE run_id IN [:runs]"
+TEXTS: tuple[tuple[str, Kind], ...] = (
+    ("run_id", "TEXT"),
+    ("key", "TEXT"),
+    ("value", "TEXT"),
+    ("experiment_id", "TEXT"),
+)
+INSERT_PARAMS = Insert("param", TEXTS)
+UPSERT_TAGS = Insert("run_tag", TEXTS, "ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value")
 DELETE_TAG = "DELETE FROM run_tag WHERE run_id = :run_id AND key = :key"
 SET_NAME = "UPDATE run SET name = :name WHERE id = :run_id"
-INSERT_POINT = """
-INSERT INTO metric (run_id, key, step, at_ms, value, model_id)
-SELECT CAST(:run_id AS TEXT), CAST(:key AS TEXT), CAST(:step AS BIGINT), CAST(:at_ms AS BIGINT),
-    CAST(:value AS DOUBLE PRECISION), CAST(:model_id AS TEXT)
-WHERE NOT EXISTS (
-    SELECT 1 FROM metric WHERE run_id = :run_id AND key = :key AND step = :step AND at_ms = :at_ms
-        AND model_id = :model_id
-        AND (value = CAST(:value AS DOUBLE PRECISION)
-            OR (value IS NULL AND CAST(:value AS DOUBLE PRECISION) IS NULL))
-)
-"""
-# The highest (step, time, value) is the latest, however late it arrives; not-a-number is below every number.
-UPSERT_LATEST = """
-INSERT INTO metric_latest (run_id, key, step, at_ms, value) VALUES (:run_id, :key, :step, :at_ms, :value)
-ON CONFLICT (run_id, key) DO UPDATE SET step = excluded.step, at_ms = excluded.at_ms, value = excluded.value
-WHERE excluded.step > metric_latest.step
-    OR (excluded.step = metric_latest.step AND excluded.at_ms > metric_latest.at_ms)
-    OR (excluded.step = metric_latest.step AND excluded.at_ms = metric_latest.at_ms
-        AND (metric_latest.value IS NULL OR excluded.value > metric_latest.value))
-"""
 INSERT_INPUT = """
 INSERT INTO run_input (run_id, name, digest, source_type, source, columns, profile, tags)
 VALUES (:run_id, :name, :digest, :source_type, :source, :columns, :profile, :tags)
@@ -58,20 +48,29 @@ INSERT_OUTPUT = """
 INSERT INTO run_output (run_id, model_id, step) VALUES (:run_id, :model_id, :step)
 ON CONFLICT (run_id, model_id) DO NOTHING
 """
-# A token is the place of the last point and how many points share that place with it and came before it.
-SELECT_HISTORY = """
-SELECT key, value, step, at_ms, model_id FROM metric
-WHERE run_id = :run_id AND key = :key AND (step > :step OR (step = :step AND at_ms >= :at_ms))
-ORDER BY step, at_ms, value, model_id LIMIT :limit OFFSET :skip
-"""
 
 
 @dataclass(frozen=True, slots=True)
-class History:
-    """A page of the points of one metric, in order of step and time; `next_page` is empty on the last."""
+class Batch:
+    """What somebody logs to a run at once."""
 
-    points: tuple[MetricPoint, ...]
-    next_page: str = ""
+    run_id: str
+    actor: Actor
+    metrics: Sequence[MetricPoint] = ()
+    params: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raises Invalid past the limits and for a key that none can have."""
+        _check_sizes(len(self.metrics), len(self.params), len(self.tags))
+        for key in self.params:
+            check_key(key, of="param")
+        for key in self.tags:
+            check_key(key, of="tag")
+        for point in self.metrics:
+            check_key(point.key, of="metric")
+            if not (-INT64_MAX <= point.step <= INT64_MAX and -INT64_MAX <= point.at_ms <= INT64_MAX):
+                raise Invalid(f"step and time of metric {point.key!r} must fit 64 bits")
 
 
 @verb("run.log", needs="run:write")
@@ -89,23 +88,35 @@ def log_batch(
     value again is fine, another raises Invalid. Long values are cut as MLflow cuts them. Raises NotFound, and Invalid
     past the limits, for a bad key or a deleted run.
     """
-    params, tags = params or {}, tags or {}
-    _check_sizes(len(metrics), len(params), len(tags))
-    for key in params:
-        check_key(key, of="param")
-    for key in tags:
-        check_key(key, of="tag")
-    for point in metrics:
-        _check_point(point)
-    with home.meta.transaction() as tx:
-        lock_run(tx, run_id)
-        _write_params(tx, run_id, params)
-        write_tags(tx, run_id, tags)
-        _write_points(tx, run_id, metrics)
-        home.append(
-            tx, "run.logged", subject=f"run:{run_id}",
-            body={"metrics": len(metrics), "params": len(params), "tags": len(tags)},
-        )  # fmt: skip
+    (problem,) = log_batches(home, [Batch(run_id, home.actor, metrics, params or {}, tags or {})])
+    if problem is not None:
+        raise problem
+
+
+def log_batches(home: Home, batches: Sequence[Batch]) -> list[TautError | None]:
+    """Log several batches by one commit; what is wrong with one is returned in its place and leaves the others alone.
+
+    It returns after all that have no error are durable. Each actor must be allowed to write runs.
+    """
+    problems: list[TautError | None] = [None] * len(batches)
+    for number, batch in enumerate(batches):
+        try:
+            require(home.as_actor(batch.actor), "run:write", verb="run.log")
+            batch.check()
+        except TautError as problem:
+            problems[number] = problem
+    sound = [number for number, problem in enumerate(problems) if problem is None]
+    if sound:
+        try:
+            with home.meta.transaction() as tx:
+                _write(home, tx, batches, sound, problems)
+        except (Invalid, Conflict) as problem:
+            # What does not fit the store is found only as it is written, and nothing of the group is stored then.
+            if len(sound) == 1:
+                problems[sound[0]] = problem
+            for number in sound if len(sound) > 1 else ():
+                problems[number] = log_batches(home, [batches[number]])[0]
+    return problems
 
 
 @verb("run.untag", needs="run:write")
@@ -140,47 +151,88 @@ def log_outputs(home: Home, run_id: str, models: Sequence[ModelOutput]) -> None:
         home.append(tx, "run.made", subject=f"run:{run_id}", body=[model.model_id for model in models])
 
 
-@verb("run.history", needs="run:read")
-def metric_history(
-    home: Home, run_id: str, key: str, *, max_results: int = HISTORY_MAX, page_token: str = ""
-) -> History:
-    """The points of one metric of a run, in order of step and time; none where it was never logged."""
-    check_page_size(max_results, at_most=HISTORY_MAX)
-    step, at_ms, skip = read_token(page_token, length=3) or [-INT64_MAX, -INT64_MAX, 0]
-    asked: dict[str, Value] = {
-        "run_id": run_id, "key": key, "step": _whole(step), "at_ms": _whole(at_ms), "skip": _whole(skip),
-        "limit": max_results + 1,
-    }  # fmt: skip
-    with home.meta.read() as tx:
-        if tx.row(SELECT_LIFECYCLE, {"run_id": run_id}) is None:
-            raise NotFound(f"there is no run with the id {run_id[:80]!r}", hint="taut runs list")
-        points = [_point(row) for row in tx.rows(SELECT_HISTORY, asked)]
-    if len(points) <= max_results:
-        return History(tuple(points))
-    page = points[:max_results]
-    last = (page[-1].step, page[-1].at_ms)
-    same = sum((point.step, point.at_ms) == last for point in page)
-    if last == (step, at_ms):
-        same += _whole(skip)
-    return History(tuple(page), token_of([*last, same]))
-
-
 def lock_run(tx: Tx, run_id: str) -> None:
     """Hold the run's row until the transaction ends. Raises NotFound, Invalid where it is deleted."""
-    if tx.execute(LOCK_RUN, {"run_id": run_id}):
-        return
-    if tx.row(SELECT_LIFECYCLE, {"run_id": run_id}) is None:
-        raise NotFound(f"there is no run with the id {run_id[:80]!r}", hint="taut runs list")
-    raise Invalid(f"run {run_id} is deleted; restore it before you change it")
+    if not tx.execute(LOCK_RUN, {"run_id": run_id}):
+        raise _not_active(run_id, tx.row(SELECT_LIFECYCLE, {"run_id": run_id}) is not None)
 
 
-def write_tags(tx: Tx, run_id: str, tags: Mapping[str, str]) -> None:
+def write_tags(tx: Tx, run_id: str, experiment_id: str, tags: Mapping[str, str]) -> None:
     """Set tags inside the caller's transaction; the tag of its name renames the run."""
-    tx.executemany(
-        UPSERT_TAG, [{"run_id": run_id, "key": key, "value": value[:TAG_VALUE_MAX]} for key, value in tags.items()]
-    )
+    insert_tags(tx, run_id, experiment_id, cut_tags(tags))
     if NAME_TAG in tags:
         tx.execute(SET_NAME, {"run_id": run_id, "name": tags[NAME_TAG]})
+
+
+def insert_tags(tx: Tx, run_id: str, experiment_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags of a run whose name is in order already."""
+    tx.insert(UPSERT_TAGS, [(run_id, key, value, experiment_id) for key, value in tags.items()])
+
+
+def cut_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Tags with values as long as are kept."""
+    return {key: value[:TAG_VALUE_MAX] for key, value in tags.items()}
+
+
+def _write(home: Home, tx: Tx, batches: Sequence[Batch], sound: list[int], problems: list[TautError | None]) -> None:
+    """Write what is sound inside one transaction; what the store's state forbids is noted as a problem."""
+    runs = list({batches[number].run_id for number in sound})
+    states = {str(row[0]): (row[1], str(row[2])) for row in tx.rows(LOCK_RUNS[home.meta.dialect], {"runs": runs})}
+    with_params = [batches[number].run_id for number in sound if batches[number].params]
+    stored: dict[tuple[str, str], str] = {}
+    if with_params:
+        rows = tx.rows(SELECT_PARAMS, {"runs": with_params})
+        stored = {(str(run_id), str(key)): str(value) for run_id, key, value in rows}
+    written: list[Batch] = []
+    params: list[tuple[Value, ...]] = []
+    tags: dict[tuple[str, str], tuple[Value, ...]] = {}
+    for number in sound:
+        batch = batches[number]
+        lifecycle, experiment = states.get(batch.run_id, ("", ""))
+        problem = None if lifecycle == "active" else _not_active(batch.run_id, bool(lifecycle))
+        problem = problem or _contradiction(batch, stored)
+        if problem is not None:
+            problems[number] = problem
+            continue
+        written.append(batch)
+        for key, given in batch.params.items():
+            if (batch.run_id, key) not in stored:
+                stored[batch.run_id, key] = value = given[:PARAM_VALUE_MAX]
+                params.append((batch.run_id, key, value, experiment))
+        for key, value in batch.tags.items():
+            tags[batch.run_id, key] = (batch.run_id, key, value[:TAG_VALUE_MAX], experiment)
+    at_ms = home.clock.now_ms()
+    append_events(tx, [_happening(batch, at_ms) for batch in written])
+    tx.insert(INSERT_PARAMS, params)
+    tx.insert(UPSERT_TAGS, list(tags.values()))
+    for (run_id, key), row in tags.items():
+        if key == NAME_TAG:
+            tx.execute(SET_NAME, {"run_id": run_id, "name": row[2]})
+    write_points(tx, [(one.run_id, states[one.run_id][1], one.metrics) for one in written if one.metrics])
+
+
+def _happening(batch: Batch, at_ms: int) -> Happening:
+    body = {"metrics": len(batch.metrics), "params": len(batch.params), "tags": len(batch.tags)}
+    return Happening("run.logged", f"run:{batch.run_id}", batch.actor.name, at_ms, body)
+
+
+def _contradiction(batch: Batch, stored: Mapping[tuple[str, str], str]) -> TautError | None:
+    """Params are written once: the first that is there with another value."""
+    for key, given in batch.params.items():
+        value = given[:PARAM_VALUE_MAX]
+        there = stored.get((batch.run_id, key), value)
+        if there != value:
+            return Invalid(
+                f"param {key!r} of run {batch.run_id} is {there!r} already and cannot become {value!r}: "
+                "params are written once"
+            )
+    return None
+
+
+def _not_active(run_id: str, there: bool) -> TautError:
+    if there:
+        return Invalid(f"run {run_id} is deleted; restore it before you change it")
+    return NotFound(f"there is no run with the id {run_id[:80]!r}", hint="taut runs list")
 
 
 def _check_sizes(metrics: int, params: int, tags: int) -> None:
@@ -190,50 +242,3 @@ def _check_sizes(metrics: int, params: int, tags: int) -> None:
     ):  # fmt: skip
         if found > limit:
             raise Invalid(f"a batch holds at most {limit} {what}, this has {found}")
-
-
-def _check_point(point: MetricPoint) -> None:
-    check_key(point.key, of="metric")
-    if not (-INT64_MAX <= point.step <= INT64_MAX and -INT64_MAX <= point.at_ms <= INT64_MAX):
-        raise Invalid(f"step and time of metric {point.key!r} must fit 64 bits")
-
-
-def _write_params(tx: Tx, run_id: str, params: Mapping[str, str]) -> None:
-    if not params:
-        return
-    stored = {str(key): str(value) for key, value in tx.rows(SELECT_PARAMS, {"run_id": run_id})}
-    new: list[dict[str, Value]] = []
-    for key, given in params.items():
-        value = given[:PARAM_VALUE_MAX]
-        if stored.get(key, value) != value:
-            raise Invalid(
-                f"param {key!r} of run {run_id} is {stored[key]!r} already and cannot become {value!r}: "
-                "params are written once"
-            )
-        if key not in stored:
-            new.append({"run_id": run_id, "key": key, "value": value})
-    tx.executemany(INSERT_PARAM, new)
-
-
-def _write_points(tx: Tx, run_id: str, points: Sequence[MetricPoint]) -> None:
-    rows = [{"run_id": run_id, **wire.plain(point)} for point in points]
-    tx.executemany(INSERT_POINT, rows)
-    latest: dict[str, dict[str, Value]] = {}
-    for point, row in sorted(zip(points, rows, strict=True), key=lambda pair: _rank(pair[0])):
-        latest[point.key] = {name: value for name, value in row.items() if name != "model_id"}
-    tx.executemany(UPSERT_LATEST, list(latest.values()))
-
-
-def _rank(point: MetricPoint) -> tuple[int, int, bool, float]:
-    return point.step, point.at_ms, point.value is not None, point.value or 0.0
-
-
-def _point(row: Row) -> MetricPoint:
-    key, value, step, at_ms, model_id = row
-    return MetricPoint(str(key), None if value is None else float(value), _whole(step), _whole(at_ms), str(model_id))
-
-
-def _whole(value: Value) -> int:
-    if not isinstance(value, int):
-        raise Invalid(f"a page token holds {value!r} where a whole number belongs")
-    return value

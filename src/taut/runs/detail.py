@@ -1,54 +1,42 @@
 """A run with all that was logged to it: latest points of its metrics, datasets it read, models it made."""
 
-import math
-import sys
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Any, Literal
 
 from taut.ground import wire
-from taut.ground.meta import Row, Tx, Value
+from taut.ground.meta import Row, Tx
+from taut.home import Home
 from taut.records import Capture, Run
+from taut.runs.points import MetricPoint
 
-GROUP = 500  # Ids in one query: far below what either database allows as parameters.
-
-SELECT_RUNS = """
-SELECT run.id, run.experiment_id, experiment.name, run.name, run.status, run.actor, run.started_ms, run.ended_ms,
-    run.lifecycle, run.cause, run.capture
-FROM run JOIN experiment ON experiment.id = run.experiment_id WHERE run.id IN
-"""
-SELECT_PARAMS = "SELECT run_id, key, value FROM param WHERE run_id IN"
-SELECT_TAGS = "SELECT run_id, key, value FROM run_tag WHERE run_id IN"
-SELECT_LATEST = "SELECT run_id, key, value, step, at_ms FROM metric_latest WHERE run_id IN"
-SELECT_INPUTS = (
-    "SELECT run_id, name, digest, source_type, source, columns, profile, tags FROM run_input WHERE run_id IN"
-)
-SELECT_OUTPUTS = "SELECT run_id, model_id, step FROM run_output WHERE run_id IN"
+# All that belongs to some runs, as one query: one trip to a database far away, and one moment without a transaction.
+# The first column says what a row is; the others hold what each kind has, and NULL where it has nothing.
+RUN, PARAM, TAG, METRIC, INPUT, OUTPUT = range(6)
+NONE = "CAST(NULL AS TEXT)"
+SELECT_ALL = f"""
+SELECT {RUN} AS kind, run.id AS run_id, run.name AS a, run.experiment_id AS b, CAST(NULL AS DOUBLE PRECISION) AS value,
+    run.started_ms AS step, run.ended_ms AS at_ms, experiment.name AS c, run.status AS d, run.actor AS e,
+    run.lifecycle AS f, run.cause AS g, run.capture AS h
+FROM run JOIN experiment ON experiment.id = run.experiment_id WHERE run.id IN [:ids]
+UNION ALL
+SELECT {PARAM}, run_id, key, value, NULL, NULL, NULL, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}
+FROM param WHERE run_id IN [:ids]
+UNION ALL
+SELECT {TAG}, run_id, key, value, NULL, NULL, NULL, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}
+FROM run_tag WHERE run_id IN [:ids]
+UNION ALL
+SELECT {METRIC}, run_id, key, {NONE}, value, step, at_ms, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}
+FROM series WHERE run_id IN [:ids] AND newest = 1
+UNION ALL
+SELECT {INPUT}, run_id, name, digest, NULL, NULL, NULL, source_type, source, columns, profile, tags, {NONE}
+FROM run_input WHERE run_id IN [:ids]
+UNION ALL
+SELECT {OUTPUT}, run_id, model_id, {NONE}, NULL, step, NULL, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}
+FROM run_output WHERE run_id IN [:ids]
+"""  # noqa: S608  # Constants only.
 
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
-
-
-@dataclass(frozen=True, slots=True)
-class MetricPoint:
-    """One measured value of a metric; `model_id` names the logged model it judges, if any.
-
-    Not-a-number becomes None and an infinity the largest number, as MLflow has them: JSON and SQLite know neither.
-
-    >>> MetricPoint("loss", float("nan")).value, MetricPoint("loss", float("-inf")).value
-    (None, -1.7976931348623157e+308)
-    """
-
-    key: str
-    value: float | None
-    step: int = 0
-    at_ms: int = 0
-    model_id: str = ""
-
-    def __post_init__(self) -> None:
-        if self.value is not None and not math.isfinite(self.value):
-            largest = math.copysign(sys.float_info.max, self.value)
-            object.__setattr__(self, "value", None if math.isnan(self.value) else largest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,75 +71,59 @@ class RunDetail:
 
 
 def read_runs(tx: Tx, ids: Sequence[str]) -> list[RunDetail]:
-    """The runs of these ids in their order, with everything, in six queries a group; unknown ids are left out."""
-    found: dict[str, RunDetail] = {}
-    for start in range(0, len(ids), GROUP):
-        group = ids[start : start + GROUP]
-        params, tags = _pairs(tx, SELECT_PARAMS, group), _pairs(tx, SELECT_TAGS, group)
-        metrics, inputs, outputs = _points(tx, group), _inputs(tx, group), _outputs(tx, group)
-        for row in _rows(tx, SELECT_RUNS, group):
-            run_id = str(row[0])
-            run = _run(row, params[run_id], tags[run_id], {p.key: p.value for p in metrics[run_id]})
-            found[run_id] = RunDetail(run, tuple(metrics[run_id]), tuple(inputs[run_id]), tuple(outputs[run_id]))
-    return [found[run_id] for run_id in ids if run_id in found]
+    """The runs of these ids in their order, with everything, by one query; unknown ids are left out."""
+    return _put_together(tx.rows(SELECT_ALL, {"ids": list(ids)}), ids) if ids else []
 
 
-def among(ids: Iterable[str]) -> tuple[str, dict[str, Value]]:
-    """The list of parameters for SQL's IN, and their values.
-
-    >>> among(["a", "b"])
-    ('(:id0, :id1)', {'id0': 'a', 'id1': 'b'})
-    """
-    values: dict[str, Value] = {f"id{number}": one for number, one in enumerate(ids)}
-    return "(" + ", ".join(f":{name}" for name in values) + ")", values
+def ask_runs(home: Home, ids: Sequence[str]) -> list[RunDetail]:
+    """The same where nothing else is read at that moment."""
+    return _put_together(home.meta.ask(SELECT_ALL, {"ids": list(ids)}), ids) if ids else []
 
 
-def _rows(tx: Tx, sql: str, ids: Sequence[str]) -> Iterator[Row]:
-    names, values = among(ids)
-    yield from tx.rows(f"{sql} {names}", values)
+def _put_together(rows: Sequence[Row], ids: Sequence[str]) -> list[RunDetail]:
+    runs: dict[str, Row] = {}
+    # Rows come by the ten thousand here, so each is touched once and nothing is converted that has its type already.
+    parts: dict[str, tuple[dict[str, str], dict[str, str], list[MetricPoint], list[DatasetInput], list[ModelOutput]]]
+    parts = {run_id: ({}, {}, [], [], []) for run_id in ids}
+    row: Any
+    for row in rows:
+        kind, of = row[0], parts[row[1]]
+        if kind == PARAM:
+            of[0][row[2]] = row[3]
+        elif kind == TAG:
+            of[1][row[2]] = row[3]
+        elif kind == METRIC:
+            of[2].append(MetricPoint(row[2], row[4], row[5], row[6]))
+        elif kind == RUN:
+            runs[row[1]] = row
+        elif kind == INPUT:
+            of[3].append(DatasetInput(row[2], row[3], row[7], row[8], row[9], row[10], _tags(row[11])))
+        else:
+            of[4].append(ModelOutput(row[2], row[5]))
+    return [_detail(runs[run_id], *parts[run_id]) for run_id in ids if run_id in runs]
 
 
-def _pairs(tx: Tx, sql: str, ids: Sequence[str]) -> dict[str, dict[str, str]]:
-    pairs: dict[str, dict[str, str]] = defaultdict(dict)
-    for run_id, key, value in _rows(tx, sql, ids):
-        pairs[str(run_id)][str(key)] = str(value)
-    return pairs
-
-
-def _points(tx: Tx, ids: Sequence[str]) -> dict[str, list[MetricPoint]]:
-    points: dict[str, list[MetricPoint]] = defaultdict(list)
-    for run_id, key, value, step, at_ms in _rows(tx, SELECT_LATEST, ids):
-        number = None if value is None else float(value)
-        points[str(run_id)].append(MetricPoint(str(key), number, int(str(step)), int(str(at_ms))))
-    return points
-
-
-def _inputs(tx: Tx, ids: Sequence[str]) -> dict[str, list[DatasetInput]]:
-    inputs: dict[str, list[DatasetInput]] = defaultdict(list)
-    for run_id, *words, tags in _rows(tx, SELECT_INPUTS, ids):
-        read = _input(words, str(tags))
-        inputs[str(run_id)].append(read)
-    return inputs
-
-
-def _input(words: Sequence[Value], tags: str) -> DatasetInput:
-    name, digest, source_type, source, columns, profile = map(str, words)
-    return DatasetInput(name, digest, source_type, source, columns, profile, wire.decode(tags, dict[str, str]))
-
-
-def _outputs(tx: Tx, ids: Sequence[str]) -> dict[str, list[ModelOutput]]:
-    outputs: dict[str, list[ModelOutput]] = defaultdict(list)
-    for run_id, model_id, step in _rows(tx, SELECT_OUTPUTS, ids):
-        outputs[str(run_id)].append(ModelOutput(str(model_id), int(str(step))))
-    return outputs
-
-
-def _run(row: Row, params: dict[str, str], tags: dict[str, str], metrics: dict[str, float | None]) -> Run:
-    run_id, experiment_id, experiment, name, status, actor, started_ms, ended_ms, lifecycle, cause, capture = row
-    return Run(
-        id=str(run_id), experiment_id=str(experiment_id), experiment=str(experiment), name=str(name),
-        status=cast("Status", status), actor=str(actor), started_ms=int(str(started_ms)),
-        ended_ms=None if ended_ms is None else int(ended_ms),
-        lifecycle="active" if lifecycle == "active" else "deleted", cause=str(cause),
-        capture=wire.decode(str(capture), Capture), params=params, metrics=metrics, tags=tags,
+def _detail(
+    row: Any,
+    params: dict[str, str],
+    tags: dict[str, str],
+    metrics: list[MetricPoint],
+    inputs: list[DatasetInput],
+    outputs: list[ModelOutput],
+) -> RunDetail:
+    _, run_id, name, experiment_id, _, started_ms, ended_ms, experiment, status, actor, lifecycle, cause, capture = row
+    run = Run(
+        id=run_id, experiment_id=experiment_id, experiment=experiment, name=name, status=status, actor=actor,
+        started_ms=started_ms, ended_ms=ended_ms, lifecycle=lifecycle, cause=cause,
+        capture=NOTHING if capture == NOTHING_TEXT else wire.decode(capture, Capture),
+        params=params, metrics={point.key: point.value for point in metrics}, tags=tags,
     )  # fmt: skip
+    return RunDetail(run, tuple(metrics), tuple(inputs), tuple(outputs))
+
+
+NOTHING = Capture()
+NOTHING_TEXT = wire.text(NOTHING)
+
+
+def _tags(written: str) -> dict[str, str]:
+    return wire.decode(written, dict[str, str])

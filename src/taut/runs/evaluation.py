@@ -4,6 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 from taut.errors import Invalid, NotFound
@@ -12,7 +13,7 @@ from taut.ground.clock import new_id
 from taut.ground.meta import Row, Tx
 from taut.home import Home, verb
 from taut.runs.experiments import read_experiment
-from taut.runs.filters import Comparison, Found, Order, lookup, matches, parse_filter, parse_order
+from taut.runs.filters import Comparison, Found, Order, holds, lookup, parse_filter, parse_order
 from taut.runs.pages import page_of
 
 NAME_MAX = 255
@@ -119,13 +120,13 @@ def search_evaluations(
     page_token: str = "",
 ) -> EvaluationPage:
     """A page of those of some experiments, of all where none is said, that meet a filter; newest first."""
-    comparisons, orders = parse_filter(filter), parse_order(order_by or [])
+    conditions, orders = parse_filter(filter), parse_order(order_by or [])
     wanted = set(experiment_ids or [])
     with home.meta.read() as tx:
         links = _links(tx)
         found = [_dataset(row, links) for row in tx.rows(SELECT)]
     chosen = [one for one in found if not wanted or wanted & set(one.experiment_ids)]
-    chosen = [one for one in chosen if all(_meets(each, one) for each in comparisons)]
+    chosen = [one for one in chosen if all(holds(each, partial(_found, one)) for each in conditions)]
     chosen.sort(key=lambda one: (-one.created_ms, one.id))
     for order in reversed(orders):
         chosen.sort(key=lambda one, order=order: _value(order, one), reverse=order.descending)  # type: ignore[misc]
@@ -200,8 +201,8 @@ def _check_tags(tags: Mapping[str, str]) -> None:
             )
 
 
-def _meets(comparison: Comparison, dataset: EvaluationDataset) -> bool:
-    return matches(comparison, lookup(comparison, _attributes(dataset), dataset.tags))
+def _found(dataset: EvaluationDataset, wanted: Comparison) -> Found:
+    return lookup(wanted, _attributes(dataset), dataset.tags)
 
 
 def _value(order: Order, dataset: EvaluationDataset) -> Any:

@@ -13,7 +13,6 @@ from taut.errors import Invalid
 from taut.ground.clock import new_id
 from taut.ground.meta import Row, Tx, Value
 from taut.home import Home, verb
-from taut.runs.detail import GROUP, among
 from taut.runs.evaluation import USER_TAG, evaluation_in, locked_evaluation
 from taut.runs.pages import check_page_size, read_token, token_of
 
@@ -21,7 +20,10 @@ PAGE = 1000
 SOURCES = ("UNSPECIFIED", "TRACE", "HUMAN", "DOCUMENT", "CODE")
 PARTS = ("inputs", "outputs", "expectations")
 
-SELECT_KNOWN = "SELECT input_hash, id, outputs, expectations, tags, updated_by FROM evaluation_record"
+SELECT_KNOWN = """
+SELECT input_hash, id, outputs, expectations, tags, updated_by FROM evaluation_record
+WHERE dataset_id = :id AND input_hash IN [:hashes]
+"""
 SELECT_NEXT_NUMBER = "SELECT next_number FROM evaluation_dataset WHERE id = :id"
 INSERT = """
 INSERT INTO evaluation_record (id, dataset_id, number, input_hash, inputs, outputs, expectations, tags, source,
@@ -40,7 +42,7 @@ SELECT_PAGE = """
 SELECT number, id, inputs, outputs, expectations, tags, source, created_ms, updated_ms, created_by, updated_by
 FROM evaluation_record WHERE dataset_id = :id AND number > :after ORDER BY number LIMIT :limit
 """
-DELETE = "DELETE FROM evaluation_record WHERE dataset_id = :id AND id IN"
+DELETE = "DELETE FROM evaluation_record WHERE dataset_id = :id AND id IN [:records]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +129,7 @@ def delete_records(home: Home, dataset_id: str, record_ids: list[str]) -> int:
     """Take records away; returns how many were there. Raises NotFound for the dataset."""
     with home.meta.transaction() as tx:
         locked_evaluation(home, tx, dataset_id)
-        gone = 0
-        for start in range(0, len(record_ids), GROUP):
-            names, values = among(record_ids[start : start + GROUP])
-            gone += tx.execute(f"{DELETE} {names}", {**values, "id": dataset_id})
+        gone = tx.execute(DELETE, {"id": dataset_id, "records": record_ids})
         home.append(tx, "evaluation.forgot", subject=f"evaluation:{dataset_id}", body={"records": gone})
     return gone
 
@@ -163,15 +162,12 @@ def _merged(
     return list(new.values()), list(changed.values())
 
 
-def _known(tx: Tx, dataset_id: str, hashes: Sequence[str]) -> dict[str, dict[str, Value]]:
-    known: dict[str, dict[str, Value]] = {}
-    for start in range(0, len(hashes), GROUP):
-        names, values = among(hashes[start : start + GROUP])
-        sql = f"{SELECT_KNOWN} WHERE dataset_id = :id AND input_hash IN {names}"
-        for key, record_id, outputs, expectations, tags, by in tx.rows(sql, {**values, "id": dataset_id}):
-            row = {"id": record_id, "outputs": outputs, "expectations": expectations, "tags": tags, "by": by}
-            known[str(key)] = row
-    return known
+def _known(tx: Tx, dataset_id: str, hashes: list[str]) -> dict[str, dict[str, Value]]:
+    rows = tx.rows(SELECT_KNOWN, {"id": dataset_id, "hashes": hashes})
+    return {
+        str(key): {"id": record_id, "outputs": outputs, "expectations": expectations, "tags": tags, "by": by}
+        for key, record_id, outputs, expectations, tags, by in rows
+    }
 
 
 def _added(old: Value, more: Mapping[str, Any] | None) -> Value:

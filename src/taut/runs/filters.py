@@ -1,7 +1,10 @@
-"""MLflow's filters and orders, read into comparisons: `metrics.auc > 0.9 AND params.depth = '3' AND tags.a IS NULL`."""
+"""MLflow's filters and orders, read into comparisons: `metrics.auc > 0.9 AND params.depth = '3' AND tags.a IS NULL`.
+
+Beyond MLflow's grammar OR, NOT and parentheses are read as SQL reads them: NOT binds tightest, then AND, then OR.
+"""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -19,7 +22,10 @@ ENTITIES: dict[str, Entity] = {
 KEY = re.compile(r"""\s*(?:([A-Za-z_]+)\.)?(?:`([^`]+)`|"([^"]+)"|([^\s=!<>'"`,()]+))""")
 OPERATOR = re.compile(r"\s*(<=|>=|!=|=|<|>|(?:NOT\s+)?IN\b|I?LIKE\b|IS\s+NOT\s+NULL\b|IS\s+NULL\b)", re.IGNORECASE)
 VALUE = re.compile(r"""\s*(?:'((?:[^']|'')*)'|"((?:[^"]|"")*)"|([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(?![\w.]))""")
-AND = re.compile(r"\s+AND(?=\s|$)\s*", re.IGNORECASE)
+JOIN = re.compile(r"(?:\s+|(?<=\)))(AND|OR)(?=[\s(]|$)", re.IGNORECASE)
+NOT = re.compile(r"\s*NOT(?=[\s(])", re.IGNORECASE)
+OPEN, CLOSE = re.compile(r"\s*\("), re.compile(r"\s*\)")
+DEPTH_MAX = 50  # Parentheses in parentheses: far past what anybody writes, far below what a parser dies of.
 DIRECTION = re.compile(r"\s+(ASC|DESC)\s*$", re.IGNORECASE)
 
 
@@ -47,26 +53,47 @@ class Order:
     descending: bool
 
 
-def parse_filter(text: str) -> tuple[Comparison, ...]:
-    """Conditions joined by AND; none for an empty text. Raises Invalid with the place that cannot be read.
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Conditions of which all (AND), at least one (OR) or the only one not (NOT) must hold."""
+
+    how: Literal["AND", "OR", "NOT"]
+    parts: tuple["Condition", ...]
+
+
+Condition = Comparison | Joined
+
+
+def parse_filter(text: str) -> tuple[Condition, ...]:
+    """Conditions of which all must hold; none for an empty text. Raises Invalid with the place that cannot be read.
 
     >>> parse_filter("metrics.`val loss` <= 0.5 and params.kind IN ('a', 'b')")[1].values
     ('a', 'b')
+    >>> parse_filter("NOT (tags.a = 'x' OR tags.b = 'y')")[0].how
+    'NOT'
     """
     if "\0" in text:  # No key or value has one, and SQLite would end a pattern there.
         raise Invalid(f"the filter cannot be read at character {text.index(chr(0)) + 1}: a NUL is no text")
-    found: list[Comparison] = []
-    at = 0
     text = text.strip()
-    while at < len(text):
-        if found:
-            joined = AND.match(text, at)
-            if joined is None:
-                raise _unreadable(text, at, "AND")
-            at = joined.end()
-        comparison, at = _comparison(text, at)
-        found.append(comparison)
-    return tuple(found)
+    if not text:
+        return ()
+    condition, at = _joined(text, 0, "OR", 0)
+    if at < len(text):
+        raise _unreadable(text, at, "AND or OR")
+    return condition.parts if isinstance(condition, Joined) and condition.how == "AND" else (condition,)
+
+
+def holds(condition: Condition, of: Callable[[Comparison], Found]) -> bool:
+    """Whether a condition holds for a thing in memory; `of` looks up what a comparison is about.
+
+    >>> holds(parse_filter("tags.a = 'x' OR tags.b = 'y'")[0], lambda one: {"a": None, "b": "y"}[one.key])
+    True
+    """
+    if isinstance(condition, Comparison):
+        return matches(condition, of(condition))
+    if condition.how == "NOT":
+        return not holds(condition.parts[0], of)
+    return (all if condition.how == "AND" else any)(holds(part, of) for part in condition.parts)
 
 
 def parse_order(terms: Sequence[str]) -> tuple[Order, ...]:
@@ -113,6 +140,36 @@ def lookup(comparison: Comparison, attributes: Mapping[str, Found], tags: Mappin
     if comparison.entity != "attribute" or comparison.key not in attributes:
         raise Invalid(f"cannot filter by {comparison.key!r}; known are tags.KEY, {', '.join(sorted(attributes))}")
     return attributes[comparison.key]
+
+
+def _joined(text: str, at: int, how: Literal["AND", "OR"], depth: int) -> tuple[Condition, int]:
+    """Conditions joined by OR, each of them conditions joined by AND."""
+    parts: list[Condition] = []
+    while True:
+        part, at = _joined(text, at, "AND", depth) if how == "OR" else _single(text, at, depth)
+        parts.append(part)
+        join = JOIN.match(text, at)
+        if join is None or join[1].upper() != how:
+            return (parts[0] if len(parts) == 1 else Joined(how, tuple(parts))), at
+        at = join.end()
+
+
+def _single(text: str, at: int, depth: int) -> tuple[Condition, int]:
+    """One comparison, one in parentheses, or the contrary of one."""
+    if depth > DEPTH_MAX:
+        raise _unreadable(text, at, f"an end of the parentheses, {DEPTH_MAX} deep,")
+    contrary = NOT.match(text, at)
+    if contrary is not None:
+        part, at = _single(text, contrary.end(), depth + 1)
+        return Joined("NOT", (part,)), at
+    opened = OPEN.match(text, at)
+    if opened is None:
+        return _comparison(text, at)
+    part, at = _joined(text, opened.end(), "OR", depth + 1)
+    closed = CLOSE.match(text, at)
+    if closed is None:
+        raise _unreadable(text, at, "AND, OR or a closing parenthesis")
+    return part, closed.end()
 
 
 def _comparison(text: str, at: int) -> tuple[Comparison, int]:

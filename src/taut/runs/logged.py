@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal, cast
 
 from taut.errors import Invalid, NotFound
@@ -11,11 +12,11 @@ from taut.ground.clock import new_id
 from taut.ground.meta import Row, Tx, Value
 from taut.home import Home, verb
 from taut.runs.batches import lock_run
-from taut.runs.detail import MetricPoint, among
 from taut.runs.experiments import read_experiment
-from taut.runs.filters import Comparison, Found, Order, lookup, matches, parse_filter, parse_order
+from taut.runs.filters import Comparison, Found, Order, holds, lookup, parse_filter, parse_order
 from taut.runs.names import PARAM_VALUE_MAX, TAG_VALUE_MAX, check_key
 from taut.runs.pages import page_of
+from taut.runs.points import MetricPoint
 
 Status = Literal["PENDING", "READY", "UPLOAD_FAILED", "DELETED"]
 PAGE = 100
@@ -28,12 +29,15 @@ VALUES (:id, :experiment_id, :run_id, :name, :model_type, 'PENDING', :at_ms, :at
 """
 COLUMNS = "id, experiment_id, run_id, name, model_type, status, created_ms, updated_ms, params, tags"
 SELECT_ONE = f"SELECT {COLUMNS} FROM logged_model WHERE id = :id"  # noqa: S608  # Constants only.
-SELECT_IN = f"SELECT {COLUMNS} FROM logged_model WHERE status <> 'DELETED' AND experiment_id IN"  # noqa: S608
+SELECT_IN = f"SELECT {COLUMNS} FROM logged_model WHERE status <> 'DELETED' AND experiment_id IN [:ids]"  # noqa: S608
 UPDATE = """
 UPDATE logged_model SET status = :status, params = :params, tags = :tags, updated_ms = :at_ms WHERE id = :id
 """
 LOCK = "UPDATE logged_model SET updated_ms = updated_ms WHERE id = :id AND status <> 'DELETED'"
-SELECT_POINTS = "SELECT model_id, key, value, step, at_ms FROM metric WHERE model_id IN"
+SELECT_POINTS = """
+SELECT model_id, key, value, step, at_ms, dataset_name, dataset_digest FROM series WHERE model_id IN [:ids]
+ORDER BY step, at_ms
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +136,10 @@ def search_logged_models(
     page_token: str = "",
 ) -> LoggedModelPage:
     """A page of the logged models of these experiments that meet a filter, newest first where no order is said."""
-    comparisons, orders = parse_filter(filter), parse_order(order_by or [])
+    conditions, orders = parse_filter(filter), parse_order(order_by or [])
     with home.meta.read() as tx:
         models = _read_all(tx, experiment_ids) if experiment_ids else []
-    chosen = [model for model in models if all(_meets(one, model) for one in comparisons)]
+    chosen = [model for model in models if all(holds(one, partial(_found, model=model)) for one in conditions)]
     chosen.sort(key=lambda model: (-model.created_ms, model.id))
     for order in reversed(orders):
         there = [model for model in chosen if _value(order, model) is not None]
@@ -195,26 +199,19 @@ def _read(tx: Tx, model_id: str) -> LoggedModel:
 
 
 def _read_all(tx: Tx, experiment_ids: Sequence[str]) -> list[LoggedModel]:
-    names, values = among(experiment_ids)
-    rows = tx.rows(f"{SELECT_IN} {names}", values)
+    rows = tx.rows(SELECT_IN, {"ids": list(experiment_ids)})
     points = _points(tx, [str(row[0]) for row in rows])
     return [_model(row, points[str(row[0])]) for row in rows]
 
 
 def _points(tx: Tx, model_ids: Sequence[str]) -> dict[str, tuple[MetricPoint, ...]]:
-    """The latest point of each metric of each model."""
-    latest: dict[str, dict[str, MetricPoint]] = defaultdict(dict)
-    for start in range(0, len(model_ids), 500):
-        names, values = among(model_ids[start : start + 500])
-        for model_id, key, value, step, at_ms in tx.rows(f"{SELECT_POINTS} {names} ORDER BY step, at_ms", values):
-            number = None if value is None else float(value)
-            point = MetricPoint(str(key), number, int(str(step)), int(str(at_ms)), str(model_id))
-            latest[str(model_id)][str(key)] = point
+    """The latest point of each metric of each model, on each dataset it was measured on."""
+    latest: dict[str, dict[tuple[Value, ...], MetricPoint]] = defaultdict(dict)
+    for model_id, key, value, step, at_ms, name, digest in tx.rows(SELECT_POINTS, {"ids": list(model_ids)}):
+        number = None if value is None else float(value)
+        point = MetricPoint(str(key), number, _whole(step), _whole(at_ms), str(model_id), str(name), str(digest))
+        latest[str(model_id)][key, name, digest] = point
     return defaultdict(tuple, {model_id: tuple(points.values()) for model_id, points in latest.items()})
-
-
-def _meets(comparison: Comparison, model: LoggedModel) -> bool:
-    return matches(comparison, _found(comparison, model))
 
 
 def _found(wanted: Comparison, model: LoggedModel) -> Found:

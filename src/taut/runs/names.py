@@ -1,6 +1,7 @@
 """What ids, keys and values of experiments and runs may look like: MLflow's rules, so its clients meet no other."""
 
 import re
+from functools import lru_cache
 
 from taut.errors import Invalid
 
@@ -23,6 +24,7 @@ def check_run_id(run_id: str) -> None:
         raise Invalid(f"{run_id[:80]!r} cannot be the id of a run: letters, digits, _ and -, at most 256")
 
 
+@lru_cache(maxsize=1 << 14)  # A training loop logs the same few keys again and again.
 def check_key(key: str, *, of: str) -> None:
     """Raises Invalid where a param, metric or tag cannot be called so: it must be safe as a relative path too.
 

@@ -22,14 +22,14 @@ def note_model(home: Home, run_id: str, model_json: str) -> None:
     model = _described(model_json)
     with home.meta.transaction() as tx:
         lock_run(tx, run_id)
-        tags = read_runs(tx, [run_id])[0].run.tags
-        listed = json.dumps([*_listed(tags.get(HISTORY_TAG, "[]")), model])
+        run = read_runs(tx, [run_id])[0].run
+        listed = json.dumps([*_listed(run.tags.get(HISTORY_TAG, "[]")), model])
         if len(listed) > TAG_VALUE_MAX:
             raise Invalid(
                 f"run {run_id} has noted too much: its tag would have {len(listed)} characters, {TAG_VALUE_MAX} fit",
                 hint="log models with MLflow 3, which does not keep them in a tag",
             )
-        write_tags(tx, run_id, {HISTORY_TAG: listed})
+        write_tags(tx, run_id, run.experiment_id, {HISTORY_TAG: listed})
         home.append(tx, "run.noted_model", subject=f"run:{run_id}", body={"path": str(model["artifact_path"])[:200]})
 
 

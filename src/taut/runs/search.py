@@ -1,36 +1,27 @@
-"""Runs that meet a filter, in an order, a page at a time: a filter becomes SQL whose values are always bound."""
+"""Runs that meet a filter, in an order, a page at a time, in a time that does not grow with their number.
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+Within one experiment a search is led by an index: by that of a condition which few runs meet, else by that of the
+order, read from its beginning until the page is full. What leads is decided by counting, up to a bound, what each
+condition finds; databases guess that from statistics, and guess badly where one key of many is asked for.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from taut.errors import Invalid
-from taut.ground.meta import Row, Value
+from taut.ground.meta import Row, Tx
 from taut.home import Home, verb
 from taut.records import Run
-from taut.runs.detail import RunDetail, among, read_runs
-from taut.runs.filters import Comparison, Order, parse_filter, parse_order
+from taut.runs.detail import RunDetail, read_runs
+from taut.runs.filters import Comparison, Condition, Order, parse_filter, parse_order
 from taut.runs.pages import Place, check_page_size, read_token, token_of
+from taut.runs.questions import INDEXED, TABLES, Bound, Question, Term, View
 
 PAGE = 1000
-IDS_OF_EXPERIMENTS = "SELECT id FROM experiment WHERE name IN"
-View = Literal["active", "deleted", "all"]
-
-# What a filter may name, and the column or expression that it means.
-ATTRIBUTES = {
-    "run_id": "run.id", "run id": "run.id", "run_name": "run.name", "run name": "run.name", "name": "run.name",
-    "status": "run.status", "experiment_id": "run.experiment_id",
-    "user_id": "COALESCE((SELECT value FROM run_tag WHERE run_id = run.id AND key = 'mlflow.user'), run.actor)",
-    "artifact_uri": "'mlflow-artifacts:/' || run.experiment_id || '/' || run.id || '/artifacts'",
-    "start_time": "run.started_ms", "created": "run.started_ms", "end_time": "run.ended_ms",
-}  # fmt: skip
-NUMBERS = {"start_time", "created", "end_time"}
-DATASETS = {"name": "name", "digest": "digest"}
-# SQLite's LIKE knows no case and PostgreSQL's knows an escape; MLflow's LIKE is exact and has none.
-LIKE = {"sqlite": "{left} GLOB {right}", "postgresql": "{left} LIKE {right} ESCAPE ''"}
-ILIKE = {"sqlite": "LOWER({left}) LIKE LOWER({right})", "postgresql": "LOWER({left}) LIKE LOWER({right}) ESCAPE ''"}
-# PostgreSQL sorts text by the rules of a language; both shall sort by character.
-PLAIN_ORDER = {"sqlite": "", "postgresql": ' COLLATE "C"'}
+FEW = 2000  # Runs that are fetched and sorted in some 10 ms; where a condition finds no more, it leads the search.
+ONE_BY_ONE = 20  # Experiments that are searched each by its own index; more of them are searched together.
+IDS_OF_EXPERIMENTS = "SELECT id FROM experiment WHERE name IN [:names]"
+PRESENT, NOT_A_NUMBER, MISSING = 0, 1, 2  # The parts of an order by a metric, param or tag, as its first term says.
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +30,18 @@ class RunPage:
 
     runs: tuple[RunDetail, ...]
     next_page: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """A search as it was asked for, read."""
+
+    dialect: str
+    conditions: tuple[Condition, ...]
+    orders: tuple[Order, ...]
+    view: View
+    limit: int
+    place: Place | None
 
 
 @verb("run.search", needs="run:read")
@@ -54,13 +57,10 @@ def search_runs(
 
     Raises Invalid for a filter or order that cannot be read. An experiment that is not there has no runs.
     """
+    search = _read(home, filter, order_by or [], "active", limit, "")
     with home.meta.read() as tx:
-        question = _Question(home.meta.dialect)
-        if experiments:
-            named, values = among(experiments)
-            question.where.append(f"run.experiment_id IN ({IDS_OF_EXPERIMENTS} {named})")
-            question.values.update(values)
-        rows = tx.rows(*question.asked(filter, order_by or [], "active", limit, ""))
+        ids = [str(row[0]) for row in tx.rows(IDS_OF_EXPERIMENTS, {"names": experiments})] if experiments else None
+        rows = _found(tx, search, ids)
         return [detail.run for detail in read_runs(tx, [str(row[0]) for row in rows[:limit]])]
 
 
@@ -80,147 +80,161 @@ def page_of_runs(
     The token names the last run of the page, so runs that come and go meanwhile neither repeat nor hide others.
     """
     check_page_size(max_results)
+    search = _read(home, filter, order_by or [], view, max_results, page_token)
     if not experiment_ids:
         return RunPage(())
-    question = _Question(home.meta.dialect)
-    named, values = among(experiment_ids)
-    question.where.append(f"run.experiment_id IN {named}")
-    question.values.update(values)
     with home.meta.read() as tx:
-        rows = tx.rows(*question.asked(filter, order_by or [], view, max_results, page_token))
-        found = read_runs(tx, [str(row[0]) for row in rows[:max_results]])
-    return RunPage(tuple(found), _next_page(rows, max_results))
+        rows = _found(tx, search, experiment_ids)
+        details = read_runs(tx, [str(row[0]) for row in rows[:max_results]])
+    more = len(rows) > max_results
+    return RunPage(tuple(details), token_of(list(rows[max_results - 1][1:])) if more else "")
 
 
-def _next_page(rows: Sequence[Row], max_results: int) -> str:
-    return token_of(list(rows[max_results - 1][1:])) if len(rows) > max_results else ""
+def _read(home: Home, filter: str, order_by: list[str], view: View, limit: int, page_token: str) -> _Search:
+    """A search, with every part of it checked before anything is asked."""
+    search = _Search(home.meta.dialect, parse_filter(filter), parse_order(order_by), view, limit, None)
+    trial = Question(search.dialect)
+    for condition in search.conditions:
+        trial.condition(condition)
+    length = 2 + sum(len(trial.terms(order)) for order in search.orders)
+    place = read_token(page_token, length=length)
+    if place is not None and not (isinstance(place[-2], int) and isinstance(place[-1], str)):
+        raise Invalid("the page token is none that this server gave")  # A moment and an id end every one.
+    return _Search(search.dialect, search.conditions, search.orders, view, limit, place)
 
 
-@dataclass(slots=True)
-class _Question:
-    """One SELECT that is put together from constants; everything that a user wrote goes into `values`."""
+def _found(tx: Tx, search: _Search, experiments: list[str] | None) -> list[Row]:
+    """Up to one row more than wanted: the id of a run, and what orders it."""
+    distinct = None if experiments is None else list(dict.fromkeys(experiments))
+    if distinct is None or len(distinct) > ONE_BY_ONE:
+        return _together(tx, search, distinct)
+    rows = [row for experiment in distinct for row in _of_one(tx, search, experiment)]
+    if len(distinct) > 1:
+        down = [flag for order in search.orders for flag in (False, order.descending)] + [True, False]
+        for column in reversed(range(len(down))):
+            rows.sort(key=lambda row: row[column + 1], reverse=down[column])  # type: ignore[arg-type, return-value]  # A column is all text or all numbers.
+    return rows[: search.limit + 1]
 
-    dialect: str
-    where: list[str] = field(default_factory=list)
-    joins: list[str] = field(default_factory=list)
-    values: dict[str, Value] = field(default_factory=dict)
 
-    def asked(
-        self, filter: str, order_by: list[str], view: View, limit: int, page_token: str
-    ) -> tuple[str, dict[str, Value]]:
-        """The statement and its values; the first column is the id, the others are what orders the rows."""
-        for comparison in parse_filter(filter):
-            self.where.append(self._condition(comparison))
-        if view != "all":
-            self.where.append(f"run.lifecycle = {self._bound(view)}")
-        terms = [term for order in parse_order(order_by) for term in self._terms(order)]
-        terms += [("run.started_ms", True), ("run.id" + PLAIN_ORDER[self.dialect], False)]
-        place = read_token(page_token, length=len(terms))
-        if place is not None:
-            self.where.append(self._past(terms, place))
-        columns = ", ".join(expression for expression, _ in terms)
-        order = ", ".join(f"{expression} {'DESC' if down else 'ASC'}" for expression, down in terms)
-        condition = " AND ".join(self.where) or "1 = 1"
-        sql = f"SELECT run.id, {columns} FROM run {' '.join(self.joins)} WHERE {condition}"  # noqa: S608  # No user's text.
-        return f"{sql} ORDER BY {order} LIMIT {self._bound(limit + 1)}", self.values
+def _of_one(tx: Tx, search: _Search, experiment: str) -> list[Row]:
+    leading = _leading(tx, search, experiment)
+    if leading is not None:
+        return _led_by_condition(tx, search, experiment, leading)
+    if search.orders and search.orders[0].entity in TABLES:
+        rows: list[Row] = []
+        for row in _led_by_order(tx, search, experiment):
+            rows.append(row)
+            if len(rows) > search.limit:
+                break
+        return rows
+    return _together(tx, search, [experiment])
 
-    def _bound(self, value: Value) -> str:
-        name = f"v{len(self.values)}"
-        self.values[name] = value
-        return f":{name}"
 
-    def _condition(self, comparison: Comparison) -> str:
-        if comparison.entity == "attribute":
-            return self._attribute(comparison)
-        if comparison.entity == "dataset":
-            return self._dataset(comparison)
-        table = {"metric": "metric_latest", "param": "param", "tag": "run_tag"}[comparison.entity]
-        exists = f"EXISTS (SELECT 1 FROM {table} WHERE run_id = run.id AND key = {self._bound(comparison.key)}"  # noqa: S608
-        if comparison.operator in {"IS NULL", "IS NOT NULL"}:
-            return f"{'NOT ' if comparison.operator == 'IS NULL' else ''}{exists})"
-        return f"{exists} AND {self._held('value', comparison)})"
+def _leading(tx: Tx, search: _Search, experiment: str) -> Comparison | None:
+    """The condition that the fewest runs meet, where those are few."""
+    counted: list[tuple[int, Comparison]] = []
+    for condition in search.conditions:
+        question = Question(search.dialect)
+        if isinstance(condition, Comparison) and (rows := question.rows_of(condition, experiment)):
+            sql = f"SELECT COUNT(*) FROM (SELECT 1 {rows} LIMIT {FEW + 1}) AS counted"  # noqa: S608  # Constants only.
+            found = tx.row(sql, question.values)
+            counted.append((int(str(found[0])) if found else 0, condition))
+    fewest = min(counted, key=lambda one: one[0], default=None)
+    return fewest[1] if fewest is not None and fewest[0] <= FEW else None
 
-    def _attribute(self, comparison: Comparison) -> str:
-        expression = _attribute_of(comparison.key)
-        is_number = comparison.key.lower() in NUMBERS
-        if not comparison.operator.startswith("IS"):
-            fits = all(isinstance(value, str) != is_number for value in comparison.values)
-            if not fits or (not is_number and comparison.operator in {"<", "<=", ">", ">="}):
-                raise Invalid(f"{comparison.key!r} is {'a number' if is_number else 'text'}; compare it with such")
-        return self._held(expression, comparison)
 
-    def _dataset(self, comparison: Comparison) -> str:
-        exists = "EXISTS (SELECT 1 FROM run_input WHERE run_id = run.id AND "
-        if comparison.key == "context":
-            if comparison.operator != "=":
-                raise Invalid("the context of a dataset is compared by = only")
-            part = f'"mlflow.data.context":"{comparison.value}"'
-            holds = "instr(tags, {}) > 0" if self.dialect == "sqlite" else "strpos(tags, {}) > 0"
-            return f"{exists}{holds.format(self._bound(part))})"
-        if comparison.key not in DATASETS:
-            raise Invalid(f"a dataset has name, digest and context, not {comparison.key!r}")
-        return f"{exists}{self._held(DATASETS[comparison.key], comparison)})"
+def _together(tx: Tx, search: _Search, experiments: Sequence[str] | None) -> list[Row]:
+    """All conditions held against the runs of these experiments, or of all."""
+    question = Question(search.dialect)
+    if experiments is not None and len(experiments) == 1:
+        question.where.append(f"run.experiment_id = {question.bound(experiments[0])}")
+    elif experiments is not None:
+        question.where.append(f"run.experiment_id IN [{question.bound(list(experiments))}]")
+    return list(tx.rows(*_asked(question, search, "FROM run")))
 
-    def _held(self, left: str, comparison: Comparison) -> str:
-        """An expression held against the values of a comparison."""
-        operator = comparison.operator
-        if operator in {"IS NULL", "IS NOT NULL"}:
-            return f"{left} {operator}"
-        if operator in {"IN", "NOT IN"}:
-            return f"{left} {operator} ({', '.join(self._bound(value) for value in comparison.values)})"
-        if operator == "LIKE":
-            pattern = str(comparison.value)
-            right = self._bound(_glob(pattern) if self.dialect == "sqlite" else pattern)
-            return LIKE[self.dialect].format(left=left, right=right)
-        if operator == "ILIKE":
-            return ILIKE[self.dialect].format(left=left, right=self._bound(comparison.value))
-        return f"{left} {'<>' if operator == '!=' else operator} {self._bound(comparison.value)}"
 
-    def _terms(self, order: Order) -> list[tuple[str, bool]]:
-        """What sorts by one key: first whether it is there, so that what is missing comes last both ways."""
-        plain = PLAIN_ORDER[self.dialect]
-        if order.entity == "attribute":
-            expression = _attribute_of(order.key)
-            nothing = "0" if order.key.lower() in NUMBERS else f"''{plain}"
-            missing = f"CASE WHEN {expression} IS NULL THEN 1 ELSE 0 END"
-            return [(missing, False), (f"COALESCE({expression}, {nothing})", order.descending)]
-        if order.entity == "dataset":
-            raise Invalid("runs cannot be ordered by their datasets")
-        table = {"metric": "metric_latest", "param": "param", "tag": "run_tag"}[order.entity]
-        alias = f"o{len(self.joins)}"
-        self.joins.append(
-            f"LEFT JOIN {table} AS {alias} ON {alias}.run_id = run.id AND {alias}.key = {self._bound(order.key)}"
+def _led_by_condition(tx: Tx, search: _Search, experiment: str, leading: Comparison) -> list[Row]:
+    question = Question(search.dialect)
+    rows = question.rows_of(leading, experiment)
+    question.where.append("run.id = led.run_id")
+    sql, values = _asked(question, search, "FROM led CROSS JOIN run")
+    return list(tx.rows(f"WITH led AS MATERIALIZED (SELECT run_id {rows}) {sql}", values))
+
+
+def _led_by_order(tx: Tx, search: _Search, experiment: str) -> Iterator[Row]:
+    """The index of what is ordered by, in its order; then runs whose metric is not a number; then those without it."""
+    first, *rest = search.orders
+    parts = (PRESENT, NOT_A_NUMBER, MISSING) if first.entity == "metric" else (PRESENT, MISSING)
+    reached = search.place[0] if search.place is not None else PRESENT
+    for part in parts:
+        if not isinstance(reached, int) or part < reached:
+            continue
+        question = Question(search.dialect)
+        question.where.append(f"run.experiment_id = {question.bound(experiment)}")
+        value, source = _part(question, first, part, experiment)
+        place = search.place if search.place is not None and reached == part else None
+        if place is not None and part == PRESENT:
+            question.where.append(_from_here(question, first, place))
+        terms: list[Term] = [(str(part), False), (value, first.descending)]
+        terms += [term for order in rest for term in question.terms(order)]
+        index = [(f"substr(o.value, 1, {INDEXED}){question.plain}", first.descending)]
+        ahead = index if part == PRESENT and first.entity != "metric" else []
+        yield from tx.rows(*_select(question, search, source, terms, place, ahead=ahead))
+
+
+def _part(question: Question, order: Order, part: int, experiment: str) -> tuple[str, str]:
+    """The expression of an order's value in one of its parts, and the tables that are read there."""
+    table = TABLES[order.entity]
+    newest = " AND o.newest = 1" if order.entity == "metric" else ""
+    if part == MISSING:
+        question.where.append(
+            f"NOT EXISTS (SELECT 1 FROM {table} AS o "  # noqa: S608  # Constants only.
+            f"WHERE o.run_id = run.id AND o.key = {question.bound(order.key)}{newest})"
         )
-        missing = f"CASE WHEN {alias}.run_id IS NULL THEN 2 WHEN {alias}.value IS NULL THEN 1 ELSE 0 END"
-        nothing = "0" if order.entity == "metric" else f"''{plain}"
-        return [(missing, False), (f"COALESCE({alias}.value, {nothing})", order.descending)]
-
-    def _past(self, terms: list[tuple[str, bool]], place: Place) -> str:
-        """Rows behind the one that a token names, in the order of the terms."""
-        if not (isinstance(place[-2], int) and isinstance(place[-1], str)):  # A moment and an id, whatever the order.
-            raise Invalid("the page token is none that this server gave")
-        bound = [self._bound(value) for value in place]
-        ways = []
-        for last, (expression, down) in enumerate(terms):
-            same = [f"{terms[i][0]} = {bound[i]}" for i in range(last)]
-            ways.append(" AND ".join([*same, f"{expression} {'<' if down else '>'} {bound[last]}"]))
-        return "(" + " OR ".join(f"({way})" for way in ways) + ")"
-
-
-def _attribute_of(key: str) -> str:
-    if key.lower() not in ATTRIBUTES:
-        raise Invalid(
-            f"a run has no attribute {key[:80]!r}; it has {', '.join(sorted(ATTRIBUTES))}, "
-            "and metrics.KEY, params.KEY, tags.KEY"
+    else:
+        there = "NOT NULL" if part == PRESENT else "NULL"
+        question.where.append(
+            f"run.id = o.run_id AND o.experiment_id = {question.bound(experiment)} "
+            f"AND o.key = {question.bound(order.key)}{newest} AND o.value IS {there}"
         )
-    return ATTRIBUTES[key.lower()]
+    source = "FROM run" if part == MISSING else f"FROM {table} AS o CROSS JOIN run"
+    if part == PRESENT:
+        return ("o.value" if order.entity == "metric" else f"o.value{question.plain}"), source
+    return ("0" if order.entity == "metric" else f"''{question.plain}"), source
 
 
-def _glob(pattern: str) -> str:
-    """A LIKE pattern as SQLite's GLOB, which is exact in case.
+def _from_here(question: Question, order: Order, place: Place) -> str:
+    """Where the index is entered on a page behind the first."""
+    sign = "<=" if order.descending else ">="
+    if order.entity == "metric":
+        return f"o.value {sign} {question.bound(place[1])}"
+    return f"substr(o.value, 1, {INDEXED}){question.plain} {sign} {question.bound(str(place[1])[:INDEXED])}"
 
-    >>> _glob("a%_[*")
-    'a*?[[][*]'
-    """
-    meant = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
-    return "".join(meant.get(char, char) for char in pattern)
+
+def _asked(question: Question, search: _Search, source: str) -> tuple[str, Bound]:
+    terms = [term for order in search.orders for term in question.terms(order)]
+    return _select(question, search, source, terms, search.place)
+
+
+def _select(
+    question: Question,
+    search: _Search,
+    source: str,
+    terms: list[Term],
+    place: Place | None,
+    *,
+    ahead: Sequence[Term] = (),
+) -> tuple[str, Bound]:
+    """The statement and its values; the first column is the id, the others are what orders the rows."""
+    question.where += [question.condition(condition) for condition in search.conditions]
+    if search.view != "all":
+        question.where.append(f"run.lifecycle = {question.bound(search.view)}")
+    terms = [*terms, *question.newest_first()]
+    if place is not None:
+        question.where.append(question.past(terms, place))
+    columns = ", ".join(expression for expression, _ in terms)
+    sorting = [term for term in (*ahead, *terms) if not term[0].isdigit()]  # A number would name a column.
+    order = ", ".join(f"{expression} {'DESC' if down else 'ASC'}" for expression, down in sorting)
+    sql = f"SELECT run.id, {columns} {source} {' '.join(question.joins)}"
+    sql += f" WHERE {' AND '.join(question.where) or '1 = 1'} ORDER BY {order} LIMIT {search.limit + 1}"
+    return sql, dict(question.values)

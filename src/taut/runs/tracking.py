@@ -7,9 +7,9 @@ from taut.ground.ledger import draw_arrow
 from taut.ground.meta import Tx, Value
 from taut.home import Home, verb
 from taut.records import Capture, Run
-from taut.runs.batches import NAME_TAG, write_tags
-from taut.runs.detail import RunDetail, read_runs
-from taut.runs.experiments import DEFAULT, experiment_for, read_experiment
+from taut.runs.batches import NAME_TAG, cut_tags, insert_tags, write_tags
+from taut.runs.detail import NOTHING, NOTHING_TEXT, RunDetail, ask_runs, read_runs
+from taut.runs.experiments import DEFAULT, Experiment, experiment_for, read_experiment
 from taut.runs.names import check_experiment_name, check_run_id
 
 STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
@@ -54,19 +54,24 @@ def create_run(
         if run_id and (found := read_runs(tx, [run_id])):
             return _same_experiment(found[0].run, experiment, experiment_id)
         place = _experiment_of(home, tx, experiment, experiment_id)
+        at_ms = home.clock.now_ms()
         said = dict(tags or {})
         said[NAME_TAG] = name = _name_of(chosen, name, said)
-        at_ms = home.clock.now_ms()
+        said = cut_tags(dict(sorted(said.items())))
+        run = Run(
+            id=chosen, experiment_id=place.id, experiment=place.name, name=name, status="RUNNING",
+            actor=home.actor.name, started_ms=at_ms if started_ms is None else started_ms, ended_ms=None,
+            lifecycle="active", cause=cause, capture=NOTHING, tags=said,
+        )  # fmt: skip
         tx.execute(INSERT, {
-            "id": chosen, "experiment_id": place, "name": name, "actor": home.actor.name,
-            "started_ms": at_ms if started_ms is None else started_ms, "cause": cause,
-            "capture": wire.text(Capture()),
+            "id": chosen, "experiment_id": place.id, "name": name, "actor": run.actor, "started_ms": run.started_ms,
+            "cause": cause, "capture": NOTHING_TEXT,
         })  # fmt: skip
-        write_tags(tx, chosen, said)
-        home.append(tx, "run.created", subject=f"run:{chosen}", body={"experiment_id": place, "cause": cause})
+        insert_tags(tx, chosen, place.id, said)
+        home.append(tx, "run.created", subject=f"run:{chosen}", body={"experiment_id": place.id, "cause": cause})
         if ":" in cause:
             draw_arrow(tx, cause, "caused", f"run:{chosen}", at_ms=at_ms)
-        return read_run(tx, chosen).run
+        return run
 
 
 @verb("run.update", needs="run:write")
@@ -83,7 +88,7 @@ def update_run(home: Home, run_id: str, *, status: str = "", ended_ms: int | Non
             ended_ms = home.clock.now_ms()
         tx.execute(UPDATE, {"id": run_id, "status": status or None, "ended_ms": ended_ms, "name": name or None})
         if name:
-            write_tags(tx, run_id, {NAME_TAG: name})
+            write_tags(tx, run_id, run.experiment_id, {NAME_TAG: name})
         said: dict[str, Value] = {"status": status, "ended_ms": ended_ms, "name": name}
         home.append(tx, "run.updated", subject=f"run:{run_id}", body={key: one for key, one in said.items() if one})
         return read_run(tx, run_id).run
@@ -113,8 +118,10 @@ def get_run(home: Home, run_id: str) -> Run:
 @verb("run.detail", needs="run:read")
 def run_detail(home: Home, run_id: str) -> RunDetail:
     """The run with the points, inputs and outputs that were logged to it. Raises NotFound."""
-    with home.meta.read() as tx:
-        return read_run(tx, run_id)
+    found = ask_runs(home, [run_id])
+    if not found:
+        raise no_run(run_id)
+    return found[0]
 
 
 @verb("run.resolve", needs="run:read")
@@ -174,14 +181,14 @@ def no_run(run_id: str) -> NotFound:
     return NotFound(f"there is no run with the id {run_id[:80]!r}", hint="taut runs list")
 
 
-def _experiment_of(home: Home, tx: Tx, name: str, experiment_id: str) -> str:
+def _experiment_of(home: Home, tx: Tx, name: str, experiment_id: str) -> Experiment:
     if experiment_id:
         experiment = read_experiment(tx, experiment_id)
         if experiment.lifecycle != "active":
             raise Invalid(f"experiment {experiment.name!r} is deleted; restore it before you run in it")
-        return experiment.id
+        return experiment
     check_experiment_name(name)
-    return experiment_for(home, tx, name).id
+    return experiment_for(home, tx, name)
 
 
 def _name_of(run_id: str, name: str, tags: dict[str, str]) -> str:

@@ -14,6 +14,8 @@ from taut import __version__
 from taut.errors import Invalid, TautError
 from taut.faces.http.callers import actor_of
 from taut.faces.http.counting import MEDIA_TYPE, Counted
+from taut.faces.http.dispatch import Dispatch
+from taut.faces.http.exchange import threads
 from taut.faces.http.guard import App, Guard
 from taut.faces.http.reading import read_body
 from taut.faces.mlflow.face import mlflow_routes
@@ -42,9 +44,9 @@ def make_app(home: Home, *, hosts: frozenset[str], trusted: str = "") -> App:
         Route("/api/taut/v1/objects", guarded(_list_objects), methods=["GET"]),
         Route("/api/taut/v1/objects/missing", guarded(_missing_objects), methods=["POST"]),
         Route("/api/taut/v1/objects/{oid}", guarded(_get_object), methods=["GET"]),
-        *mlflow_routes(home, trusted=trusted),
     ]
-    return Guard(Counted(Starlette(routes=routes)), hosts)
+    fixed, open_places = mlflow_routes(home, threads(), trusted=trusted)
+    return Guard(Counted(Dispatch(fixed, Starlette(routes=[*routes, *open_places]))), hosts)
 
 
 def problem(error: TautError, status: int | None = None) -> Response:

@@ -1,8 +1,7 @@
-"""What MLflow's own pages and third-party programs ask beyond the clients: downloads, sampled histories, datasets."""
+"""What MLflow's own pages and third-party programs ask beyond the clients: downloads, histories in bulk, datasets."""
 
 import io
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -29,12 +28,9 @@ from taut.runs import (
     run_root,
 )
 
-T = TypeVar("T")
-
 UPLOAD_BYTES_MAX = 10 << 20  # What MLflow's own pages send: notes and small pictures.
 RUNS_MAX = 100  # Runs in one question about their histories, as MLflow's server has it.
 POINTS_MAX = 25_000
-SAMPLE_MAX = 2500  # Points of one run in a chart, as MLflow has it.
 EXPERIMENTS_MAX = 20
 SUMMARIES_MAX = 1000
 CONTEXT_TAG = "mlflow.data.context"
@@ -53,16 +49,6 @@ class Bulk(msgspec.Struct):
     metric_key: str
     run_id: list[str] = []
     max_results: int = POINTS_MAX
-
-
-class Interval(msgspec.Struct):
-    """metrics/get-history-bulk-interval."""
-
-    metric_key: str
-    run_ids: list[str] = []
-    start_step: int | None = None
-    end_step: int | None = None
-    max_results: int = SAMPLE_MAX
 
 
 class Experiments(msgspec.Struct):
@@ -139,53 +125,6 @@ def bulk_history(home: Home, asked: Bulk) -> Json:
     return {"metrics": shapes}
 
 
-def sampled(home: Home, asked: Interval) -> Json:
-    """At most so many points of one metric of each run, spread evenly over its steps, for a chart."""
-    if (asked.start_step is None) != (asked.end_step is None):
-        raise Invalid("start_step and end_step are given together or not at all")
-    if asked.start_step is not None and asked.end_step is not None and asked.start_step > asked.end_step:
-        raise Invalid(f"end_step must not be below start_step; they are {asked.end_step} and {asked.start_step}")
-    if not 1 <= asked.max_results <= SAMPLE_MAX:
-        raise Invalid(f"max_results is between 1 and {SAMPLE_MAX}, not {asked.max_results}")
-    chosen = sampled_history(
-        home,
-        _runs(asked.run_ids, called="run_ids"),
-        asked.metric_key,
-        start_step=asked.start_step,
-        end_step=asked.end_step,
-        max_results=asked.max_results,
-    )
-    return {"metrics": [_shape(run_id, point) for run_id, point in chosen]}
-
-
-def sampled_history(
-    home: Home, run_ids: Sequence[str], key: str, *, start_step: int | None, end_step: int | None, max_results: int
-) -> list[tuple[str, MetricPoint]]:
-    """The points of each run at the same sampled steps, so that curves can be compared, and at its own first and last.
-
-    A run gets at most `max_results` points and two for its ends, however many share a step; of one, its last.
-    """
-    low, high = start_step, end_step
-    points = {
-        run_id: [
-            point
-            for point in _points(home, run_id, key)
-            if (low is None or point.step >= low) and (high is None or point.step <= high)
-        ]
-        for run_id in run_ids
-    }
-    steps = set(_spread(sorted({point.step for each in points.values() for point in each}), max_results))
-    chosen: list[tuple[str, MetricPoint]] = []
-    for run_id, each in points.items():
-        if max_results == 1 or not each:
-            chosen += [(run_id, point) for point in each[-1:]]
-            continue
-        ends = {each[0].step, each[-1].step}
-        there = [point for point in each if point.step in steps or point.step in ends]
-        chosen += [(run_id, point) for point in _spread(there, max_results + 2)]
-    return chosen
-
-
 def datasets(home: Home, asked: Experiments) -> Json:
     """The datasets that runs of some experiments said they read, each with the contexts it was read in."""
     if not 1 <= len(asked.experiment_ids) <= EXPERIMENTS_MAX:
@@ -226,15 +165,6 @@ def _points(home: Home, run_id: str, key: str) -> list[MetricPoint]:
         token = page.next_page
         if not token:
             return points
-
-
-def _spread(items: Sequence[T], count: int) -> Sequence[T]:
-    """At most `count` of the items, evenly spread, the first and the last among them; of one, the last."""
-    if len(items) <= count:
-        return items
-    if count == 1:
-        return items[-1:]
-    return [items[number * (len(items) - 1) // (count - 1)] for number in range(count)]
 
 
 def _shape(run_id: str, point: MetricPoint) -> Json:

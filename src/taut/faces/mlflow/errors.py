@@ -1,5 +1,6 @@
 """taut's kinds of error in MLflow's codes and shape. Clients retry 429 and 500 on, so bad input never gets those."""
 
+import msgspec
 from starlette.responses import JSONResponse
 
 from taut.errors import (
@@ -13,6 +14,8 @@ from taut.errors import (
     Unavailable,
     UsageError,
 )
+from taut.faces.http.exchange import answer
+from taut.faces.http.guard import Send
 
 CODES: dict[type[TautError], tuple[str, int]] = {
     NotFound: ("RESOURCE_DOES_NOT_EXIST", 404),
@@ -24,6 +27,18 @@ CODES: dict[type[TautError], tuple[str, int]] = {
     Corrupt: ("INTERNAL_ERROR", 500),
     Unavailable: ("TEMPORARILY_UNAVAILABLE", 503),
 }
+
+
+async def send_error(send: Send, error: TautError) -> None:
+    """Answer a request that failed so, on bare ASGI."""
+    code, status = CODES.get(type(error), ("INTERNAL_ERROR", 500))
+    hint = f" ({error.hint})" if error.hint else ""
+    await send_coded(send, code, f"{error.message}{hint}", status)
+
+
+async def send_coded(send: Send, code: str, message: str, status: int) -> None:
+    """An error in MLflow's shape, on bare ASGI."""
+    await answer(send, msgspec.json.encode({"error_code": code, "message": message}), status)
 
 
 def error_answer(error: TautError) -> JSONResponse:

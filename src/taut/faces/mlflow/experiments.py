@@ -14,9 +14,9 @@ from taut.runs import (
     delete_experiment,
     find_experiment,
     get_experiment,
+    holds,
     list_experiments,
     lookup,
-    matches,
     page_of,
     parse_filter,
     parse_order,
@@ -127,12 +127,12 @@ def search(home: Home, asked: Search) -> Json:
     """A page of those that meet a filter, newest first where no order is said."""
     if asked.view_type not in VIEWS:
         raise Invalid(f"view_type is one of {', '.join(VIEWS)}, not {asked.view_type!r}")
-    comparisons, orders = parse_filter(asked.filter), parse_order(asked.order_by)
+    conditions, orders = parse_filter(asked.filter), parse_order(asked.order_by)
     chosen = [
         one
         for one in list_experiments(home)
         if one.lifecycle in VIEWS[asked.view_type]
-        and all(matches(each, lookup(each, _attributes(one), one.tags)) for each in comparisons)
+        and all(holds(each, partial(lookup, attributes=_attributes(one), tags=one.tags)) for each in conditions)
     ]
     for order in reversed(orders):
         if order.key not in _attributes(Experiment("", "", "active", 0, 0)):

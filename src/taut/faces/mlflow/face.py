@@ -2,83 +2,135 @@
 
 import types
 import typing
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msgspec
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
-from starlette.routing import Mount
 from starlette.routing import Route as HttpRoute
 
 from taut.errors import Invalid, TautError
-from taut.faces.http.callers import actor_of
-from taut.faces.http.reading import read_body
-from taut.faces.mlflow.errors import coded_answer, error_answer
+from taut.faces.http.callers import MISS, actor_of, cached_actor_of
+from taut.faces.http.exchange import Gone, answer, body_of, header, in_thread
+from taut.faces.http.guard import App, Receive, Scope, Send
+from taut.faces.http.intake import Intake
+from taut.faces.mlflow.errors import coded_answer, send_coded, send_error
 from taut.faces.mlflow.routes import ROUTES, Answer, Route, Stream
-from taut.ground.access import PERMISSIONS
+from taut.ground.access import PERMISSIONS, Actor, is_allowed
 from taut.home import Home, require
-from taut.runs import ensure_experiment
+from taut.runs import Batch, ensure_experiment
 
-SERVER_INFO = {"store_type": "SqlStore", "workspaces_enabled": False}
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+SERVER_INFO = msgspec.json.encode({"store_type": "SqlStore", "workspaces_enabled": False})
+NO_TOKEN = "this server asks for a token: set MLFLOW_TRACKING_TOKEN"  # noqa: S105  # Words, no token.
 
 
-def mlflow_routes(home: Home, *, trusted: str = "") -> list[HttpRoute | Mount]:
+def mlflow_routes(
+    home: Home, threads: ThreadPoolExecutor, *, trusted: str = ""
+) -> tuple[dict[tuple[str, str], App], list[HttpRoute]]:
     """All of MLflow's endpoints that taut answers, and MLflow's own 404 for the rest.
 
-    A row without a permission that exists stops the server from starting. The experiment that clients log to where
-    none was chosen is made here.
+    Those at fixed places by method and place, and those with open places for a router. A row without a permission
+    that exists stops the server from starting. The experiment that clients log to where none was chosen is made here.
     """
     ensure_experiment(home)
-    routes: list[HttpRoute | Mount] = []
-    preview: list[HttpRoute] = []  # What clients of MLflow 1 ask for; below one prefix, so that no other request pays.
+    intake = Intake(home, threads)
+    fixed: dict[tuple[str, str], App] = {}
+    open_places: list[HttpRoute] = []
     for row in ROUTES:
         assert row.needs in PERMISSIONS, row
-        handle = _handler(home, row, trusted)
-        routes += [HttpRoute(place, handle, methods=[row.method]) for place in row.places]
-        if row.api == "2.0" and row.path.startswith("mlflow/"):
-            preview.append(HttpRoute(f"/{row.path}", handle, methods=[row.method]))
-    preview.append(HttpRoute("/{rest:path}", _unknown, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]))
-    routes += [Mount(f"{prefix}/2.0/preview", routes=preview) for prefix in ("/api", "/ajax-api")]
+        endpoint = _Endpoint(home, row, threads, intake, trusted)
+        for place in row.places:
+            if "{" not in place:
+                fixed[row.method, place] = endpoint
+            open_places.append(HttpRoute(place, endpoint, methods=[row.method]))
+        for place in _preview_places(row):
+            if "{" in place:
+                open_places.append(HttpRoute(place, endpoint, methods=[row.method]))
+            else:
+                fixed[row.method, place] = endpoint
     for prefix in ("/api", "/ajax-api"):
-        routes.append(HttpRoute(f"{prefix}/3.0/mlflow/server-info", _server_info, methods=["GET"]))
-        methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-        routes += [HttpRoute(f"{prefix}/{api}/{{rest:path}}", _unknown, methods=methods) for api in ("2.0", "3.0")]
-    return routes
+        fixed["GET", f"{prefix}/3.0/mlflow/server-info"] = _server_info
+        open_places += [HttpRoute(f"{prefix}/{api}/{{rest:path}}", _unknown, methods=METHODS) for api in ("2.0", "3.0")]
+    return fixed, open_places
 
 
-def _handler(home: Home, row: Route, trusted: str) -> Callable[[Request], Awaitable[Response]]:
-    async def handle(request: Request) -> Response:
+def _preview_places(row: Route) -> list[str]:
+    """Where clients of MLflow 1 look for it."""
+    is_theirs = row.api == "2.0" and row.path.startswith("mlflow/")
+    return [f"{prefix}/2.0/preview/{row.path}" for prefix in ("/api", "/ajax-api")] if is_theirs else []
+
+
+class _Endpoint:
+    """A row of the table as an ASGI application."""
+
+    def __init__(self, home: Home, row: Route, threads: ThreadPoolExecutor, intake: Intake, trusted: str) -> None:
+        self._home = home
+        self._row = row
+        self._threads = threads
+        self._intake = intake
+        self._trusted = trusted
+        self._decoder = msgspec.json.Decoder(row.takes, strict=False) if row.takes is not None else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; every error of taut becomes an answer."""
         try:
-            authorization = request.headers.get("authorization", "")
-            actor = await run_in_threadpool(actor_of, home, authorization, trusted=trusted)
+            actor = await self._actor(scope)
             if actor is None:
-                return coded_answer("UNAUTHENTICATED", "this server asks for a token: set MLFLOW_TRACKING_TOKEN", 401)
-            theirs = home.as_actor(actor)
-            await run_in_threadpool(require, theirs, row.needs, verb=f"{row.method} {row.path}")
-            return await _answer(theirs, row, request)
+                await send_coded(send, "UNAUTHENTICATED", NO_TOKEN, 401)
+                return
+            row, theirs = self._row, self._home if actor is self._home.actor else self._home.as_actor(actor)
+            if not is_allowed(actor, row.needs):
+                await in_thread(self._threads, require, theirs, row.needs, verb=f"{row.method} {row.path}")
+            if row.takes is None:
+                await _stream(theirs, row, scope, receive, send)
+                return
+            asked = await self._asked(row.takes, scope, receive)
+            answers: Answer = row.answers  # type: ignore[assignment]  # A row with `takes` does not read itself.
+            if row.logs:
+                batch: Batch = answers(theirs, asked)  # type: ignore[assignment]  # What it wants to be written.
+                await self._intake.log(batch)
+                await answer(send, b"{}")
+                return
+            await answer(send, msgspec.json.encode(await in_thread(self._threads, answers, theirs, asked)))
         except TautError as error:
-            return error_answer(error)
-        except ClientDisconnect:
-            return Response(status_code=499)  # Nobody is left to read it.
+            await send_error(send, error)
+        except (ClientDisconnect, Gone):
+            return
 
-    return handle
+    async def _actor(self, scope: Scope) -> Actor | None:
+        authorization = header(scope, b"authorization")
+        actor = cached_actor_of(self._home, authorization, trusted=self._trusted)
+        if actor is MISS:
+            address = (scope.get("client") or ("",))[0]
+            return await in_thread(
+                self._threads, actor_of, self._home, authorization, trusted=self._trusted, address=address
+            )
+        return actor
+
+    async def _asked(self, takes: type[msgspec.Struct], scope: Scope, receive: Receive) -> msgspec.Struct:
+        body = await body_of(receive) if scope["method"] != "GET" else b""
+        if body and not scope["query_string"] and not scope.get("path_params") and b"\\u0000" not in body:
+            try:
+                asked: msgspec.Struct = self._decoder.decode(body)  # type: ignore[union-attr]  # There is one: see above.
+            except (msgspec.MsgspecError, RecursionError):
+                pass  # It is read again below, where nulls are left out and what is wrong is said in full.
+            else:
+                return asked
+        return _converted(takes, _given(takes, scope, body))
 
 
-async def _answer(home: Home, row: Route, request: Request) -> Response:
-    if row.takes is None:
-        stream: Stream = row.answers  # type: ignore[assignment]  # A row without `takes` holds one that reads itself.
-        return await stream(home, request)
-    answers: Answer = row.answers  # type: ignore[assignment]  # And one with `takes` holds one that does not.
-    asked = _asked(row.takes, await _given(row.takes, request))
-    return Response(msgspec.json.encode(await run_in_threadpool(answers, home, asked)), media_type="application/json")
+async def _stream(home: Home, row: Route, scope: Scope, receive: Receive, send: Send) -> None:
+    stream: Stream = row.answers  # type: ignore[assignment]  # A row without `takes` holds one that reads itself.
+    response = await stream(home, Request(scope, receive, send))
+    await response(scope, receive, send)
 
 
-async def _given(takes: type[msgspec.Struct], request: Request) -> dict[str, Any]:
+def _given(takes: type[msgspec.Struct], scope: Scope, body: bytes) -> dict[str, Any]:
     """The JSON body, then the query, then the path: what stands nearer to the route wins."""
     given: dict[str, Any] = {}
-    body = await read_body(request) if request.method != "GET" else b""
     if body:
         try:
             decoded = msgspec.json.decode(body)
@@ -87,12 +139,15 @@ async def _given(takes: type[msgspec.Struct], request: Request) -> dict[str, Any
         if not isinstance(decoded, dict):
             raise Invalid("the body must be a JSON object")
         given |= {name: value for name, value in decoded.items() if value is not None}
-    lists = _lists(takes)
-    for name in dict.fromkeys(request.query_params):
-        values = request.query_params.getlist(name)
-        given[name] = values if name in lists else values[-1]
-    given |= dict(request.path_params)
-    if b"\\u0000" in body or "%00" in str(request.url):
+    query = scope["query_string"]
+    if query:
+        lists, said = _lists(takes), dict[str, list[str]]()
+        for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+            said.setdefault(name, []).append(value)
+        given |= {name: values if name in lists else values[-1] for name, values in said.items()}
+    path: Mapping[str, Any] = scope.get("path_params") or {}
+    given |= path
+    if b"\\u0000" in body or b"%00" in query or "\0" in scope["path"]:
         _refuse_nul(given)
     return given
 
@@ -105,7 +160,7 @@ def _refuse_nul(value: Any) -> None:
         _refuse_nul(part)
 
 
-def _asked(takes: type[msgspec.Struct], given: dict[str, Any]) -> msgspec.Struct:
+def _converted(takes: type[msgspec.Struct], given: dict[str, Any]) -> msgspec.Struct:
     """The request as the endpoint takes it. Numbers may come as texts, as protocol buffers write them."""
     try:
         asked: msgspec.Struct = msgspec.convert(given, takes, strict=False)
@@ -127,9 +182,9 @@ def _is_list(kind: Any) -> bool:
     return origin in (list, tuple)
 
 
-async def _server_info(_: Request) -> Response:
-    return JSONResponse(SERVER_INFO)
+async def _server_info(_: Scope, receive: Receive, send: Send) -> None:
+    await answer(send, SERVER_INFO)
 
 
-async def _unknown(request: Request) -> Response:
+async def _unknown(request: Request) -> Any:
     return coded_answer("ENDPOINT_NOT_FOUND", f"taut has no endpoint {request.method} {request.url.path[:200]}", 404)

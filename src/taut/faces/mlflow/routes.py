@@ -10,8 +10,9 @@ from starlette.responses import Response
 
 from taut.faces.mlflow import browsing, evaluation, experiments, files, logged, registry, runs, webhooks
 from taut.home import Home
+from taut.runs import Batch
 
-Answer = Callable[[Home, Any], dict[str, Any]]
+Answer = Callable[[Home, Any], dict[str, Any] | Batch]
 Stream = Callable[[Home, Request], Awaitable[Response]]
 
 
@@ -21,7 +22,7 @@ class Route:
     with a slash is reached as it is written, and nowhere else. `needs` is checked before anything is read.
 
     `takes` is what the JSON body, the query and the path are put together into; where it is None, `answers` reads
-    the request itself.
+    the request itself. Where it `logs`, it answers with a batch, which is written with those that others log just then.
     """
 
     method: str
@@ -29,6 +30,7 @@ class Route:
     needs: str
     answers: Answer | Stream
     takes: type[msgspec.Struct] | None = None
+    logs: bool = False
     api: str = "2.0"
 
     @property
@@ -66,15 +68,16 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{R}/delete", "run:delete", runs.delete, runs.ById),
     Route("POST", f"{R}/restore", "run:delete", runs.restore, runs.ById),
     Route("POST", f"{R}/search", "run:read", runs.search, runs.Search),
-    Route("POST", f"{R}/log-metric", "run:write", runs.log_metric, runs.Metric),
-    Route("POST", f"{R}/log-parameter", "run:write", runs.log_param, runs.Param),
-    Route("POST", f"{R}/set-tag", "run:write", runs.set_tag, runs.Param),
+    Route("POST", f"{R}/log-metric", "run:write", runs.log_metric, runs.Metric, logs=True),
+    Route("POST", f"{R}/log-parameter", "run:write", runs.log_param, runs.Param, logs=True),
+    Route("POST", f"{R}/set-tag", "run:write", runs.set_tag, runs.Param, logs=True),
     Route("POST", f"{R}/delete-tag", "run:write", runs.delete_tag, runs.Key),
-    Route("POST", f"{R}/log-batch", "run:write", runs.log_all, runs.Batch),
+    Route("POST", f"{R}/log-batch", "run:write", runs.log_all, runs.LogBatch, logs=True),
     Route("POST", f"{R}/log-inputs", "run:write", runs.inputs, runs.Inputs),
     Route("POST", f"{R}/outputs", "run:write", runs.outputs, runs.Outputs),
     Route("POST", f"{R}/log-model", "run:write", browsing.note, browsing.Noted),
     Route("GET", "mlflow/metrics/get-history", "run:read", runs.history, runs.History),
+    Route("GET", "mlflow/metrics/get-history-bulk-interval", "run:read", runs.chart, runs.Chart),
     Route("GET", "mlflow/artifacts/list", "artifact:read", runs.files, runs.Files),
     Route("GET", A, "artifact:read", files.list_files),
     Route("GET", A + "/{path:path}", "artifact:read", files.download),
@@ -86,7 +89,6 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", L + "/{model_id}/artifacts/directories", "run:read", browsing.directory, browsing.Directory),
     Route("POST", f"{PAGES}/upload-artifact", "artifact:write", browsing.upload),
     Route("GET", f"{PAGES}/metrics/get-history-bulk", "run:read", browsing.bulk_history, browsing.Bulk),
-    Route("GET", f"{PAGES}/metrics/get-history-bulk-interval", "run:read", browsing.sampled, browsing.Interval),
     Route("POST", f"{E}/search-datasets", "run:read", browsing.datasets, browsing.Experiments),
     # MLflow writes this path without its slash, and its pages ask for it so.
     Route(
@@ -128,24 +130,26 @@ ROUTES: tuple[Route, ...] = (
     Route("PATCH", W + "/{webhook_id}", "webhook:manage", webhooks.update, webhooks.Update),
     Route("DELETE", W + "/{webhook_id}", "webhook:manage", webhooks.delete, webhooks.ById),
     Route("POST", W + "/{webhook_id}/test", "webhook:manage", webhooks.test, webhooks.Test),
-    Route("POST", f"{D}/create", "dataset:write", evaluation.create, evaluation.Create, "3.0"),
-    Route("POST", f"{D}/search", "dataset:read", evaluation.search, evaluation.Search, "3.0"),
-    Route("GET", f"{D}/search", "dataset:read", evaluation.search, evaluation.Search, "3.0"),
-    Route("GET", D + "/{dataset_id}", "dataset:read", evaluation.get, evaluation.ById, "3.0"),
-    Route("DELETE", D + "/{dataset_id}", "dataset:write", evaluation.delete, evaluation.ById, "3.0"),
-    Route("PATCH", D + "/{dataset_id}/tags", "dataset:write", evaluation.set_tags, evaluation.Tags, "3.0"),
-    Route("DELETE", D + "/{dataset_id}/tags/{key}", "dataset:write", evaluation.delete_tag, evaluation.Tag, "3.0"),
-    Route("POST", D + "/{dataset_id}/records", "dataset:write", evaluation.upsert, evaluation.Upsert, "3.0"),
-    Route("GET", D + "/{dataset_id}/records", "dataset:content", evaluation.records, evaluation.Records, "3.0"),
-    Route("DELETE", D + "/{dataset_id}/records", "dataset:write", evaluation.forget, evaluation.Forget, "3.0"),
-    Route("GET", D + "/{dataset_id}/experiment-ids", "dataset:read", evaluation.experiment_ids, evaluation.ById, "3.0"),
+    Route("POST", f"{D}/create", "dataset:write", evaluation.create, evaluation.Create, api="3.0"),
+    Route("POST", f"{D}/search", "dataset:read", evaluation.search, evaluation.Search, api="3.0"),
+    Route("GET", f"{D}/search", "dataset:read", evaluation.search, evaluation.Search, api="3.0"),
+    Route("GET", D + "/{dataset_id}", "dataset:read", evaluation.get, evaluation.ById, api="3.0"),
+    Route("DELETE", D + "/{dataset_id}", "dataset:write", evaluation.delete, evaluation.ById, api="3.0"),
+    Route("PATCH", D + "/{dataset_id}/tags", "dataset:write", evaluation.set_tags, evaluation.Tags, api="3.0"),
+    Route("DELETE", D + "/{dataset_id}/tags/{key}", "dataset:write", evaluation.delete_tag, evaluation.Tag, api="3.0"),
+    Route("POST", D + "/{dataset_id}/records", "dataset:write", evaluation.upsert, evaluation.Upsert, api="3.0"),
+    Route("GET", D + "/{dataset_id}/records", "dataset:content", evaluation.records, evaluation.Records, api="3.0"),
+    Route("DELETE", D + "/{dataset_id}/records", "dataset:write", evaluation.forget, evaluation.Forget, api="3.0"),
+    Route(
+        "GET", D + "/{dataset_id}/experiment-ids", "dataset:read", evaluation.experiment_ids, evaluation.ById, api="3.0"
+    ),
     Route(
         "POST",
         D + "/{dataset_id}/add-experiments",
         "dataset:write",
         evaluation.add_experiments,
         evaluation.Experiments,
-        "3.0",
+        api="3.0",
     ),
     Route(
         "POST",
@@ -153,6 +157,6 @@ ROUTES: tuple[Route, ...] = (
         "dataset:write",
         evaluation.remove_experiments,
         evaluation.Experiments,
-        "3.0",
+        api="3.0",
     ),
 )

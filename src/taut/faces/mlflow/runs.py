@@ -11,21 +11,23 @@ from taut.faces.mlflow.shapes import (
     Pair,
     Point,
     file_shape,
+    history_shape,
     pairs_of,
     point_of,
-    point_shape,
     run_info_shape,
     run_shape,
 )
 from taut.home import Home
 from taut.runs import (
+    Batch,
     DatasetInput,
     ModelOutput,
+    RunDetail,
+    chart_history,
     create_run,
     delete_run,
     get_run,
     list_artifacts,
-    log_batch,
     log_inputs,
     log_outputs,
     metric_history,
@@ -41,6 +43,7 @@ VIEWS: dict[str, Literal["active", "deleted", "all"]] = {
     "ACTIVE_ONLY": "active", "DELETED_ONLY": "deleted", "ALL": "all",
 }  # fmt: skip
 HISTORY_PAGE = 25_000
+CHART_RUNS_MAX = 100
 
 
 class Create(msgspec.Struct):
@@ -89,7 +92,7 @@ class Key(msgspec.Struct):
     key: str
 
 
-class Batch(msgspec.Struct):
+class LogBatch(msgspec.Struct):
     """runs/log-batch."""
 
     run_id: str
@@ -157,6 +160,16 @@ class History(msgspec.Struct):
     max_results: int | None = None
 
 
+class Chart(msgspec.Struct):
+    """metrics/get-history-bulk-interval."""
+
+    run_ids: list[str]
+    metric_key: str
+    start_step: int | None = None
+    end_step: int | None = None
+    max_results: int = 320
+
+
 class Files(msgspec.Struct):
     """artifacts/list."""
 
@@ -172,7 +185,7 @@ def create(home: Home, asked: Create) -> Json:
     run = create_run(
         home, experiment_id=asked.experiment_id, name=asked.run_name, started_ms=asked.start_time, tags=tags
     )
-    return {"run": run_shape(run_detail(home, run.id))}
+    return {"run": run_shape(RunDetail(run))}
 
 
 def get(home: Home, asked: ById) -> Json:
@@ -198,22 +211,19 @@ def restore(home: Home, asked: ById) -> Json:
     return {}
 
 
-def log_metric(home: Home, asked: Metric) -> Json:
+def log_metric(home: Home, asked: Metric) -> Batch:
     """Log one point."""
-    log_batch(home, asked.run_id, metrics=[point_of(asked)])
-    return {}
+    return Batch(asked.run_id, home.actor, metrics=(point_of(asked),))
 
 
-def log_param(home: Home, asked: Param) -> Json:
+def log_param(home: Home, asked: Param) -> Batch:
     """Log one param."""
-    log_batch(home, asked.run_id, params={asked.key: asked.value})
-    return {}
+    return Batch(asked.run_id, home.actor, params={asked.key: asked.value})
 
 
-def set_tag(home: Home, asked: Param) -> Json:
+def set_tag(home: Home, asked: Param) -> Batch:
     """Set one tag."""
-    log_batch(home, asked.run_id, tags={asked.key: asked.value})
-    return {}
+    return Batch(asked.run_id, home.actor, tags={asked.key: asked.value})
 
 
 def delete_tag(home: Home, asked: Key) -> Json:
@@ -222,16 +232,15 @@ def delete_tag(home: Home, asked: Key) -> Json:
     return {}
 
 
-def log_all(home: Home, asked: Batch) -> Json:
+def log_all(home: Home, asked: LogBatch) -> Batch:
     """Log a batch, whole or not at all."""
-    log_batch(
-        home,
+    return Batch(
         asked.run_id,
+        home.actor,
         metrics=[point_of(sent) for sent in asked.metrics],
         params=pairs_of(asked.params, what="param"),
         tags={pair.key: pair.value for pair in asked.tags},
     )
-    return {}
 
 
 def inputs(home: Home, asked: Inputs) -> Json:
@@ -278,12 +287,28 @@ def history(home: Home, asked: History) -> Json:
     page = metric_history(
         home, asked.run_id, asked.metric_key, max_results=asked.max_results or HISTORY_PAGE, page_token=asked.page_token
     )
-    points, token = [*page.points], page.next_page
+    points, token = history_shape(page), page.next_page
     while token and asked.max_results is None:
         page = metric_history(home, asked.run_id, asked.metric_key, page_token=token)
-        points, token = [*points, *page.points], page.next_page
-    answer: Json = {"metrics": [point_shape(point) for point in points]}
+        points, token = [*points, *history_shape(page)], page.next_page
+    answer: Json = {"metrics": points}
     return {**answer, "next_page_token": token} if token else answer
+
+
+def chart(home: Home, asked: Chart) -> Json:
+    """As many points of one metric of several runs as a chart can show, each run's lowest and highest among them."""
+    if not 1 <= len(asked.run_ids) <= CHART_RUNS_MAX:
+        raise Invalid(f"run_ids names 1 to {CHART_RUNS_MAX} runs, not {len(asked.run_ids)}")
+    if (asked.start_step is None) != (asked.end_step is None):
+        raise Invalid("start_step and end_step come together")
+    if asked.start_step is not None and asked.end_step is not None and asked.start_step > asked.end_step:
+        raise Invalid(f"start_step {asked.start_step} is behind end_step {asked.end_step}")
+    bounds = {} if asked.start_step is None else {"from_step": asked.start_step, "to_step": asked.end_step or 0}
+    metrics: list[Json] = []
+    for run_id in asked.run_ids:
+        found = chart_history(home, run_id, asked.metric_key, points_max=asked.max_results, **bounds)
+        metrics += [{**point, "run_id": run_id} for point in history_shape(found)]
+    return {"metrics": metrics}
 
 
 def files(home: Home, asked: Files) -> Json:

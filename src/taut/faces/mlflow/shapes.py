@@ -1,6 +1,5 @@
 """taut's records in the JSON that MLflow's clients read, and the pieces of theirs that requests are made of."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from taut.runs import (
     Artifact,
     DatasetInput,
     Experiment,
+    History,
     LoggedModel,
     MetricPoint,
     RunDetail,
@@ -39,6 +39,8 @@ class Point(msgspec.Struct):
     timestamp: int = 0
     step: int = 0
     model_id: str = ""
+    dataset_name: str = ""
+    dataset_digest: str = ""
 
 
 def experiment_shape(experiment: Experiment) -> Json:
@@ -76,7 +78,21 @@ def point_shape(point: MetricPoint) -> Json:
     """A point of a metric; not-a-number is a word, for JSON has no number for it."""
     value = "NaN" if point.value is None else point.value
     shape = {"key": point.key, "value": value, "timestamp": point.at_ms, "step": point.step}
-    return {**shape, "model_id": point.model_id} if point.model_id else shape
+    named = {"model_id": point.model_id, "dataset_name": point.dataset_name, "dataset_digest": point.dataset_digest}
+    return {**shape, **{name: value for name, value in named.items() if value}} if any(named.values()) else shape
+
+
+def history_shape(history: History) -> list[Json]:
+    """The points of one metric."""
+    key = history.key
+    shapes: list[Json] = [
+        {"key": key, "value": "NaN" if value is None else value, "timestamp": at_ms, "step": step}
+        for step, at_ms, value in zip(history.steps, history.at_ms, history.values, strict=True)
+    ]
+    for shape, model_id in zip(shapes, history.model_ids, strict=False):
+        if model_id:
+            shape["model_id"] = model_id
+    return shapes
 
 
 def logged_model_shape(model: LoggedModel) -> Json:
@@ -140,7 +156,9 @@ def point_of(sent: Point) -> MetricPoint:
         value = float(sent.value)
     except ValueError:
         raise Invalid(f"the value of metric {sent.key!r} is no number: {sent.value!r}") from None
-    return MetricPoint(sent.key, None if math.isnan(value) else value, sent.step, sent.timestamp, sent.model_id)
+    return MetricPoint(
+        sent.key, value, sent.step, sent.timestamp, sent.model_id, sent.dataset_name, sent.dataset_digest
+    )
 
 
 def _input_shape(read: DatasetInput) -> Json:

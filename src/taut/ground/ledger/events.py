@@ -1,18 +1,22 @@
 """The ledger: every change and refusal, appended in the transaction of the change, each linked to the one before."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from taut.ground import wire
-from taut.ground.meta import Row, Tx, Value
+from taut.ground.meta import Insert, Row, Tx, Value
 
-LOCK_HEAD = "UPDATE ledger_head SET seq = seq + 1 WHERE one = 1"
+# Taking the head's row first makes whoever else appends wait, so that numbers and digests follow one another.
+LOCK_HEAD = "UPDATE ledger_head SET seq = seq + :count WHERE one = 1 RETURNING seq, digest"
 SELECT_HEAD = "SELECT seq, digest FROM ledger_head WHERE one = 1"
 MOVE_HEAD = "UPDATE ledger_head SET digest = :digest WHERE one = 1"
-INSERT_EVENT = """
-INSERT INTO ledger (seq, at_ms, actor, kind, subject, body, previous, digest)
-VALUES (:seq, :at_ms, :actor, :kind, :subject, :body, :previous, :digest)
-"""
+INSERT_EVENTS = Insert(
+    "ledger",
+    (
+        ("seq", "BIGINT"), ("at_ms", "BIGINT"), ("actor", "TEXT"), ("kind", "TEXT"), ("subject", "TEXT"),
+        ("body", "TEXT"), ("previous", "TEXT"), ("digest", "TEXT"),
+    ),
+)  # fmt: skip
 SELECT_EVENTS = """
 SELECT seq, at_ms, actor, kind, subject, body, previous, digest FROM ledger
 WHERE seq > :after AND (:kind = '' OR kind = :kind) AND (:subject = '' OR subject = :subject)
@@ -40,20 +44,39 @@ class Event:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """What an entry of the ledger says, before it has a number: who did `kind` to `subject`; `body` is JSON-able."""
+
+    kind: str
+    subject: str
+    actor: str
+    at_ms: int
+    body: object = None
+
+
 def append_event(tx: Tx, kind: str, *, subject: str, actor: str, at_ms: int, body: object = None) -> None:
     """Append inside the caller's transaction, so that the change and its entry are stored together or not at all.
 
     `body` is any JSON-able value; keep it small and free of personal data.
     """
-    tx.execute(LOCK_HEAD)
-    head = tx.row(SELECT_HEAD)
+    append_events(tx, [Happening(kind, subject, actor, at_ms, body)])
+
+
+def append_events(tx: Tx, happened: Sequence[Happening]) -> None:
+    """Append several entries, in their order, by three statements however many they are."""
+    if not happened:
+        return
+    head = tx.row(LOCK_HEAD, {"count": len(happened)})
     assert head is not None, "the migration writes the head"
-    event = Event(
-        seq=int(str(head[0])), at_ms=at_ms, actor=actor, kind=kind, subject=subject,
-        body=wire.text(body), previous=str(head[1]), digest="",
-    )  # fmt: skip
-    digest = digest_of_event(event)
-    tx.execute(INSERT_EVENT, {**wire.plain(event), "digest": digest})
+    seq, digest = int(str(head[0])) - len(happened), str(head[1])
+    rows: list[Row] = []
+    for one in happened:
+        seq += 1
+        body = wire.text(one.body)
+        previous, digest = digest, wire.digest([seq, one.at_ms, one.actor, one.kind, one.subject, body, digest])
+        rows.append((seq, one.at_ms, one.actor, one.kind, one.subject, body, previous, digest))
+    tx.insert(INSERT_EVENTS, rows)
     tx.execute(MOVE_HEAD, {"digest": digest})
 
 

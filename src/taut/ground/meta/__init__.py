@@ -5,9 +5,9 @@ from importlib import import_module
 from typing import cast
 
 from taut.errors import UsageError
-from taut.ground.meta.protocol import Metadata, Row, Tx, Value
+from taut.ground.meta.protocol import Cell, Insert, Kind, Metadata, Row, Tx, Update, Value
 
-__all__ = ["METADATA", "Metadata", "Row", "Tx", "Value", "connect_metadata"]
+__all__ = ["METADATA", "Cell", "Insert", "Kind", "Metadata", "Row", "Tx", "Update", "Value", "connect_metadata"]
 
 # URL scheme -> the module whose `connect(url)` opens it; imported when used, so that nobody pays for the other driver.
 METADATA: dict[str, str] = {

@@ -10,6 +10,8 @@ from taut.ground.meta.protocol import Tx
 MAKE_TABLE = "CREATE TABLE IF NOT EXISTS migration (number BIGINT PRIMARY KEY, name TEXT NOT NULL)"
 SELECT_APPLIED = "SELECT number FROM migration ORDER BY number"
 INSERT_APPLIED = "INSERT INTO migration (number, name) VALUES (:number, :name)"
+# PostgreSQL sorts text by the rules of a language; an index that shall serve an order by character must say so.
+PLAIN_ORDER = {"sqlite": "", "postgresql": ' COLLATE "C"'}
 
 
 class Migration(NamedTuple):
@@ -25,9 +27,10 @@ def migrations() -> list[Migration]:
     return sorted(_read_migrations())
 
 
-def migrate(tx: Tx) -> int:
+def migrate(tx: Tx, dialect: str) -> int:
     """Bring an opened store to this version; returns how many migrations were applied.
 
+    What stands as `{plain}` in a migration is how this dialect orders text by character.
     Raises Conflict where the store was written by a newer taut than this one.
     """
     tx.execute(MAKE_TABLE)
@@ -41,7 +44,7 @@ def migrate(tx: Tx) -> int:
     due = [migration for migration in known if migration.number not in applied]
     for migration in due:
         for statement in migration.statements:
-            tx.execute(statement)
+            tx.execute(statement.replace("{plain}", PLAIN_ORDER[dialect]))
         tx.execute(INSERT_APPLIED, {"number": migration.number, "name": migration.name})
     return len(due)
 

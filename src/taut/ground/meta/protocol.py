@@ -2,18 +2,47 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 from taut.errors import Invalid
 
 Value = str | int | float | None
+Cell = Value | bytes
 Row = tuple[Value, ...]
+Parameters = Mapping[str, Value | Sequence[str] | Sequence[int]]
+Kind = Literal["TEXT", "BIGINT", "DOUBLE PRECISION"]
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Rows for one table, written by one statement however many they are; `conflict` is the clause behind VALUES."""
+
+    table: str
+    columns: tuple[tuple[str, Kind], ...]
+    conflict: str = ""
+
+    @property
+    def names(self) -> str:
+        """The columns as SQL lists them."""
+        return ", ".join(name for name, _ in self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """Rows of one table to be changed by one statement: the first column names the row, the others are set."""
+
+    table: str
+    columns: tuple[tuple[str, Kind], ...]
 
 
 class Tx(Protocol):
-    """One transaction, or one read of a single moment. SQL is in the common subset; parameters are `:name`."""
+    """One transaction, or one read of a single moment.
 
-    def execute(self, sql: str, parameters: Mapping[str, Value] | None = None) -> int:
+    SQL is in the common subset; parameters are `:name`, and `IN [:name]` holds a column against a list of any length.
+    """
+
+    def execute(self, sql: str, parameters: Mapping[str, Cell | Sequence[str] | Sequence[int]] | None = None) -> int:
         """Run one statement; returns the number of rows it changed."""
         ...
 
@@ -21,11 +50,19 @@ class Tx(Protocol):
         """Run one statement for each set of parameters."""
         ...
 
-    def rows(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Sequence[Row]:
+    def insert(self, into: Insert, rows: Sequence[tuple[Value, ...]]) -> None:
+        """Write rows, their values in the order of the columns; nothing for no rows."""
+        ...
+
+    def update(self, of: Update, rows: Sequence[tuple[Value, ...]]) -> None:
+        """Change rows, each named by its first value; nothing for no rows."""
+        ...
+
+    def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         """All rows of a query."""
         ...
 
-    def row(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Row | None:
+    def row(self, sql: str, parameters: Parameters | None = None) -> Row | None:
         """The first row of a query, or None."""
         ...
 
@@ -49,6 +86,10 @@ class Metadata(Protocol):
 
     def read(self) -> AbstractContextManager[Tx]:
         """A block of queries that see one moment and block no writer."""
+        ...
+
+    def ask(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
+        """All rows of one query, which is a moment by itself: cheaper than a block where one query is all."""
         ...
 
     def close(self) -> None:

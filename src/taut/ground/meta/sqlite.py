@@ -1,14 +1,19 @@
 """Metadata in one SQLite file: WAL, synced at every commit, one fsync for all writers that wait together."""
 
+import re
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from taut.errors import Conflict, Corrupt, Denied, TautError, Unavailable
 from taut.ground.meta.migrate import migrate
-from taut.ground.meta.protocol import Row, Tx, Value, fitting
+from taut.ground.meta.protocol import Cell, Insert, Parameters, Row, Tx, Update, Value, fitting
 
 GROUP_MAX = 64  # Members of one group commit: past this the wait of the first outweighs the fsyncs saved.
 BUSY_TIMEOUT_S = 30.0  # Another process may hold the write lock for one group; this is far past any group.
@@ -44,7 +49,7 @@ class SqliteMetadata:
         try:
             self._writer = self._connection()
             with self.transaction() as tx:
-                migrate(tx)
+                migrate(tx, self.dialect)
         except sqlite3.Error as problem:
             raise _explained(problem, path) from None
 
@@ -81,6 +86,13 @@ class SqliteMetadata:
                 yield _Tx(connection)
             finally:
                 connection.execute("COMMIT")
+        except sqlite3.Error as problem:
+            raise _explained(problem, self._path) from problem
+
+    def ask(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
+        """One query on this thread's own connection."""
+        try:
+            return _Tx(self._reader()).rows(sql, parameters)
         except sqlite3.Error as problem:
             raise _explained(problem, self._path) from problem
 
@@ -202,22 +214,62 @@ class _Tx:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def execute(self, sql: str, parameters: Mapping[str, Value] | None = None) -> int:
+    def execute(self, sql: str, parameters: Mapping[str, Cell | Sequence[str] | Sequence[int]] | None = None) -> int:
         with fitting():
-            return self._connection.execute(sql, parameters or {}).rowcount
+            return self._connection.execute(*_bound(sql, parameters)).rowcount
 
     def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
         with fitting():
             self._connection.executemany(sql, parameters)
 
-    def rows(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Sequence[Row]:
-        with fitting():
-            return self._connection.execute(sql, parameters or {}).fetchall()
+    def insert(self, into: Insert, rows: Sequence[tuple[Value, ...]]) -> None:
+        if rows:
+            with fitting():
+                self._connection.executemany(_insert(into), rows)
 
-    def row(self, sql: str, parameters: Mapping[str, Value] | None = None) -> Row | None:
+    def update(self, of: Update, rows: Sequence[tuple[Value, ...]]) -> None:
+        if rows:
+            with fitting():
+                self._connection.executemany(_update(of), [(*values, name) for name, *values in rows])
+
+    def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         with fitting():
-            found: Row | None = self._connection.execute(sql, parameters or {}).fetchone()
+            return self._connection.execute(*_bound(sql, parameters)).fetchall()
+
+    def row(self, sql: str, parameters: Parameters | None = None) -> Row | None:
+        with fitting():
+            found: Row | None = self._connection.execute(*_bound(sql, parameters)).fetchone()
         return found
+
+
+def _bound(sql: str, parameters: Mapping[str, Any] | None) -> tuple[str, Mapping[str, Any]]:
+    """A statement and its values for the driver; a list travels as JSON, so that its length leaves the text alone."""
+    if parameters is None:
+        return sql, {}
+    if "[" not in sql:
+        return sql, parameters
+    packed = {
+        name: msgspec.json.encode(value).decode() if isinstance(value, list | tuple) else value
+        for name, value in parameters.items()
+    }
+    return _unpacking(sql), packed
+
+
+@lru_cache(maxsize=1024)
+def _unpacking(sql: str) -> str:
+    return re.sub(r"\[:([a-z_][a-z0-9_]*)\]", r"(SELECT value FROM json_each(:\1))", sql)
+
+
+@lru_cache(maxsize=64)
+def _insert(into: Insert) -> str:
+    holes = ", ".join("?" * len(into.columns))
+    return f"INSERT INTO {into.table} ({into.names}) VALUES ({holes}) {into.conflict}"  # noqa: S608  # Constants only.
+
+
+@lru_cache(maxsize=64)
+def _update(of: Update) -> str:
+    (name, _), *columns = of.columns
+    return f"UPDATE {of.table} SET {', '.join(f'{column} = ?' for column, _ in columns)} WHERE {name} = ?"  # noqa: S608
 
 
 def _explained(problem: sqlite3.Error, path: Path) -> TautError:

@@ -1,0 +1,77 @@
+"""One request and its answer on bare ASGI: a body read with a bound, bytes sent with their length."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from taut.errors import Invalid
+from taut.faces.http.guard import Receive, Scope, Send
+from taut.faces.http.reading import BODY_BYTES_MAX
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+THREADS = 12  # Verbs at once; fewer than PostgreSQL connections in the pool, so that none waits for one.
+JSON = (b"content-type", b"application/json")
+
+
+class Gone(Exception):  # No error of anybody: a client that closed its connection.
+    """Nobody is left to read the answer."""
+
+
+def threads() -> ThreadPoolExecutor:
+    """Threads for the verbs of one server."""
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="verb")
+
+
+async def in_thread(pool: ThreadPoolExecutor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a verb beside the event loop."""
+    loop = asyncio.get_running_loop()
+    if kwargs:
+        return await loop.run_in_executor(pool, lambda: function(*args, **kwargs))
+    return await loop.run_in_executor(pool, function, *args)
+
+
+async def body_of(receive: Receive, *, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+    """The body of a request. Raises Invalid past `bytes_max`, before the rest is read, and Gone."""
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise Gone
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body", False):
+        if len(body) > bytes_max:
+            raise _too_large(bytes_max)
+        return body
+    parts, size = [body], len(body)
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Gone
+        part = message.get("body", b"")
+        size += len(part)
+        if size > bytes_max:
+            raise _too_large(bytes_max)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def answer(send: Send, data: bytes, status: int = 200, *more: tuple[bytes, bytes]) -> None:
+    """Send JSON."""
+    headers = [JSON, (b"content-length", str(len(data)).encode()), *more]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": data})
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """A header of the request, empty where it has none; names are in lower case."""
+    found: bytes
+    for key, found in scope["headers"]:
+        if key == name:
+            return found.decode("latin-1")
+    return ""
+
+
+def _too_large(bytes_max: int) -> Invalid:
+    return Invalid(f"the request is larger than {bytes_max} bytes", hint="send large content as an object")

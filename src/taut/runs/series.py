@@ -1,0 +1,328 @@
+"""The points of metrics in the store: the newest of a series as rows, the older packed into chunks, latest beside.
+
+A series is one metric of one run, measured on one logged model and dataset where these were named. New points are rows
+until there are `TAIL`; then they are sealed into chunks of at most `CHUNK`, in order and without overlap, however late
+a point comes. So a point costs one small row when it is logged and about 10 bytes for good.
+"""
+
+import heapq
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import Any, cast
+
+import msgspec
+
+from taut.ground.meta import Insert, Kind, Row, Tx, Update, Value
+from taut.runs.points import MetricPoint, Place, Triple, in_order, pack, rank, sampled, summarize, unpack
+
+TAIL = 1024  # Rows that a series keeps before it is sealed: a commit then writes at most some 50 kB more.
+CHUNK = 4096  # Points of a chunk: 40 kB, read in less than a millisecond.
+REWRITE = 8  # A late point may make at most so many others be packed again.
+SEAL_MAX = 1 << 16  # Rows that are sealed at once; only a home of an earlier version can have more waiting.
+NO_LIMIT = 2**62
+
+COLUMNS = """id, run_id, key, model_id, dataset_name, dataset_digest, step, at_ms, value, newest, points, tail,
+    sealed_step, sealed_ms"""
+SELECT_SERIES = f"SELECT {COLUMNS} FROM series WHERE run_id IN [:runs] AND key IN [:keys]"  # noqa: S608  # Constants.
+SELECT_HIGHEST = "SELECT COALESCE(MAX(id), 0) FROM series"
+STATE: tuple[tuple[str, Kind], ...] = (
+    ("id", "BIGINT"), ("step", "BIGINT"), ("at_ms", "BIGINT"), ("value", "DOUBLE PRECISION"), ("newest", "BIGINT"),
+    ("points", "BIGINT"), ("tail", "BIGINT"), ("sealed_step", "BIGINT"), ("sealed_ms", "BIGINT"),
+)  # fmt: skip
+NAME: tuple[tuple[str, Kind], ...] = (
+    ("run_id", "TEXT"), ("key", "TEXT"), ("model_id", "TEXT"), ("dataset_name", "TEXT"), ("dataset_digest", "TEXT"),
+    ("experiment_id", "TEXT"),
+)  # fmt: skip
+INSERT_SERIES = Insert("series", (*STATE, *NAME))
+UPDATE_SERIES = Update("series", STATE)
+INSERT_POINTS = Insert(
+    "point", (("series", "BIGINT"), ("step", "BIGINT"), ("at_ms", "BIGINT"), ("value", "DOUBLE PRECISION"))
+)
+SELECT_TAIL = """
+SELECT step, at_ms, value FROM point WHERE series = :series AND (step > :step OR (step = :step AND at_ms >= :at_ms))
+ORDER BY step, at_ms, value NULLS FIRST LIMIT :limit
+"""
+SELECT_SPAN = """
+SELECT step, at_ms, value FROM point
+WHERE series = :series AND (step > :step OR (step = :step AND at_ms >= :at_ms))
+    AND (step < :to_step OR (step = :to_step AND at_ms <= :to_ms))
+"""
+SELECT_SPANS = SELECT_SPAN.replace("SELECT step", "SELECT series, step").replace(
+    "series = :series", "series IN [:series]"
+)
+DELETE_TAIL = "DELETE FROM point WHERE series = :series AND (step < :step OR (step = :step AND at_ms <= :at_ms))"
+# Chunks whose last point is not before one place and whose first is not behind another.
+SELECT_CHUNKS = """
+SELECT first_step, first_ms, part, points, body FROM chunk
+WHERE series = :series AND (last_step > :step OR (last_step = :step AND last_ms >= :at_ms))
+    AND (first_step < :to_step OR (first_step = :to_step AND first_ms <= :to_ms))
+ORDER BY first_step, first_ms, part LIMIT :limit OFFSET :skip
+"""
+COUNT_CHUNKS = SELECT_CHUNKS.replace("first_step, first_ms, part, points, body", "COALESCE(SUM(points), 0)").partition(
+    "ORDER BY"
+)[0]
+SELECT_BEFORE = """
+SELECT first_step, first_ms, part, points, body FROM chunk
+WHERE series = :series AND (first_step < :step OR (first_step = :step AND first_ms < :at_ms))
+ORDER BY first_step DESC, first_ms DESC, part DESC LIMIT 1
+"""
+DELETE_CHUNK = """
+DELETE FROM chunk WHERE series = :series AND first_step = :first_step AND first_ms = :first_ms AND part = :part
+"""
+INSERT_CHUNK = """
+INSERT INTO chunk (series, first_step, first_ms, part, last_step, last_ms, points, summary, body)
+VALUES (:series, :first_step, :first_ms, :part, :last_step, :last_ms, :points, :summary, :body)
+"""
+SELECT_SUMMARIES = """
+SELECT summary FROM chunk WHERE series = :series AND last_step >= :from_step AND first_step <= :to_step
+ORDER BY first_step, first_ms, part
+"""
+FIRST: Place = (-(2**63), -(2**63))
+LAST: Place = (2**63 - 1, 2**63 - 1)
+Name = tuple[str, str, str, str, str]
+"""Run, key, logged model, name and digest of the dataset."""
+
+
+class Series(msgspec.Struct):
+    """A row of `series`; what is logged changes it in memory before it is written."""
+
+    id: int
+    run_id: str
+    key: str
+    model_id: str
+    dataset_name: str
+    dataset_digest: str
+    step: int = FIRST[0]
+    at_ms: int = FIRST[1]
+    value: float | None = None
+    newest: int = 0
+    points: int = 0
+    tail: int = 0
+    sealed_step: int | None = None
+    sealed_ms: int | None = None
+
+    @property
+    def latest(self) -> Triple:
+        """Its point of highest rank."""
+        return self.step, self.at_ms, self.value
+
+    @property
+    def sealed(self) -> Place:
+        """The place of the last point that is in a chunk."""
+        return FIRST if self.sealed_step is None or self.sealed_ms is None else (self.sealed_step, self.sealed_ms)
+
+
+def write_points(tx: Tx, logged: Sequence[tuple[str, str, Sequence[MetricPoint]]]) -> None:
+    """Store points of runs, given as (run, its experiment, points); those that are there already are not doubled.
+
+    Whoever calls holds the rows of the runs, and the ledger's head where series may be new: their numbers follow on.
+    """
+    given: dict[Name, list[Triple]] = {}
+    for run_id, _, points in logged:
+        for point in points:
+            name = (run_id, point.key, point.model_id, point.dataset_name, point.dataset_digest)
+            triple = (point.step, point.at_ms, point.value)
+            if name in given:
+                given[name].append(triple)
+            else:
+                given[name] = [triple]
+    if not given:
+        return
+    known = {name_of(series): series for series in read_series(tx, {n[0] for n in given}, {n[1] for n in given})}
+    made = _made(tx, known, given)
+    known |= made
+    changed = dict[int, Series]()
+    rows: list[tuple[Value, ...]] = []
+    for series, new in _new(tx, [(known[name], in_order(triples)) for name, triples in given.items()]):
+        rows += _log(tx, series, new)
+        changed[series.id] = series
+    _mark_newest(known, given, changed)
+    tx.insert(INSERT_POINTS, rows)
+    experiments = {run_id: experiment for run_id, experiment, _ in logged}
+    tx.insert(INSERT_SERIES, [(*_row(one), *name, experiments[name[0]]) for name, one in made.items()])
+    numbers = {one.id for one in made.values()}
+    tx.update(UPDATE_SERIES, [_row(one) for one in changed.values() if one.id not in numbers])
+
+
+def read_series(tx: Tx, runs: Iterable[str], keys: Iterable[str]) -> list[Series]:
+    """The series of these metrics of these runs."""
+    rows: Sequence[Any] = tx.rows(SELECT_SERIES, {"runs": list(runs), "keys": list(keys)})
+    return [Series(*row) for row in rows]
+
+
+def points_from(tx: Tx, series: Series, start: Place, count: int) -> list[Triple]:
+    """Up to `count` points in order, from the first at or behind a place."""
+    found: list[Triple] = []
+    at = {"series": series.id, "step": start[0], "at_ms": start[1]}
+    bounds = {**at, "to_step": LAST[0], "to_ms": LAST[1], "limit": count // CHUNK + 2}
+    skip = 0
+    while len(found) < count and series.sealed >= start:
+        chunks = tx.rows(SELECT_CHUNKS, {**bounds, "skip": skip})
+        for *_, body in chunks:
+            points = unpack(cast("bytes", body))
+            found += points if points[0][:2] >= start else [point for point in points if point[:2] >= start]
+        skip += len(chunks)
+        if len(chunks) < bounds["limit"]:
+            break
+    tail = [_triple(row) for row in tx.rows(SELECT_TAIL, {**at, "limit": count})] if series.tail else []
+    if not found or not tail or rank(tail[0]) > rank(found[-1]):
+        return (found + tail)[:count]
+    return list(heapq.merge(found, tail, key=rank))[:count]
+
+
+def chart_points(tx: Tx, series: Series, at_most: int, from_step: int, to_step: int) -> list[Triple]:
+    """Points that show the course of a series between two steps, lowest and highest preserved, at most so many."""
+    span = {"series": series.id, "from_step": from_step, "to_step": to_step}
+    bounds = {"series": series.id, "step": from_step, "at_ms": FIRST[1], "to_step": to_step, "to_ms": LAST[1]}
+    counted = tx.row(COUNT_CHUNKS, bounds) if series.sealed_step is not None else None
+    in_chunks = int(str(counted[0])) if counted else 0
+    tail = [_triple(row) for row in tx.rows(SELECT_SPAN, bounds)] if series.tail else []
+    if in_chunks <= max(at_most, CHUNK * 4):  # Few enough to look at each.
+        rows = tx.rows(SELECT_CHUNKS, {**bounds, "limit": NO_LIMIT, "skip": 0}) if in_chunks else []
+    else:
+        rows = tx.rows(SELECT_SUMMARIES, span)
+    sealed = [point for row in rows for point in unpack(cast("bytes", row[-1]))]
+    points = sorted([*sealed, *tail], key=rank)
+    return sampled([point for point in points if from_step <= point[0] <= to_step], at_most)
+
+
+def name_of(series: Series) -> Name:
+    """What tells a series from others."""
+    return series.run_id, series.key, series.model_id, series.dataset_name, series.dataset_digest
+
+
+def _made(tx: Tx, known: dict[Name, Series], given: Iterable[Name]) -> dict[Name, Series]:
+    """The series that are not there yet, numbered behind the highest, so that a run's series lie together."""
+    new = [name for name in given if name not in known]
+    if not new:
+        return {}
+    highest = tx.row(SELECT_HIGHEST)
+    first = int(str(highest[0] if highest else 0)) + 1
+    return {name: Series(number, *name) for number, name in enumerate(new, first)}
+
+
+def _new(tx: Tx, given: list[tuple[Series, list[Triple]]]) -> Iterator[tuple[Series, list[Triple]]]:
+    """What of the points in order each series does not hold: all behind its latest, and what is not found before it."""
+    late: dict[int, tuple[Series, list[Triple]]] = {}
+    for series, points in given:
+        if not series.points or points[0][:2] > (series.step, series.at_ms):
+            yield series, points
+        elif points != [series.latest]:  # The latest sent again is what clients do when an answer was lost.
+            late[series.id] = (series, points)
+    if not late:
+        return
+    first = min(points[0][:2] for _, points in late.values())
+    last = max(points[-1][:2] for _, points in late.values())
+    span = {"step": first[0], "at_ms": first[1], "to_step": last[0], "to_ms": last[1]}
+    there: dict[int, set[Triple]] = {number: set() for number in late}
+    for number, *point in tx.rows(SELECT_SPANS, {"series": list(late), **span}):
+        there[cast("int", number)].add(_triple(point))
+    for number, (series, points) in late.items():
+        if series.sealed >= points[0][:2]:
+            for *_, body in tx.rows(SELECT_CHUNKS, {**span, "series": number, "limit": NO_LIMIT, "skip": 0}):
+                there[number].update(unpack(cast("bytes", body)))
+        if new := [point for point in points if point not in there[number]]:
+            yield series, new
+
+
+def _log(tx: Tx, series: Series, new: list[Triple]) -> list[tuple[Value, ...]]:
+    """Take points into a series; returns those that become rows."""
+    series.points += len(new)
+    if rank(new[-1]) > rank(series.latest):
+        series.step, series.at_ms, series.value = new[-1]
+    full = series.tail + len(new) >= TAIL or len(new) >= TAIL // 4  # Many at once need not be rows first.
+    if full and _seal(tx, series, new):
+        return []
+    series.tail += len(new)
+    number = series.id
+    return [(number, step, at_ms, value) for step, at_ms, value in new]
+
+
+def _seal(tx: Tx, series: Series, new: list[Triple]) -> bool:
+    """Pack the tail and new points into chunks; False where the new ones must become rows all the same."""
+    tail: list[Triple] = []
+    if series.tail:
+        tail = [_triple(row) for row in tx.rows(SELECT_TAIL, {**_at(series, FIRST), "limit": SEAL_MAX})]
+    if len(tail) < series.tail:  # Too many to pack at once: the oldest now, whole places only.
+        cut = tail[-1][:2]
+        oldest = sorted((point for point in tail if point[:2] < cut), key=rank)
+        if oldest and _pack_in(tx, series, oldest):
+            series.tail -= len(oldest)
+            tx.execute(DELETE_TAIL, _at(series, oldest[-1][:2]))
+        return False
+    if not _pack_in(tx, series, sorted([*tail, *new], key=rank)):
+        return False
+    if series.tail:
+        tx.execute(DELETE_TAIL, _at(series, LAST))
+    series.tail = 0
+    return True
+
+
+def _pack_in(tx: Tx, series: Series, points: list[Triple]) -> bool:
+    """Put points in order into chunks; False where far more would have to be packed again, so that it can wait."""
+    chunks: Sequence[Row] = []
+    if series.sealed >= points[0][:2]:
+        bounds = {**_at(series, points[0][:2]), "to_step": points[-1][0], "to_ms": points[-1][1]}
+        counted = tx.row(COUNT_CHUNKS, bounds)
+        if counted and int(str(counted[0])) > REWRITE * len(points):
+            return False
+        chunks = tx.rows(SELECT_CHUNKS, {**bounds, "limit": NO_LIMIT, "skip": 0})
+    elif series.sealed_step is not None:
+        last = tx.row(SELECT_BEFORE, _at(series, points[0][:2]))
+        chunks = [last] if last is not None and int(str(last[3])) + len(points) <= CHUNK else []
+    for first_step, first_ms, part, *_ in chunks:
+        place = {"series": series.id, "first_step": first_step, "first_ms": first_ms, "part": part}
+        tx.execute(DELETE_CHUNK, place)
+    older = [point for row in chunks for point in unpack(cast("bytes", row[4]))]
+    together = list(heapq.merge(older, points, key=rank)) if older else points
+    _write_chunks(tx, series, together)
+    series.sealed_step, series.sealed_ms = max(series.sealed, together[-1][:2])
+    return True
+
+
+def _write_chunks(tx: Tx, series: Series, points: list[Triple]) -> None:
+    bounds = [*range(0, len(points), CHUNK), len(points)]
+    before: Place | None = None
+    part = 0
+    for start, end in pairwise(bounds):
+        body = points[start:end]
+        first, last = body[0][:2], body[-1][:2]
+        part = part + 1 if first == before else 0
+        before = first
+        tx.execute(INSERT_CHUNK, {
+            "series": series.id, "first_step": first[0], "first_ms": first[1], "part": part, "last_step": last[0],
+            "last_ms": last[1], "points": len(body), "summary": summarize(body), "body": pack(body),
+        })  # fmt: skip
+
+
+def _mark_newest(known: dict[Name, Series], given: Iterable[Name], changed: dict[int, Series]) -> None:
+    """Mark of each metric the one series that holds its latest point; a sibling that no longer does has changed too."""
+    siblings: dict[tuple[str, str], list[Series]] = defaultdict(list)
+    for series in known.values():
+        siblings[series.run_id, series.key].append(series)
+    for metric in {name[:2] for name in given}:
+        own = siblings[metric]
+        if len(own) == 1:
+            own[0].newest = 1
+            continue
+        best = max(own, key=lambda series: (rank(series.latest), -series.id))
+        for series in own:
+            if series.newest != (series is best):
+                series.newest = int(series is best)
+                changed[series.id] = series
+
+
+def _row(series: Series) -> tuple[Value, ...]:
+    return (
+        series.id, series.step, series.at_ms, series.value, series.newest, series.points, series.tail,
+        series.sealed_step, series.sealed_ms,
+    )  # fmt: skip
+
+
+def _at(series: Series, place: Place) -> dict[str, int]:
+    return {"series": series.id, "step": place[0], "at_ms": place[1]}
+
+
+def _triple(row: Sequence[Value]) -> Triple:
+    return cast("Triple", tuple(row))
