@@ -155,3 +155,38 @@ seen = get_dataset(dataset_id=made.dataset_id).to_df()
 answers["rows"] = [[row.inputs, row.expectations, row.source_type] for row in seen.itertuples()]
 """)
     assert said["rows"] == [[{"q": 1}, {"a": 1}, "HUMAN"], [{"q": 2}, {"a": 2}, "HUMAN"]]
+
+
+def test_logged_models_are_searched_by_the_datasets_of_their_metrics(client: Client):
+    said = client("""
+from mlflow.entities import Metric
+run = client.create_run("0")
+for name, train, test in (("a", 0.9, 0.5), ("b", 0.8, 0.7)):
+    model = client.create_logged_model("0", name=name, source_run_id=run.info.run_id)
+    client.log_batch(run.info.run_id, metrics=[
+        Metric("auc", value, 1, 0, model_id=model.model_id, dataset_name=dataset, dataset_digest="1")
+        for dataset, value in (("train", train), ("test", test))
+    ])
+find = lambda **said: [one.name for one in client.search_logged_models(["0"], **said)]
+best = lambda dataset: [{"field_name": "metrics.auc", "ascending": False, "dataset_name": dataset}]
+answers["found"] = [
+    find(filter_string="metrics.auc > 0.6", datasets=[{"dataset_name": "test"}]),
+    find(datasets=[{"dataset_name": "test", "dataset_digest": "2"}]),
+    find(order_by=best("train")), find(order_by=best("test")),
+]
+(seen,) = client.search_logged_models(["0"], filter_string="name = 'a'")
+answers["metrics"] = sorted([one.dataset_name, one.dataset_digest, one.value] for one in seen.metrics)
+""")
+    assert said["found"] == [["b"], [], ["a", "b"], ["b", "a"]]
+    assert said["metrics"] == [["test", "1", 0.5], ["train", "1", 0.9]]
+
+
+def test_what_an_old_client_notes_of_its_model_is_read_back(client: Client):
+    said = client("""
+from mlflow.models import Model
+run = client.create_run("0")
+client._record_logged_model(run.info.run_id, Model(artifact_path="model", run_id=run.info.run_id))
+tags = client.get_run(run.info.run_id).data.tags
+answers["noted"] = [one["artifact_path"] for one in json.loads(tags["mlflow.log-model.history"])]
+""")
+    assert said["noted"] == ["model"]

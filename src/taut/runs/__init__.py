@@ -61,8 +61,10 @@ from taut.runs.filters import (
 )
 from taut.runs.history import History, chart_history, metric_history
 from taut.runs.logged import (
+    DatasetRef,
     LoggedModel,
     LoggedModelPage,
+    ModelOrder,
     create_logged_model,
     delete_logged_model,
     finish_logged_model,
@@ -93,6 +95,7 @@ __all__ = [
     "Comparison",
     "Condition",
     "DatasetInput",
+    "DatasetRef",
     "Difference",
     "EvaluationDataset",
     "EvaluationPage",
@@ -105,6 +108,7 @@ __all__ = [
     "LoggedModelPage",
     "Merged",
     "MetricPoint",
+    "ModelOrder",
     "ModelOutput",
     "Order",
     "RecordPage",

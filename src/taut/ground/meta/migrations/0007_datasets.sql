@@ -1,4 +1,4 @@
--- Evaluation datasets: what an application is asked and what it should answer, kept as records; and the metrics of models.
+-- Evaluation datasets: what an application is asked and what it should answer, kept as records.
 
 -- `changes` counts what was done to it and makes its digest; `next_number` is the place of the next record.
 CREATE TABLE evaluation_dataset (
