@@ -19,9 +19,9 @@ from tests.faces.speaking import INT64_MAX, INVALID, Said, Speaker, denials
 
 PATHS = {
     "{path:path}": "0/r/artifacts/x", "{model_id}": "m-none", "{tag_key}": "t", "{trace_id}": "tr-none",
-    "{assessment_id}": "a-none",
+    "{assessment_id}": "a-none", "{webhook_id}": "w-none", "{dataset_id}": "d-none", "{key}": "k",
 }  # fmt: skip
-NAMED = frozenset({"path", "model_id", "tag_key", "trace_id", "assessment_id"})
+NAMED = frozenset(hole.strip("{}").partition(":")[0] for hole in PATHS)
 WITH_BODY = [row for row in ROUTES if row.takes and row.method != "GET"]
 WITH_QUERY = [row for row in ROUTES if row.takes and row.method == "GET"]
 UNMISTAKEN = ("mlflow/runs/", "mlflow/experiments/", "mlflow/registered-models/", "mlflow/model-versions/")

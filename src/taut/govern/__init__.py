@@ -1,5 +1,6 @@
 """Looks at the whole line: traces a prediction, checks a home, shows its lights, administers access."""
 
+from taut.govern.deliveries import Tried, tell_webhooks, try_webhook
 from taut.govern.fsck import Health, Problem, check_home
 from taut.govern.grant_sets import (
     add_grant,
@@ -36,6 +37,15 @@ from taut.govern.users import (
     set_user_role,
     show_users,
 )
+from taut.govern.webhooks import (
+    Webhook,
+    WebhookPage,
+    create_webhook,
+    delete_webhook,
+    get_webhook,
+    list_webhooks,
+    update_webhook,
+)
 
 __all__ = [
     "Health",
@@ -47,6 +57,9 @@ __all__ = [
     "Reached",
     "Station",
     "Trace",
+    "Tried",
+    "Webhook",
+    "WebhookPage",
     "add_grant",
     "assign_set",
     "change_grant",
@@ -55,15 +68,19 @@ __all__ = [
     "create_set",
     "create_token",
     "create_user",
+    "create_webhook",
     "delete_user",
+    "delete_webhook",
     "end_token",
     "find_level",
     "get_permission",
     "get_set",
     "get_user",
+    "get_webhook",
     "grant_permission",
     "holders_of",
     "list_permissions",
+    "list_webhooks",
     "remove_grant",
     "remove_set",
     "revoke_permission",
@@ -76,6 +93,9 @@ __all__ = [
     "show_sets",
     "show_tokens",
     "show_users",
+    "tell_webhooks",
     "trace_prediction",
+    "try_webhook",
     "unassign_set",
+    "update_webhook",
 ]

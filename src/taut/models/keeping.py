@@ -63,7 +63,7 @@ def tag_model(home: Home, name: str, key: str, value: str | None) -> RegisteredM
         lock_model(tx, name, home.clock.now_ms())
         tags = _tagged(model_in(tx, name).tags, key, value)
         tx.execute(TAG_MODEL, {"name": name, "tags": wire.text(tags)})
-        home.append(tx, "model.tagged", subject=f"model:{name}", body={"key": key})
+        home.append(tx, "model.tagged", subject=f"model:{name}", body={"key": key, "set": value is not None})
         return model_in(tx, name)
 
 
@@ -132,7 +132,7 @@ def tag_version(home: Home, name: str, number: int, key: str, value: str | None)
         version = _locked(home, tx, name, number)
         tags = _tagged(version.tags, key, value)
         tx.execute(TAG_VERSION, {"name": name, "number": number, "tags": wire.text(tags)})
-        home.append(tx, "model.tagged", subject=version.point, body={"key": key})
+        home.append(tx, "model.tagged", subject=version.point, body={"key": key, "set": value is not None})
         return version_in(tx, name, number)
 
 

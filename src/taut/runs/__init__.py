@@ -15,6 +15,25 @@ from taut.runs.batches import Batch, delete_tag, log_batch, log_batches, log_inp
 from taut.runs.capture import finish_run
 from taut.runs.compare import Difference, RunComparison, compare_runs, render_comparison
 from taut.runs.detail import DatasetInput, ModelOutput, RunDetail
+from taut.runs.evaluation import (
+    EvaluationDataset,
+    EvaluationPage,
+    create_evaluation,
+    delete_evaluation,
+    get_evaluation,
+    link_evaluation,
+    search_evaluations,
+    tag_evaluation,
+    unlink_evaluation,
+)
+from taut.runs.evaluation_records import (
+    EvaluationRecord,
+    Merged,
+    RecordPage,
+    delete_records,
+    list_records,
+    merge_records,
+)
 from taut.runs.execute import execute_run
 from taut.runs.experiments import (
     Experiment,
@@ -42,8 +61,10 @@ from taut.runs.filters import (
 )
 from taut.runs.history import History, chart_history, metric_history
 from taut.runs.logged import (
+    DatasetRef,
     LoggedModel,
     LoggedModelPage,
+    ModelOrder,
     create_logged_model,
     delete_logged_model,
     finish_logged_model,
@@ -52,6 +73,7 @@ from taut.runs.logged import (
     search_logged_models,
     tag_logged_model,
 )
+from taut.runs.noting import note_model
 from taut.runs.pages import page_of
 from taut.runs.points import MetricPoint
 from taut.runs.recording import reconcile_runs
@@ -73,28 +95,38 @@ __all__ = [
     "Comparison",
     "Condition",
     "DatasetInput",
+    "DatasetRef",
     "Difference",
+    "EvaluationDataset",
+    "EvaluationPage",
+    "EvaluationRecord",
     "Experiment",
     "Found",
     "History",
     "Joined",
     "LoggedModel",
     "LoggedModelPage",
+    "Merged",
     "MetricPoint",
+    "ModelOrder",
     "ModelOutput",
     "Order",
+    "RecordPage",
     "RunComparison",
     "RunDetail",
     "RunPage",
     "all_artifacts",
     "chart_history",
     "compare_runs",
+    "create_evaluation",
     "create_experiment",
     "create_logged_model",
     "create_run",
     "delete_artifacts",
+    "delete_evaluation",
     "delete_experiment",
     "delete_logged_model",
+    "delete_records",
     "delete_run",
     "delete_tag",
     "ensure_experiment",
@@ -103,12 +135,15 @@ __all__ = [
     "find_experiment",
     "finish_logged_model",
     "finish_run",
+    "get_evaluation",
     "get_experiment",
     "get_logged_model",
     "get_run",
     "holds",
+    "link_evaluation",
     "list_artifacts",
     "list_experiments",
+    "list_records",
     "log_batch",
     "log_batches",
     "log_inputs",
@@ -116,8 +151,10 @@ __all__ = [
     "log_outputs",
     "lookup",
     "matches",
+    "merge_records",
     "metric_history",
     "model_root",
+    "note_model",
     "page_of",
     "page_of_runs",
     "parse_filter",
@@ -132,10 +169,13 @@ __all__ = [
     "restore_run",
     "run_detail",
     "run_root",
+    "search_evaluations",
     "search_logged_models",
     "search_runs",
     "split_root",
+    "tag_evaluation",
     "tag_experiment",
     "tag_logged_model",
+    "unlink_evaluation",
     "update_run",
 ]

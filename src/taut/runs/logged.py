@@ -13,7 +13,7 @@ from taut.ground.meta import Row, Tx, Value
 from taut.home import Home, sight, verb
 from taut.runs.batches import lock_run
 from taut.runs.experiments import read_experiment
-from taut.runs.filters import Comparison, Found, Order, holds, lookup, parse_filter, parse_order
+from taut.runs.filters import Comparison, Condition, Found, Order, holds, lookup, matches, parse_filter, parse_order
 from taut.runs.names import PARAM_VALUE_MAX, TAG_VALUE_MAX, check_key
 from taut.runs.pages import page_of
 from taut.runs.points import MetricPoint
@@ -56,6 +56,26 @@ class LoggedModel:
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     metrics: tuple[MetricPoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRef:
+    """A dataset that metrics were measured on; without a digest, all of that name."""
+
+    name: str
+    digest: str = ""
+
+    def is_of(self, point: MetricPoint) -> bool:
+        """Whether a point was measured on it."""
+        return point.dataset_name == self.name and self.digest in ("", point.dataset_digest)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOrder:
+    """A term of an order, as `metrics.auc DESC`, of what was measured on one dataset where it is named."""
+
+    term: str
+    dataset: DatasetRef | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,22 +152,37 @@ def search_logged_models(
     experiment_ids: list[str],
     *,
     filter: str = "",
-    order_by: list[str] | None = None,
+    datasets: list[DatasetRef] | None = None,
+    order_by: list[str | ModelOrder] | None = None,
     max_results: int = PAGE,
     page_token: str = "",
 ) -> LoggedModelPage:
-    """A page of the logged models of these experiments that meet a filter, newest first where no order is said."""
-    conditions, orders = parse_filter(filter), parse_order(order_by or [])
+    """A page of the logged models of these experiments that meet a filter, newest first where no order is said.
+
+    A metric has one value for each dataset that it was measured on, the latest; a condition is met where one of them
+    meets it, and an order goes by the latest of them. With `datasets`, conditions on metrics look only at what was
+    measured on one of these, and where there is no such condition, something must have been.
+    """
+    conditions = parse_filter(filter)
+    orders = [one if isinstance(one, ModelOrder) else ModelOrder(one) for one in order_by or []]
+    terms = list(zip(parse_order([order.term for order in orders]), orders, strict=True))
     seen = sight(home, "experiment", "run:read")
     experiment_ids = [experiment_id for experiment_id in experiment_ids if seen.sees(experiment_id)]
     with home.meta.read() as tx:
         models = _read_all(tx, experiment_ids) if experiment_ids else []
-    chosen = [model for model in models if all(holds(one, partial(_found, model=model)) for one in conditions)]
+    if datasets and not any(_asks_a_metric(one) for one in conditions):
+        models = [model for model in models if any(ref.is_of(point) for ref in datasets for point in model.metrics)]
+    chosen = [
+        model
+        for model in models
+        if all(holds(one, partial(_found, model=model, datasets=datasets or [])) for one in conditions)
+    ]
     chosen.sort(key=lambda model: (-model.created_ms, model.id))
-    for order in reversed(orders):
-        there = [model for model in chosen if _value(order, model) is not None]
-        there.sort(key=lambda model: cast("float", _value(order, model)), reverse=order.descending)
-        chosen = there + [model for model in chosen if _value(order, model) is None]
+    for term, order in reversed(terms):
+        values = {model.id: _value(term, model, order.dataset) for model in chosen}
+        there = [model for model in chosen if values[model.id] is not None]
+        there.sort(key=lambda model: cast("float", values[model.id]), reverse=term.descending)
+        chosen = there + [model for model in chosen if values[model.id] is None]
     page, token = page_of(chosen, page_token, max_results, key=lambda model: model.id)
     return LoggedModelPage(tuple(page), token)
 
@@ -217,23 +252,40 @@ def _points(tx: Tx, model_ids: Sequence[str]) -> dict[str, tuple[MetricPoint, ..
     return defaultdict(tuple, {model_id: tuple(points.values()) for model_id, points in latest.items()})
 
 
-def _found(wanted: Comparison, model: LoggedModel) -> Found:
+def _asks_a_metric(condition: Condition) -> bool:
+    if isinstance(condition, Comparison):
+        return condition.entity == "metric"
+    return any(_asks_a_metric(part) for part in condition.parts)
+
+
+def _found(wanted: Comparison, *, model: LoggedModel, datasets: Sequence[DatasetRef]) -> Found:
+    """What a comparison looks at; of several values of a metric, one that meets it where there is one."""
     if wanted.entity == "metric":
-        return next((point.value for point in model.metrics if point.key == wanted.key), None)
+        values = [point.value for point in _measured(model, wanted.key, datasets)]
+        return next((value for value in values if matches(wanted, value)), values[0] if values else None)
     if wanted.entity == "param":
         return model.params.get(wanted.key)
     return lookup(wanted, _attributes(model), model.tags)
 
 
-def _value(order: Order, model: LoggedModel) -> Found:
-    return _found(Comparison(order.entity, order.key, "IS NULL"), model)
+def _value(order: Order, model: LoggedModel, dataset: DatasetRef | None) -> Found:
+    if order.entity == "metric":
+        points = _measured(model, order.key, [dataset] if dataset is not None else [])
+        return max(points, key=lambda point: (point.at_ms, point.step)).value if points else None
+    return _found(Comparison(order.entity, order.key, "IS NULL"), model=model, datasets=[])
+
+
+def _measured(model: LoggedModel, key: str, datasets: Sequence[DatasetRef]) -> list[MetricPoint]:
+    points = [point for point in model.metrics if point.key == key]
+    return [point for point in points if not datasets or any(ref.is_of(point) for ref in datasets)]
 
 
 def _attributes(model: LoggedModel) -> dict[str, Found]:
     return {
         "name": model.name, "model_id": model.id, "model_type": model.model_type or None, "status": model.status,
-        "source_run_id": model.run_id or None, "creation_timestamp": float(model.created_ms),
-        "creation_time": float(model.created_ms), "last_updated_timestamp": float(model.updated_ms),
+        "source_run_id": model.run_id or None, "experiment_id": model.experiment_id,
+        **dict.fromkeys(("creation_time", "creation_timestamp", "creation_timestamp_ms"), float(model.created_ms)),
+        **dict.fromkeys(("last_updated_timestamp", "last_updated_timestamp_ms"), float(model.updated_ms)),
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import uvicorn
 from taut.errors import Conflict, Denied, UsageError
 from taut.faces.http.app import make_app
 from taut.faces.http.guard import LOOPBACK, hosts_of
+from taut.faces.http.telling import webhooks_told
 from taut.ground.access import has_logins
 from taut.home import Home
 
@@ -28,7 +29,8 @@ def serve_home(home: Home, host: str, port: int, *, when_ready: Callable[[], Non
     config = server_config(make_app(home, hosts=hosts_of(host)))
     server = uvicorn.Server(config)
     when_ready()
-    server.run(sockets=[listener])
+    with webhooks_told(home):
+        server.run(sockets=[listener])
 
 
 def server_config(app: object) -> uvicorn.Config:

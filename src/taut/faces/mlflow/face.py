@@ -46,10 +46,21 @@ def mlflow_routes(
             if "{" not in place:
                 fixed[row.method, place] = endpoint
             open_places.append(HttpRoute(place, endpoint, methods=[row.method]))
+        for place in _preview_places(row):
+            if "{" in place:
+                open_places.append(HttpRoute(place, endpoint, methods=[row.method]))
+            else:
+                fixed[row.method, place] = endpoint
     for prefix in ("/api", "/ajax-api"):
         fixed["GET", f"{prefix}/3.0/mlflow/server-info"] = _server_info
         open_places += [HttpRoute(f"{prefix}/{api}/{{rest:path}}", _unknown, methods=METHODS) for api in ("2.0", "3.0")]
     return fixed, open_places
+
+
+def _preview_places(row: Route) -> list[str]:
+    """Where clients of MLflow 1 look for it."""
+    is_theirs = row.api == "2.0" and row.path.startswith("mlflow/")
+    return [f"{prefix}/2.0/preview/{row.path}" for prefix in ("/api", "/ajax-api")] if is_theirs else []
 
 
 class _Endpoint:

@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
 from typing import Any, BinaryIO, cast
+from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -36,16 +37,7 @@ async def download(home: Home, request: Request) -> Response:
     if path == TRACES_FILE and (written := await run_in_threadpool(_written_traces, home, root)):
         return Response(written, media_type="application/json", headers={"Content-Disposition": "attachment"})
     artifact = await run_in_threadpool(find_artifact, home, root, path)
-    stream = await run_in_threadpool(home.objects.open, artifact.oid)
-    return StreamingResponse(
-        _parts(stream),
-        media_type=mimetypes.guess_type(path)[0] or "application/octet-stream",
-        # A browser must not run what somebody uploaded as a page of this server.
-        headers={
-            "Content-Length": str(artifact.size_bytes),
-            "Content-Disposition": "attachment",
-        },
-    )
+    return await attachment(home, path, artifact.oid, artifact.size_bytes)
 
 
 async def upload(home: Home, request: Request) -> Response:
@@ -111,6 +103,23 @@ def _trace_of(root: str) -> str:
     """The trace that keeps its files there; empty where it is a run or a logged model that does."""
     _, kind, owner, *rest = root.split("/")
     return owner if kind == "traces" and rest else ""
+
+
+async def attachment(home: Home, path: str, oid: str, size_bytes: int, *, named: bool = False) -> Response:
+    """A stored object as a download: a browser must not run what somebody uploaded as a page of this server.
+
+    `named` tells it the file's name, for a URL that does not end with it.
+    """
+    name = f"; filename*=UTF-8''{quote(path.rpartition('/')[2], safe='')}" if named else ""
+    stream = await run_in_threadpool(home.objects.open, oid)
+    return StreamingResponse(
+        _parts(stream),
+        media_type=mimetypes.guess_type(path)[0] or "application/octet-stream",
+        headers={
+            "Content-Length": str(size_bytes),
+            "Content-Disposition": f"attachment{name}",
+        },
+    )
 
 
 def _parts(stream: Any) -> Iterator[bytes]:

@@ -1,6 +1,6 @@
 """Logged models as MLflow asks for them."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -8,6 +8,8 @@ from taut.errors import Invalid
 from taut.faces.mlflow.shapes import Json, Pair, logged_model_shape, pairs_of
 from taut.home import Home
 from taut.runs import (
+    DatasetRef,
+    ModelOrder,
     create_logged_model,
     delete_logged_model,
     finish_logged_model,
@@ -68,11 +70,20 @@ class TagKey(msgspec.Struct):
     tag_key: str
 
 
+class Dataset(msgspec.Struct):
+    """A dataset that metrics were measured on."""
+
+    dataset_name: str
+    dataset_digest: str | None = None
+
+
 class OrderTerm(msgspec.Struct):
     """One term of the order of logged-models/search."""
 
     field_name: str
-    ascending: bool = True
+    ascending: bool | None = True
+    dataset_name: str | None = None
+    dataset_digest: str | None = None
 
 
 class Search(msgspec.Struct):
@@ -80,7 +91,7 @@ class Search(msgspec.Struct):
 
     experiment_ids: list[str] = []
     filter: str = ""
-    datasets: list[dict[str, Any]] = []
+    datasets: list[Dataset] = []
     max_results: int = 100
     order_by: list[OrderTerm] = []
     page_token: str = ""
@@ -137,15 +148,29 @@ def delete_tag(home: Home, asked: TagKey) -> Json:
 
 def search(home: Home, asked: Search) -> Json:
     """A page of those that meet a filter."""
-    if asked.datasets:
-        raise Invalid("logged models are not searched by the datasets of metrics yet", hint="leave datasets out")
     page = search_logged_models(
         home,
         asked.experiment_ids,
         filter=asked.filter,
-        order_by=[f"{term.field_name} {'ASC' if term.ascending else 'DESC'}" for term in asked.order_by],
+        datasets=[_dataset(each.dataset_name, each.dataset_digest) for each in asked.datasets],
+        order_by=[_order(term) for term in asked.order_by],
         max_results=asked.max_results,
         page_token=asked.page_token,
     )
     answer: Json = {"models": [logged_model_shape(model) for model in page.models]}
     return {**answer, "next_page_token": page.next_page} if page.next_page else answer
+
+
+def _dataset(name: str, digest: str | None) -> DatasetRef:
+    if not name:
+        raise Invalid("a dataset is named by its dataset_name, and this one is empty")
+    return DatasetRef(name, digest or "")
+
+
+def _order(term: OrderTerm) -> ModelOrder:
+    """A term as it is sent; a dataset's digest alone names none."""
+    if term.dataset_digest and not term.dataset_name:
+        raise Invalid(f"the order by {term.field_name[:80]!r} has a dataset_digest and no dataset_name")
+    direction = "DESC" if term.ascending is False else "ASC"
+    dataset = _dataset(term.dataset_name, term.dataset_digest) if term.dataset_name else None
+    return ModelOrder(f"{term.field_name} {direction}", dataset)

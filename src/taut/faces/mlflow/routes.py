@@ -10,6 +10,8 @@ from starlette.responses import Response
 
 from taut.faces.mlflow import (
     assessments,
+    browsing,
+    evaluation,
     experiments,
     files,
     logged,
@@ -19,6 +21,7 @@ from taut.faces.mlflow import (
     runs,
     traces,
     users,
+    webhooks,
 )
 from taut.home import Home
 from taut.runs import Batch
@@ -62,6 +65,9 @@ U = "mlflow/users"
 G = "mlflow/roles"
 T = "mlflow/traces"
 ASSESSMENT = T + "/{trace_id}/assessments/{assessment_id}"
+W = "mlflow/webhooks"
+D = "mlflow/datasets"
+PAGES = "/ajax-api/2.0/mlflow"  # What only MLflow's own pages ask.
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", f"{E}/create", "experiment:create", experiments.create, experiments.Create),
@@ -87,6 +93,7 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", f"{R}/log-batch", "run:write", runs.log_all, runs.LogBatch, logs=True),
     Route("POST", f"{R}/log-inputs", "run:write", runs.inputs, runs.Inputs),
     Route("POST", f"{R}/outputs", "run:write", runs.outputs, runs.Outputs),
+    Route("POST", f"{R}/log-model", "run:write", browsing.note, browsing.Noted),
     Route("GET", "mlflow/metrics/get-history", "run:read", runs.history, runs.History),
     Route("GET", "mlflow/metrics/get-history-bulk-interval", "run:read", runs.chart, runs.Chart),
     Route("GET", "mlflow/artifacts/list", "artifact:read", runs.files, runs.Files),
@@ -94,6 +101,17 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", A + "/{path:path}", "artifact:read", files.download),
     Route("PUT", A + "/{path:path}", "artifact:write", files.upload),
     Route("DELETE", A + "/{path:path}", "artifact:write", files.delete),
+    Route("GET", "/get-artifact", "artifact:read", browsing.run_file),
+    Route("GET", "/model-versions/get-artifact", "artifact:read", browsing.version_file),
+    Route("GET", f"{PAGES}/logged-models/{{model_id}}/artifacts/files", "artifact:read", browsing.model_file),
+    Route("GET", L + "/{model_id}/artifacts/directories", "run:read", browsing.directory, browsing.Directory),
+    Route("POST", f"{PAGES}/upload-artifact", "artifact:write", browsing.upload),
+    Route("GET", f"{PAGES}/metrics/get-history-bulk", "run:read", browsing.bulk_history, browsing.Bulk),
+    Route("POST", f"{E}/search-datasets", "run:read", browsing.datasets, browsing.Experiments),
+    # MLflow writes this path without its slash, and its pages ask for it so.
+    Route(
+        "POST", "/ajax-api/2.0mlflow/experiments/search-datasets", "run:read", browsing.datasets, browsing.Experiments
+    ),
     Route("POST", L, "run:write", logged.create, logged.Create),
     Route("POST", f"{L}/search", "run:read", logged.search, logged.Search),
     Route("GET", L + "/{model_id}", "run:read", logged.get, logged.ById),
@@ -180,4 +198,39 @@ ROUTES: tuple[Route, ...] = (
     Route("PATCH", T + "/{trace_id}", "run:write", traces.old_end, traces.OldEnd),
     Route("GET", T + "/{trace_id}/info", "run:read", traces.old_info, traces.ById),
     Route("GET", T, "run:read", traces.old_search, traces.OldSearch),
+    Route("POST", W, "webhook:manage", webhooks.create, webhooks.Create),
+    Route("GET", W, "webhook:manage", webhooks.all_of_them, webhooks.List),
+    Route("GET", W + "/{webhook_id}", "webhook:manage", webhooks.get, webhooks.ById),
+    Route("PATCH", W + "/{webhook_id}", "webhook:manage", webhooks.update, webhooks.Update),
+    Route("DELETE", W + "/{webhook_id}", "webhook:manage", webhooks.delete, webhooks.ById),
+    Route("POST", W + "/{webhook_id}/test", "webhook:manage", webhooks.test, webhooks.Test),
+    Route("POST", f"{D}/create", "dataset:write", evaluation.create, evaluation.Create, api="3.0"),
+    Route("POST", f"{D}/search", "dataset:read", evaluation.search, evaluation.Search, api="3.0"),
+    Route("GET", f"{D}/search", "dataset:read", evaluation.search, evaluation.Search, api="3.0"),
+    Route("GET", D + "/{dataset_id}", "dataset:read", evaluation.get, evaluation.ById, api="3.0"),
+    Route("DELETE", D + "/{dataset_id}", "dataset:write", evaluation.delete, evaluation.ById, api="3.0"),
+    Route("PATCH", D + "/{dataset_id}/tags", "dataset:write", evaluation.set_tags, evaluation.Tags, api="3.0"),
+    Route("DELETE", D + "/{dataset_id}/tags/{key}", "dataset:write", evaluation.delete_tag, evaluation.Tag, api="3.0"),
+    Route("POST", D + "/{dataset_id}/records", "dataset:write", evaluation.upsert, evaluation.Upsert, api="3.0"),
+    Route("GET", D + "/{dataset_id}/records", "dataset:content", evaluation.records, evaluation.Records, api="3.0"),
+    Route("DELETE", D + "/{dataset_id}/records", "dataset:write", evaluation.forget, evaluation.Forget, api="3.0"),
+    Route(
+        "GET", D + "/{dataset_id}/experiment-ids", "dataset:read", evaluation.experiment_ids, evaluation.ById, api="3.0"
+    ),
+    Route(
+        "POST",
+        D + "/{dataset_id}/add-experiments",
+        "dataset:write",
+        evaluation.add_experiments,
+        evaluation.Experiments,
+        api="3.0",
+    ),
+    Route(
+        "POST",
+        D + "/{dataset_id}/remove-experiments",
+        "dataset:write",
+        evaluation.remove_experiments,
+        evaluation.Experiments,
+        api="3.0",
+    ),
 )

@@ -10,7 +10,7 @@ PERMISSIONS = frozenset({
     "dataset:write", "deployment:predict", "deployment:read", "deployment:write", "experiment:admin",
     "experiment:create", "feedback:write", "home:check", "model:approve", "model:delete", "model:gate",
     "model:promote", "model:read", "model:write", "monitor:write", "pipeline:read", "pipeline:run",
-    "prediction:explain", "prediction:read", "run:delete", "run:read", "run:write",
+    "prediction:explain", "prediction:read", "run:delete", "run:read", "run:write", "webhook:manage",
 })  # fmt: skip
 
 _READ = {
@@ -36,7 +36,7 @@ ROLES: MappingProxyType[str, frozenset[str]] = MappingProxyType(
         "ml-engineer": frozenset(_ENGINEER),
         "approver": frozenset(_READ | {"model:approve"}),
         "auditor": frozenset((_READ - {"artifact:read"}) | {"audit:read", "home:check"}),
-        "project-admin": frozenset(_ENGINEER | {"audit:read", "model:delete", "access:admin"}),
+        "project-admin": frozenset(_ENGINEER | {"audit:read", "model:delete", "access:admin", "webhook:manage"}),
         "owner": PERMISSIONS,
         "serving": frozenset(
             {"artifact:read", "deployment:predict", "deployment:read", "feedback:write", "model:read"}

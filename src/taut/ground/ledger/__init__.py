@@ -7,6 +7,7 @@ from taut.ground.ledger.events import (
     append_events,
     digest_of_event,
     events,
+    next_events,
     verify_ledger,
 )
 from taut.ground.ledger.lineage import Arrow, downstream, draw_arrow, upstream
@@ -21,6 +22,7 @@ __all__ = [
     "downstream",
     "draw_arrow",
     "events",
+    "next_events",
     "upstream",
     "verify_ledger",
 ]

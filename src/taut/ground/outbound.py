@@ -1,0 +1,201 @@
+"""HTTP from this process to a place that a user named: public addresses only, unless the owner allows the host.
+
+The address that is connected to is the one that was judged: a name is resolved once, redirects are not followed, and no
+proxy stands between. Time and what is read of the answer are bounded as a whole, however slowly it comes.
+"""
+
+import contextlib
+import http.client
+import ipaddress
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from taut.errors import Denied, Invalid, Unavailable
+
+URL_MAX = 2048
+TIMEOUT_S = 10.0
+ANSWER_BYTES_MAX = 4096
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+
+Address = tuple[Any, ...]
+Hosts = frozenset[tuple[str, int | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the other side said: its status, and the beginning of its body."""
+
+    status: int
+    text: str
+
+
+def read_hosts(written: str) -> Hosts:
+    """A list of allowed hosts: names or addresses with commas between, each with a port or for all ports.
+
+    >>> sorted(read_hosts("Hooks.internal, 127.0.0.1:9000"))
+    [('127.0.0.1', 9000), ('hooks.internal', None)]
+    """
+    parts = [_split(f"//{entry.strip()}") for entry in written.split(",") if entry.strip()]
+    return frozenset((part.hostname or "", part.port) for part in parts)
+
+
+def check_url(url: str, allowed: Hosts) -> None:
+    """Raise Invalid for a URL that could not be posted to: not https, without a host, or at an address of our own net.
+
+    A name is not resolved here, for it may stand for another address by the time something is sent.
+    """
+    parts = _parts_of(url)
+    host, port = _place(parts)
+    if _is_among(host, port, allowed):
+        return
+    if parts.scheme != "https":
+        raise Invalid(
+            f"{url[:80]!r} is not https; only hosts that the owner of this server allows are told in the open"
+        )
+    with contextlib.suppress(ValueError):
+        if not is_public(ipaddress.ip_address(host)):
+            raise Invalid(f"{host} is no public address; the owner of this server would have to allow it")
+
+
+def post(
+    url: str, body: bytes, headers: Mapping[str, str], *, allowed: Hosts = frozenset(), timeout_s: float = TIMEOUT_S
+) -> Answer:
+    """Send `body`; returns the answer, whatever its status. A redirect is an answer like any other.
+
+    Raises Denied where the host stands for an address that is not public and was not allowed, Unavailable where
+    nobody answers in time, Invalid for a URL that could not be posted to.
+    """
+    check_url(url, allowed)
+    parts = _parts_of(url)
+    host, port = _place(parts)
+    end = time.monotonic() + timeout_s
+    addresses = _resolved(host, port, must_be_public=not _is_among(host, port, allowed))
+    try:
+        with _connected(addresses, end) as plain, _secured(plain, parts, host) as line, _until(line, end):
+            if isinstance(line, ssl.SSLSocket):
+                line.do_handshake()
+            return _exchange(line, parts, body, headers)
+    except (OSError, http.client.HTTPException, ValueError) as problem:
+        raise Unavailable(f"{host} did not answer: {str(problem)[:200] or type(problem).__name__}") from None
+
+
+def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether an address is one of the public Internet; those that wrap an IPv4 address are judged by it.
+
+    >>> is_public(ipaddress.ip_address("8.8.8.8")), is_public(ipaddress.ip_address("::ffff:127.0.0.1"))
+    (True, False)
+    """
+    if isinstance(address, ipaddress.IPv6Address):
+        wrapped = address.ipv4_mapped or address.sixtofour
+        if wrapped is None and address in NAT64:
+            wrapped = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if wrapped is not None:
+            return is_public(wrapped)
+    return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _parts_of(url: str) -> SplitResult:
+    if len(url) > URL_MAX or not re.fullmatch(r"[!-~]+", url):
+        raise Invalid(f"{url[:80]!r} is no URL: at most {URL_MAX} characters, printable ASCII without spaces")
+    parts = _split(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise Invalid(f"{url[:80]!r} is no URL of a web server; write https://HOST/PATH")
+    if parts.username is not None or parts.password is not None:
+        raise Invalid("a URL with a user and a password is not taken, for URLs are shown")
+    return parts
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port, parts.hostname
+    except ValueError as problem:
+        raise Invalid(f"{url[:80]!r} is no URL: {problem}") from None
+    return parts
+
+
+def _place(parts: SplitResult) -> tuple[str, int]:
+    return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+
+
+def _is_among(host: str, port: int, allowed: Hosts) -> bool:
+    return (host, None) in allowed or (host, port) in allowed
+
+
+def _resolved(host: str, port: int, *, must_be_public: bool) -> list[Address]:
+    """The addresses of a host. One that is not public spoils them all: whoever has it there wants it reached."""
+    try:
+        found: list[Address] = list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except (OSError, UnicodeError) as problem:
+        raise Unavailable(f"{host} has no address: {str(problem)[:200]}") from None
+    for *_, address in found:
+        if must_be_public and not is_public(ipaddress.ip_address(str(address[0]).partition("%")[0])):
+            raise Denied(
+                f"{host} stands for {address[0]}, which is no public address",
+                hint="the owner of the server may allow the host: TAUT_WEBHOOK_HOSTS",
+            )
+    return found
+
+
+def _connected(addresses: Iterable[Address], end: float) -> socket.socket:
+    """A connection to the first address that takes it; exactly these addresses, nothing is looked up again."""
+    problem: OSError = TimeoutError("no address")
+    for family, kind, protocol, _, address in addresses:
+        line = socket.socket(family, kind, protocol)
+        try:
+            line.settimeout(max(0.001, end - time.monotonic()))
+            line.connect(address)
+        except OSError as failed:
+            line.close()
+            problem = failed
+        else:
+            return line
+    raise problem
+
+
+@contextlib.contextmanager
+def _secured(line: socket.socket, parts: SplitResult, host: str) -> Iterator[socket.socket]:
+    """The connection as it is, or in TLS, its certificate held against the host's name."""
+    if parts.scheme != "https":
+        yield line
+        return
+    context = ssl.create_default_context()
+    with context.wrap_socket(line, server_hostname=host, do_handshake_on_connect=False) as secured:
+        yield secured
+
+
+@contextlib.contextmanager
+def _until(line: socket.socket, end: float) -> Iterator[None]:
+    """Cut the line when time is up: a time-out of a socket begins anew with every byte. Raises TimeoutError then."""
+    is_over = threading.Event()
+
+    def cut() -> None:
+        is_over.set()
+        with contextlib.suppress(OSError):
+            line.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(max(0.0, end - time.monotonic()), cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    if is_over.is_set():  # What was read looks like an answer that ended, and is none.
+        raise TimeoutError("it took too long")
+
+
+def _exchange(line: socket.socket, parts: SplitResult, body: bytes, headers: Mapping[str, str]) -> Answer:
+    connection = http.client.HTTPConnection(parts.hostname or "")
+    connection.sock = line
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    connection.request("POST", target, body, {**headers, "Host": parts.netloc, "Connection": "close"})
+    answer = connection.getresponse()
+    return Answer(answer.status, answer.read(ANSWER_BYTES_MAX).decode("utf-8", "replace"))
