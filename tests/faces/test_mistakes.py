@@ -56,9 +56,24 @@ def test_port_in_use(folder):
         taken.listen()
         port = taken.getsockname()[1]
         said = taut(folder, "server", "--port", str(port))
-    assert said.status in (11, 15)
-    assert is_two_lines(said)
-    assert str(port) in said.err
+    assert (said.status, is_two_lines(said)) == (11, True)
+    assert f"port {port} of 127.0.0.1 is in use" in said.lines[0]
+
+
+def test_a_port_that_is_none_and_a_host_that_is_not_here(folder):
+    for words, status in (
+        (("--port", "65536"), 2),
+        (("--port", "-1"), 2),
+        (("--host", "no.such.host.invalid"), 12),
+        (("--host", "127.0.0.300"), 12),
+    ):
+        said = taut(folder, "server", *words)
+        assert (said.status, is_two_lines(said)) == (status, True), (words, said)
+    assert taut(folder, "token", "create", "ada", "--role", "owner").status == 0
+    for host in ("no.such.host.invalid", "127.0.0.300", "192.0.2.1"):
+        said = taut(folder, "server", "--host", host, "--port", "0")
+        assert (said.status, is_two_lines(said)) == (13, True), (host, said)
+        assert host in said.lines[0]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
