@@ -18,6 +18,7 @@ from taut.ground.meta import Metadata, Tx, connect_metadata
 from taut.ground.objects import Objects, connect_objects
 from taut.ground.remote import Remote, RemoteMetadata, RemoteObjects, remote_token
 from taut.ground.settings import FOLDER, find_folder, read_settings
+from taut.ground.whole import check_deep, check_whole, is_past
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -112,9 +113,11 @@ class Verb(Generic[P, R]):
 
     def __call__(self, home: Home, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it here or there; the result and the errors are the same."""
+        if home.remote is None:
+            require(home, self.needs, verb=self.name)
+        self._check(args, kwargs)
         if home.remote is not None:
             return self._forward(home.remote, args, kwargs)
-        require(home, self.needs, verb=self.name)
         return self.function(home, *args, **kwargs)
 
     def receive(self, home: Home, body: bytes) -> bytes:
@@ -122,7 +125,15 @@ class Verb(Generic[P, R]):
         require(home, self.needs, verb=self.name)  # Before anything is read: a refusal says nothing of the arguments.
         arguments = wire.decode(body or b"{}", self._arguments, what=f"the arguments of {self.name}")
         given = {name: getattr(arguments, name) for name in self._arguments.__struct_fields__}
+        for name, value in given.items():
+            check_deep(name, value, body=body)
         return wire.encode(self(home, **given))  # type: ignore[call-arg]  # Checked against the signature by the decoder.
+
+    def _check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise Invalid for a whole number that no store can keep, before a driver says so in words of its own."""
+        if any(is_past(value) for value in (*args, *kwargs.values())):
+            for name, value in inspect.signature(self.function).bind(None, *args, **kwargs).arguments.items():
+                check_whole(name, value)
 
     def _forward(self, remote: Remote, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         bound = inspect.signature(self.function).bind(None, *args, **kwargs)

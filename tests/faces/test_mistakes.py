@@ -210,6 +210,15 @@ def test_a_run_outside_of_git_works_and_says_what_it_could_not_record(folder):
     assert any("git" in what for what in run["capture"]["missing"])
 
 
+def test_bytes_that_are_no_text_are_told_and_not_half_kept(folder):
+    other = os.fsdecode(b"caf\xe9")
+    for words in (("run", "--", "echo", other), ("run", "--name", other, "--", "true")):
+        said = taut(folder, *words)
+        assert (said.status, is_two_lines(said)) == (13, True), (words, said)
+    assert taut(folder, "runs", "list", "--json").json == []
+    assert taut(folder, "fsck").status == 0
+
+
 def test_misspelt_names_are_told_with_the_nearest(folder):
     (folder / "trips.csv").write_text("a\n1\n")
     taut(folder, "data", "add", "trips.csv")

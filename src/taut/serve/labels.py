@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from taut.errors import Invalid
 from taut.ground import wire
 from taut.ground.meta import Tx, Value
+from taut.ground.whole import read_whole
 from taut.home import Home, verb
 from taut.serve.log import END_OF_TIME_MS, Columns
 
@@ -144,7 +145,7 @@ def _split(prediction_id: str) -> tuple[str, int]:
     request_id, _, row = prediction_id.rpartition(".")
     if not request_id or not row.isdecimal():
         raise Invalid(f"{prediction_id!r} is no id of a prediction; it is REQUEST.ROW, as 7f3a.0")
-    return request_id, int(row)
+    return request_id, read_whole(row, what=f"the row of {request_id!r}")
 
 
 def _look_up(tx: Tx, statement: str, deployment: str, ids: Iterable[str]) -> Iterator[tuple[Value, ...]]:

@@ -19,6 +19,7 @@ from taut.deploy import find_deployment, find_state
 from taut.deploy.running import Serving, announce, hand_over, publish, run_folder, take_over, withdraw
 from taut.errors import Conflict, Denied, Invalid
 from taut.ground.settings import make_folder
+from taut.ground.whole import read_whole
 from taut.home import Home, open_home
 from taut.models import fetch_model, find_model, load_model
 from taut.records import ModelVersion
@@ -82,10 +83,11 @@ def serve_folder(folder: Path, model: str, digest: str, host: str, port: int) ->
     name, _, number = model.partition("@")
     if not number.isdecimal():
         raise Invalid(f"{model!r} is no model version", hint="name it as NAME@NUMBER")
+    version = read_whole(number, what=f"the version of {name!r}")
     with tempfile.TemporaryDirectory(prefix="taut-") as nowhere:
         make_folder(Path(nowhere))
         with open_home(nowhere) as home:
-            served = Served(name, 0, name, int(number), load_model(folder, digest), logs=False)
+            served = Served(name, 0, name, version, load_model(folder, digest), logs=False)
             with _listener(None, host, port, 0) as listener:
                 Server(Inference(home, served), listener, lambda: None).run()
 

@@ -17,6 +17,7 @@ from taut.faces.http.reading import read_body
 from taut.faces.mlflow.errors import coded_answer, error_answer
 from taut.faces.mlflow.routes import ROUTES, Answer, Route, Stream
 from taut.ground.access import PERMISSIONS
+from taut.ground.whole import check_whole
 from taut.home import Home, require
 from taut.runs import ensure_experiment
 
@@ -105,6 +106,8 @@ def _asked(takes: type[msgspec.Struct], given: dict[str, Any]) -> msgspec.Struct
         asked: msgspec.Struct = msgspec.convert(given, takes, strict=False)
     except msgspec.ValidationError as problem:
         raise Invalid(f"the request is not valid: {problem}") from None
+    for name in takes.__struct_fields__:
+        check_whole(name, getattr(asked, name))
     return asked
 
 
