@@ -109,6 +109,7 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "watch.references": "taut.watch.references:list_references",
         "watch.report": "taut.watch.report:watch_report",
         "watch.source": "taut.watch.exports:record_source",
+        "watch.successor": "taut.watch.due:find_successor",
         "watch.windows": "taut.watch.windows:list_windows",
     }
 )
