@@ -19,6 +19,7 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "data.list": "taut.data.versions:list_datasets",
         "data.record": "taut.data.versions:record_dataset",
         "data.show": "taut.data.versions:find_dataset",
+        "deployment.check": "taut.deploy.deployments:check_deployment",
         "deployment.list": "taut.deploy.deployments:list_deployments",
         "deployment.record": "taut.deploy.deployments:record_deployment",
         "deployment.report": "taut.deploy.states:report_state",
