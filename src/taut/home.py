@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
-from taut.errors import Denied, NotFound
+from taut.errors import Denied, NotFound, UsageError
 from taut.ground import wire
 from taut.ground.access import Actor, is_allowed, local_actor
 from taut.ground.clock import Clock, SystemClock
@@ -71,16 +71,21 @@ def open_home(place: str | Path = "", *, actor: Actor | None = None, clock: Cloc
     """Open a folder or a server's URL; with nothing said, TAUT_HOME, else the nearest project at or above this folder.
 
     A server is asked nothing before the first verb. Raises NotFound where there is no project, Denied where it may
-    not be written, Unavailable where a store does not answer.
+    not be written, Unavailable where a store does not answer, UsageError for another kind of URL.
     """
     chosen = str(place) or os.environ.get("TAUT_HOME", "")
     if chosen.startswith(("http://", "https://")):
         return _open_server(chosen, None, actor, clock)
+    if "://" in chosen:
+        raise UsageError(
+            f"{chosen!r} is no home: it is a folder, or the http:// or https:// of a server",
+            hint="taut init --help says how a folder names its database and its objects",
+        )
     folder = find_folder(Path.cwd()) if not chosen else _folder_of(Path(chosen))
     settings = read_settings(folder)
     if settings.server:
         return _open_server(settings.server, folder, actor, clock)
-    meta = connect_metadata(settings.metadata or f"sqlite:///{folder / 'meta.db'}")
+    meta = connect_metadata(settings.metadata or f"sqlite://{folder / 'meta.db'}")
     objects = connect_objects(settings.objects or f"file://{folder / 'objects'}")
     return Home(str(folder.parent), folder, meta, objects, actor or local_actor(), clock or SystemClock())
 

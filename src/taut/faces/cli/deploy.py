@@ -149,5 +149,5 @@ def _text_of(source: str) -> str:
         return Path(source).read_text()
     except FileNotFoundError:
         raise NotFound(f"no file {source}", hint="--input - reads from stdin") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise Invalid(f"{source} cannot be read as text: {problem}") from None
+    except UnicodeDecodeError as problem:
+        raise Invalid(f"{source} is no text in UTF-8: {problem.reason} at byte {problem.start}") from None

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import click
 
-from taut.faces.cli.shown import json_option, shown, table
+from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import open_home
 
@@ -30,7 +30,7 @@ def _serving(ready: dict[str, str]) -> str:
     return f"taut serves {ready['home']} at {ready['url']}; MLFLOW_TRACKING_URI={ready['url']}"
 
 
-@click.group(epilog="Example: taut token create ci --role data-scientist")
+@click.group(cls=Group, epilog="Example: taut token create ci --role data-scientist")
 def token() -> None:
     """Make, list and revoke tokens."""
 
