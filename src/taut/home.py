@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
 from taut.errors import Denied, NotFound, UsageError
 from taut.ground import wire
@@ -16,9 +16,11 @@ from taut.ground.clock import Clock, SystemClock
 from taut.ground.ledger import append_event
 from taut.ground.meta import Metadata, Tx, connect_metadata
 from taut.ground.objects import Objects, connect_objects
-from taut.ground.remote import Remote, RemoteMetadata, RemoteObjects, remote_token
 from taut.ground.settings import FOLDER, find_folder, read_settings
 from taut.ground.whole import check_deep, check_whole, is_past
+
+if TYPE_CHECKING:
+    from taut.ground.remote import Remote
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,7 +39,7 @@ class Home:
     objects: Objects
     actor: Actor
     clock: Clock = field(default_factory=SystemClock)
-    remote: Remote | None = None
+    remote: "Remote | None" = None
 
     @property
     def project(self) -> Path:
@@ -101,6 +103,8 @@ def _folder_of(path: Path) -> Path:
 
 
 def _open_server(url: str, folder: Path | None, actor: Actor | None, clock: Clock | None) -> Home:
+    from taut.ground.remote import Remote, RemoteMetadata, RemoteObjects, remote_token
+
     remote = Remote(url, remote_token())
     return Home(
         url, folder, RemoteMetadata(url), RemoteObjects(remote), actor or local_actor(), clock or SystemClock(), remote
@@ -140,7 +144,7 @@ class Verb(Generic[P, R]):
             for name, value in inspect.signature(self.function).bind(None, *args, **kwargs).arguments.items():
                 check_whole(name, value)
 
-    def _forward(self, remote: Remote, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+    def _forward(self, remote: "Remote", args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         bound = inspect.signature(self.function).bind(None, *args, **kwargs)
         bound.apply_defaults()
         arguments = dict(list(bound.arguments.items())[1:])
