@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
-from taut.errors import Denied, NotFound
+from taut.errors import Denied, NotFound, UsageError
 from taut.ground import wire
 from taut.ground.access import (
     ANY,
@@ -27,8 +27,11 @@ from taut.ground.clock import Clock, SystemClock
 from taut.ground.ledger import append_event
 from taut.ground.meta import Metadata, Tx, connect_metadata
 from taut.ground.objects import Objects, connect_objects
-from taut.ground.remote import Remote, RemoteMetadata, RemoteObjects, remote_token
 from taut.ground.settings import FOLDER, find_folder, read_settings
+from taut.ground.whole import check_deep, check_whole, is_past
+
+if TYPE_CHECKING:
+    from taut.ground.remote import Remote
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,7 +50,7 @@ class Home:
     objects: Objects
     actor: Actor
     clock: Clock = field(default_factory=SystemClock)
-    remote: Remote | None = None
+    remote: "Remote | None" = None
     access: Access = field(default_factory=Access)
     """What this process remembers of callers; shared by all that `as_actor` makes."""
 
@@ -89,16 +92,21 @@ def open_home(place: str | Path = "", *, actor: Actor | None = None, clock: Cloc
     """Open a folder or a server's URL; with nothing said, TAUT_HOME, else the nearest project at or above this folder.
 
     A server is asked nothing before the first verb. Raises NotFound where there is no project, Denied where it may
-    not be written, Unavailable where a store does not answer.
+    not be written, Unavailable where a store does not answer, UsageError for another kind of URL.
     """
     chosen = str(place) or os.environ.get("TAUT_HOME", "")
     if chosen.startswith(("http://", "https://")):
         return _open_server(chosen, None, actor, clock)
+    if "://" in chosen:
+        raise UsageError(
+            f"{chosen!r} is no home: it is a folder, or the http:// or https:// of a server",
+            hint="taut init --help says how a folder names its database and its objects",
+        )
     folder = find_folder(Path.cwd()) if not chosen else _folder_of(Path(chosen))
     settings = read_settings(folder)
     if settings.server:
         return _open_server(settings.server, folder, actor, clock)
-    meta = connect_metadata(settings.metadata or f"sqlite:///{folder / 'meta.db'}")
+    meta = connect_metadata(settings.metadata or f"sqlite://{folder / 'meta.db'}")
     objects = connect_objects(settings.objects or f"file://{folder / 'objects'}")
     return Home(str(folder.parent), folder, meta, objects, actor or local_actor(), clock or SystemClock())
 
@@ -114,6 +122,8 @@ def _folder_of(path: Path) -> Path:
 
 
 def _open_server(url: str, folder: Path | None, actor: Actor | None, clock: Clock | None) -> Home:
+    from taut.ground.remote import Remote, RemoteMetadata, RemoteObjects, remote_token
+
     remote = Remote(url, remote_token())
     return Home(
         url, folder, RemoteMetadata(url), RemoteObjects(remote), actor or local_actor(), clock or SystemClock(), remote
@@ -136,9 +146,11 @@ class Verb(Generic[P, R]):
 
     def __call__(self, home: Home, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run it here or there; the result and the errors are the same."""
+        if home.remote is None:
+            require(home, self.needs, verb=self.name, resource=ANY if self.on else "")
+        self._check(args, kwargs)
         if home.remote is not None:
             return self._forward(home.remote, args, kwargs)
-        require(home, self.needs, verb=self.name, resource=ANY if self.on else "")
         if callable(self.on) and home.actor.is_bound:
             require(home, self.needs, verb=self.name, resource=self.on(home, *args, **kwargs))
         return self.function(home, *args, **kwargs)
@@ -149,9 +161,17 @@ class Verb(Generic[P, R]):
         require(home, self.needs, verb=self.name, resource=ANY if self.on else "")
         arguments = wire.decode(body or b"{}", self._arguments, what=f"the arguments of {self.name}")
         given = {name: getattr(arguments, name) for name in self._arguments.__struct_fields__}
+        for name, value in given.items():
+            check_deep(name, value, body=body)
         return wire.encode(self(home, **given))  # type: ignore[call-arg]  # Checked against the signature by the decoder.
 
-    def _forward(self, remote: Remote, args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
+    def _check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise Invalid for a whole number that no store can keep, before a driver says so in words of its own."""
+        if any(is_past(value) for value in (*args, *kwargs.values())):
+            for name, value in inspect.signature(self.function).bind(None, *args, **kwargs).arguments.items():
+                check_whole(name, value)
+
+    def _forward(self, remote: "Remote", args: tuple[Any, ...], kwargs: dict[str, Any]) -> R:
         bound = inspect.signature(self.function).bind(None, *args, **kwargs)
         bound.apply_defaults()
         arguments = dict(list(bound.arguments.items())[1:])

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from taut.errors import NotFound
 from taut.ground.yaml import read_yaml
 
 FILE = "taut.yaml"
@@ -102,6 +103,15 @@ class ProjectFile(_Section, frozen=True):
     deployments: dict[str, DeploymentSpec] = {}
     monitors: dict[str, MonitorSpec] = {}
     triggers: dict[str, TriggerSpec] = {}
+
+    def gate_of(self, model: str) -> GateSpec:
+        """What versions of a model must pass. Raises NotFound."""
+        found = self.models.get(model)
+        if found is None or found.gate is None:
+            raise NotFound(
+                f"taut.yaml has no gate for model {model!r}", hint=f"add models: {model}: gate: to taut.yaml"
+            )
+        return found.gate
 
 
 def read_project(folder: Path) -> ProjectFile:

@@ -101,13 +101,13 @@ def test_an_engine_gets_the_environment_beside_ours(programs: Path, monkeypatch:
     assert Engine("docker").run("info", environment={"TAUT_TOKEN": "t"}) == "t here info\n"
 
 
-@pytest.mark.parametrize("written", ["", "0", "-1Gi", "1.5Gi", "1gi", "many", "1 Gi"])
+@pytest.mark.parametrize("written", ["", "0", "-1Gi", "1.5Gi", "1gi", "many", "1 Gi", "9" * 5000])
 def test_memory_that_means_nothing_is_refused(written: str):
     with pytest.raises(Invalid, match="no amount of memory"):
         bytes_of(written)
 
 
-@pytest.mark.parametrize("written", ["", "0", "0m", "-1", "1e3", "500 m", "nan"])
+@pytest.mark.parametrize("written", ["", "0", "0m", "-1", "1e3", "500 m", "nan", "9" * 5000, "0." + "9" * 5000])
 def test_cores_that_mean_nothing_are_refused(written: str):
     with pytest.raises(Invalid, match="no amount of cores"):
         cores_of(written)

@@ -92,6 +92,19 @@ def test_a_deployment_of_a_model_that_is_not_there_is_told_with_the_nearest_name
     assert "did you mean 'late'?" in said.lines[0]
 
 
+def test_what_could_be_applied_is_shown_before_the_error_of_what_could_not(own_line):
+    text = PROJECT.replace("deployments:\n", "deployments:\n  absent: {model: nobody@1}\n")
+    (own_line.folder / "taut.yaml").write_text(text)
+    try:
+        said = taut(own_line.folder, "apply")
+        assert said.status == 10, said
+        assert [line.split()[:3] for line in said.out.splitlines()[1:]] == [["start", "deployment", "late"]]
+        assert said.lines[0].startswith("taut: there is no model 'nobody'")
+        assert len(said.lines) == 2
+    finally:
+        taut(own_line.folder, "deploy", "late", "--stop")
+
+
 def test_a_project_without_the_file_is_told_so(project):
     (project / "taut.yaml").unlink()
     for command in ("plan", "apply", "up"):

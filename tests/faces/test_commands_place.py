@@ -72,6 +72,16 @@ def test_a_server_tells_where_it_is_and_ends_on_ctrl_c(project):
     assert "Traceback" not in err
 
 
+def test_a_server_takes_a_free_port_and_tells_which(project):
+    command = [sys.executable, "-m", "taut", "server", "--port", "0", "--json"]
+    with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        url = json.loads(running.stdout.readline())["url"]
+        assert not url.endswith(":0")
+        eventually(lambda: ready(url), what="the server", within=90)
+        running.send_signal(signal.SIGINT)
+
+
 def test_a_server_tells_where_it_is_in_json(project):
     with server_of(project, "--json") as (url, running):
         assert running.stdout is not None

@@ -1,13 +1,14 @@
 """`taut init`, `status`, `audit` and every `--help`, typed: the first minutes."""
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from taut.faces.cli.entry import COMMANDS
-from tests.faces.shell import is_two_lines, taut
+from tests.faces.shell import as_typed, is_two_lines, taut
 
 pytestmark = pytest.mark.slow  # Each test types real commands: a second or two apiece.
 
@@ -163,6 +164,23 @@ def test_status_of_a_new_project_has_a_light_for_every_station(tmp_path):
     assert [station.split()[1] for station in stations] == STATIONS
     assert {station[0] for station in stations} <= {"○", "●"}
     assert following == "Next: taut data add PATH"
+
+
+@pytest.mark.parametrize(
+    ("words", "unneeded"),
+    [
+        (("--help",), ("msgspec", "sqlite3", "difflib", "taut.home")),
+        (("status",), ("taut.records", "taut.ground.remote", "taut.govern.trace", "urllib3", "numpy", "starlette")),
+    ],
+    ids=as_typed,
+)
+def test_what_is_typed_often_loads_nothing_that_it_does_not_need(tmp_path, words, unneeded):
+    taut(tmp_path, "init")
+    command = [sys.executable, "-X", "importtime", "-m", "taut", *words]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stderr
+    loaded = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+    assert "taut.faces.cli.entry" in loaded
+    assert loaded & set(unneeded) == set()
 
 
 def test_status_is_found_from_any_folder_below(tmp_path):

@@ -1,18 +1,20 @@
 """The mistakes that everybody makes: two lines each, no traceback, the status that says which kind."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from taut.ground.settings import make_folder
 from taut.home import open_home
-from tests.faces.shell import is_two_lines, taut
+from tests.faces.shell import Said, as_typed, is_two_lines, taut
 from tests.parts import eventually
 
 
@@ -34,7 +36,7 @@ def test_no_project_here(tmp_path):
 def test_wrong_server_url(folder, free_port):
     said = taut(folder, "--home", f"http://127.0.0.1:{free_port}", "model", "list")
     assert (said.status, is_two_lines(said)) == (15, True)
-    assert f"127.0.0.1:{free_port}" in said.lines[0]
+    assert said.lines[0] == f"taut: no taut server answers at http://127.0.0.1:{free_port}: Connection refused"
 
 
 def test_a_url_of_something_else(folder, free_port):
@@ -56,17 +58,84 @@ def test_port_in_use(folder):
         taken.listen()
         port = taken.getsockname()[1]
         said = taut(folder, "server", "--port", str(port))
-    assert said.status in (11, 15)
-    assert is_two_lines(said)
-    assert str(port) in said.err
+    assert (said.status, is_two_lines(said)) == (11, True)
+    assert f"port {port} of 127.0.0.1 is in use" in said.lines[0]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_port_that_is_none_and_a_host_that_is_not_here(folder):
+    for words, status in (
+        (("--port", "65536"), 2),
+        (("--port", "-1"), 2),
+        (("--host", "no.such.host.invalid"), 12),
+        (("--host", "127.0.0.300"), 12),
+    ):
+        said = taut(folder, "server", *words)
+        assert (said.status, is_two_lines(said)) == (status, True), (words, said)
+    assert taut(folder, "token", "create", "ada", "--role", "owner").status == 0
+    for host in ("no.such.host.invalid", "127.0.0.300", "192.0.2.1"):
+        said = taut(folder, "server", "--host", host, "--port", "0")
+        assert (said.status, is_two_lines(said)) == (13, True), (host, said)
+        assert host in said.lines[0]
+
+
+@contextmanager
+def closed(path: Path, mode: int) -> Iterator[None]:
+    """A file or folder with fewer permissions for a while."""
+    before = path.stat().st_mode
+    path.chmod(mode)
+    try:
+        yield
+    finally:
+        path.chmod(before)
+
+
+def plainly(folder: Path, *words: str) -> Said:
+    """Type `taut WORDS…` as somebody whom permissions bind, which root is only without two of its capabilities."""
+    command = [sys.executable, "-m", "taut", *words]
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root may write everywhere, and there is no setpriv to bind it")
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+    ended = subprocess.run(command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120)
+    return Said(ended.returncode, ended.stdout, ended.stderr)
+
+
 def test_no_permission_on_the_folder(tmp_path):
-    tmp_path.chmod(0o555)
-    said = taut(tmp_path, "init")
-    tmp_path.chmod(0o755)
+    with closed(tmp_path, 0o555):
+        said = plainly(tmp_path, "init")
     assert (said.status, is_two_lines(said)) == (12, True)
+
+
+@pytest.mark.parametrize(
+    ("closes", "mode", "words", "status"),
+    [
+        (".taut", 0o000, ("status",), 12),
+        (".taut/meta.db", 0o444, ("data", "add", "rows.csv"), 12),
+        (".taut/meta.db", 0o000, ("fsck",), 12),
+        (".taut/settings.toml", 0o000, ("model", "list"), 12),
+        (".taut/objects", 0o555, ("data", "add", "rows.csv"), 12),
+        (".taut/objects", 0o555, ("run", "--", "true"), 12),
+        ("taut.yaml", 0o000, ("plan",), 12),
+        ("taut.yaml", 0o000, ("up", "--once"), 12),
+        ("rows.csv", 0o000, ("predict", "late", "--input", "rows.csv"), 12),
+        ("rows.csv", 0o000, ("data", "add", "rows.csv"), 2),
+        (".", 0o555, ("ci", "github"), 12),
+        (".", 0o555, ("data", "add", "rows.csv"), 12),
+    ],
+    ids=as_typed,
+)
+def test_what_may_not_be_read_or_written_is_told_by_its_name(folder, closes, mode, words, status):
+    (folder / "rows.csv").write_text("a\n1\n")
+    (folder / "taut.yaml").write_text("{}\n")
+    (folder / ".taut" / "objects").mkdir(exist_ok=True)
+    (folder / ".taut" / "settings.toml").touch()
+    for left in folder.glob(".taut/meta.db-*"):
+        left.unlink()
+    with closed(folder / closes, mode):
+        said = plainly(folder, *words)
+    assert (said.status, is_two_lines(said)) == (status, True), said
+    assert (folder / closes).name in said.err
+    assert "//" not in said.err
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):
@@ -104,12 +173,40 @@ def test_corrupted_database(folder):
     assert (said.status, is_two_lines(said)) == (14, True)
 
 
-def test_misspelt_command_and_option(folder):
-    said = taut(folder, "modle", "list")
+@pytest.mark.parametrize(
+    ("words", "meant", "helps"),
+    [
+        (("modle", "list"), "model", "taut"),
+        (("model", "lst"), "list", "taut model"),
+        (("data", "ad", "rows.csv"), "add", "taut data"),
+        (("token", "creat", "ci"), "create", "taut token"),
+        (("watch", "stauts", "late"), "status", "taut watch"),
+        (("ci", "githb"), "github", "taut ci"),
+        (("runs", "lst"), "list", "taut runs"),
+        (("model", "list", "--jsn"), "--json", "taut model list"),
+        (("deploy", "late", "--modle", "late@1"), "--model", "taut deploy"),
+        (("run", "--nam", "first", "--", "true"), "--name", "taut run"),
+        (("run", "--nme=first", "true"), "--name", "taut run"),
+    ],
+    ids=as_typed,
+)
+def test_misspelt_command_and_option(folder, words, meant, helps):
+    said = taut(folder, *words)
+    assert (said.status, is_two_lines(said)) == (2, True), said
+    assert f"did you mean '{meant}'?" in said.lines[0]
+    assert said.lines[1] == f"  try: {helps} --help"
+
+
+def test_an_option_without_its_value_leads_to_the_help_of_its_command(folder):
+    said = taut(folder, "predict", "late", "--input")
+    assert (said.status, said.lines[1]) == (2, "  try: taut predict --help")
+
+
+@pytest.mark.parametrize("place", ["ftp://host/x", "postgresql://host/x", "s3://bucket"])
+def test_a_home_is_a_folder_or_the_url_of_a_server(folder, place):
+    said = taut(folder, "--home", place, "status")
     assert (said.status, is_two_lines(said)) == (2, True)
-    assert "did you mean 'model'" in said.err
-    said = taut(folder, "model", "list", "--jsn")
-    assert (said.status, is_two_lines(said)) == (2, True)
+    assert place in said.lines[0]
 
 
 def test_bad_yaml_names_line_and_column(folder):
@@ -193,6 +290,15 @@ def test_a_run_outside_of_git_works_and_says_what_it_could_not_record(folder):
     run = taut(folder, "run", "--json", "--", sys.executable, "-c", "pass").json
     assert run["status"] == "FINISHED"
     assert any("git" in what for what in run["capture"]["missing"])
+
+
+def test_bytes_that_are_no_text_are_told_and_not_half_kept(folder):
+    other = os.fsdecode(b"caf\xe9")
+    for words in (("run", "--", "echo", other), ("run", "--name", other, "--", "true")):
+        said = taut(folder, *words)
+        assert (said.status, is_two_lines(said)) == (13, True), (words, said)
+    assert taut(folder, "runs", "list", "--json").json == []
+    assert taut(folder, "fsck").status == 0
 
 
 def test_misspelt_names_are_told_with_the_nearest(folder):

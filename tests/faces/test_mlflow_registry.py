@@ -10,7 +10,7 @@ from taut.models import record_gate
 from taut.records import GateCheck
 from taut.runs import create_run
 from tests.faces.serving import served
-from tests.faces.speaking import EXISTS, INVALID, NOT_FOUND, Speaker, tags_of
+from tests.faces.speaking import EXISTS, INT64_MAX, INVALID, NOT_FOUND, Speaker, tags_of
 
 M = "mlflow/registered-models"
 V = "mlflow/model-versions"
@@ -145,6 +145,34 @@ def test_a_model_that_is_not_there_is_told_so(ask: Speaker, method: str, path: s
     said = ask(method, f"{M}/{path}", **given) if method == "GET" else ask(method, f"{M}/{path}", given)
     assert said.code == NOT_FOUND
     assert "nobody" in said.message
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more"),
+    [
+        ("GET", "get", {}),
+        ("GET", "get-download-uri", {}),
+        ("PATCH", "update", {"description": "d"}),
+        ("DELETE", "delete", {}),
+        ("POST", "set-tag", {"key": "k", "value": "v"}),
+        ("DELETE", "delete-tag", {"key": "k"}),
+        ("POST", "transition-stage", {"stage": "Staging"}),
+    ],
+)
+def test_a_version_that_is_not_there_is_told_so_and_what_is_no_number_is_refused(
+    ask: Speaker, method: str, path: str, more: dict[str, str]
+):
+    def code(name: str, version: object) -> tuple[int, str]:
+        given = {"name": name, "version": version, **more}
+        return (ask(method, f"{V}/{path}", **given) if method == "GET" else ask(method, f"{V}/{path}", given)).code
+
+    versioned(ask)
+    assert code("nobody", "1") == NOT_FOUND
+    for absent in ("2", "0", 2):
+        assert code("late", absent) == NOT_FOUND, absent
+    for wrong in ("", "one", "1.5", str(INT64_MAX + 1)):
+        assert code("late", wrong) == INVALID, wrong
+    assert version_of(ask)["current_stage"] == "None"
 
 
 @pytest.mark.parametrize("path", ["create", "rename", "set-tag", "alias", "get-latest-versions"])

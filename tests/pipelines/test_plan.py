@@ -7,12 +7,13 @@ import pytest
 import urllib3
 
 from taut.deploy import find_deployment, find_state, list_deployments, stop_deployment
-from taut.errors import NotFound
+from taut.errors import Invalid, NotFound, Refused, TautError
 from taut.home import Home, open_home
-from taut.models import set_alias
+from taut.models import record_gate, set_alias
 from taut.pipelines.plan import Change, apply_project, begin_watching, plan_project
-from taut.project import DeploymentSpec, MonitorSpec, ProjectFile, read_project
-from taut.watch import find_reference
+from taut.project import DeploymentSpec, GateSpec, ModelSpec, MonitorSpec, ProjectFile, read_project
+from taut.records import GateCheck
+from taut.watch import find_reference, list_references
 from tests.pipelines.scenes import PROJECT, first_model, write_project
 from tests.serve.scenes import register
 
@@ -80,8 +81,79 @@ def test_a_model_that_is_not_there_blocks_and_nothing_is_deployed(home, model):
     assert (change.action, change.name) == ("blocked", "late")
     with pytest.raises(NotFound, match="late") as told:
         list(apply_project(home, project))
-    assert told.value.hint == "taut model list"
+    assert told.value.message == change.text
+    assert told.value.hint in ("taut model show late", "taut model list")
     assert list_deployments(home) == []
+
+
+def test_a_name_that_no_deployment_may_have_blocks(home):
+    project = ProjectFile(deployments={"Late_1": LATE})
+    (change,) = plan_project(home, project)
+    assert (change.action, change.name) == ("blocked", "Late_1")
+    with pytest.raises(Invalid, match="cannot be called 'Late_1'"):
+        list(apply_project(home, project))
+
+
+@pytest.mark.parametrize("passed", [None, False])
+def test_what_the_gate_would_refuse_is_planned_so_and_refused(home, passed):
+    gated = {"late": ModelSpec(gate=GateSpec(data="data/holdout.csv", target="late"))}
+    project = ProjectFile(models=gated, deployments={"late": LATE}, monitors={"late": MonitorSpec()})
+    if passed is not None:
+        record_gate(home, "late", 1, checks=[GateCheck("brier", passed, 0.3, 0.2, "0.3, wanted at most 0.2")])
+    deployment, monitor = plan_project(home, project)
+    words = "it was not judged by its gate" if passed is None else "the gate refused it"
+    assert deployment == Change("blocked", "deployment", "late", f"late@1 may not be deployed: {words}")
+    assert monitor == Change("blocked", "monitor", "late", "its deployment is blocked")
+    with pytest.raises(Refused, match=words) as told:
+        list(apply_project(home, project))
+    assert told.value.hint == ("taut gate late@1" if passed is None else "taut model show late@1")
+    assert list_deployments(home) == []
+    assert list_references(home, "late") == []
+
+
+def test_a_version_that_the_gate_refused_does_not_take_over_and_the_plan_says_so(home):
+    list(apply_project(home, wanted()))
+    record_gate(home, "late", 2, checks=[GateCheck("brier", False, 0.3, 0.2, "0.3, wanted at most 0.2")])
+    refused = wanted(DeploymentSpec(model="late@2"))
+    (change,) = plan_project(home, refused)
+    assert (change.action, change.text) == ("blocked", "late@2 may not be deployed: the gate refused it")
+    with pytest.raises(Refused):
+        list(apply_project(home, refused))
+    assert (find_deployment(home, "late").number, plan_project(home, wanted())) == (1, [])
+
+
+def test_one_that_is_blocked_does_not_keep_the_others_from_it(home):
+    absent = DeploymentSpec(model="nobody@1")
+    project = ProjectFile(
+        deployments={"first": absent, "late": LATE, "last": absent}, monitors={"first": MonitorSpec()}
+    )
+    planned = plan_project(home, project)
+    assert [(change.name, change.action) for change in planned] == [
+        ("first", "blocked"), ("late", "create"), ("last", "blocked"), ("first", "blocked"),
+    ]  # fmt: skip
+    done = list[Change]()
+    with pytest.raises(NotFound, match="no model 'nobody'"):
+        done.extend(apply_project(home, project))
+    assert done == [change for change in planned if change.action != "blocked"]
+    assert plan_project(home, project) == [change for change in planned if change.action == "blocked"]
+
+
+def test_what_fails_on_its_target_is_told_after_the_rest_and_is_not_watched(tmp_path):
+    text = PROJECT.replace("late: {model: late@champion}", "late: {model: late@champion, host: 192.0.2.1}")
+    text = text.replace("deployments:\n", "deployments:\n  other: {model: late@champion}\n")
+    write_project(tmp_path / "project", text)
+    with open_home(tmp_path / "project") as home:
+        first_model(home)
+        project = read_project(home.project)
+        done = list[Change]()
+        try:
+            with pytest.raises(TautError, match=r"192\.0\.2\.1"):
+                done.extend(apply_project(home, project))
+            assert [change.name for change in done] == ["other"]
+            assert list_references(home, "late") == []
+        finally:
+            for name in ("late", "other"):
+                stop_deployment(home, name)
 
 
 def test_a_monitor_of_nothing_is_blocked(home):
@@ -94,8 +166,19 @@ def test_a_monitor_of_nothing_is_blocked(home):
 
 
 def test_a_monitor_without_a_gate_has_no_rows_to_start_from(home):
+    project = wanted(late=MonitorSpec())
+    assert plan_project(home, project)[1].text == "taut.yaml has no gate for model 'late'"
     with pytest.raises(NotFound, match="no gate for model 'late'"):
-        begin_watching(home, wanted(late=MonitorSpec()), "late")
+        begin_watching(home, project, "late")
+
+
+def test_a_monitor_whose_gates_rows_are_not_there_is_blocked(home):
+    gated = {"late": ModelSpec(gate=GateSpec(data="data/nowhere.csv", target="late"))}
+    record_gate(home, "late", 1, checks=[GateCheck("brier", True, 0.1, 0.2, "0.1, wanted at most 0.2")])
+    project = ProjectFile(models=gated, deployments={"late": LATE}, monitors={"late": MonitorSpec()})
+    create, watch = plan_project(home, project)
+    assert (create.action, watch.action) == ("create", "blocked")
+    assert watch.text == "the gate of 'late' has no file data/nowhere.csv"
 
 
 def test_a_change_of_the_size_is_a_change(home):

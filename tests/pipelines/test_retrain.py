@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from taut.data import list_datasets
-from taut.deploy import find_deployment
+from taut.deploy import config_of, find_deployment, record_deployment, stop_deployment
 from taut.errors import Invalid, NotFound, TautError, Unavailable
 from taut.govern import check_home, show_ledger
 from taut.ground.clock import duration_ms
 from taut.home import Home
-from taut.models import find_model, list_versions
+from taut.models import find_model, gate_model, list_versions, register_folder
 from taut.pipelines.loop import reconcile
 from taut.pipelines.retrain import ATTEMPTS, RETRAIN, Steps
 from taut.pipelines.steps import list_steps, record_step
@@ -166,6 +166,24 @@ def test_a_gate_that_says_no_keeps_the_champion_and_closes_the_alert(home):
     assert find_deployment(home, "late").number == 1
     assert find_reference(home, "late").version == 1
     assert the_alert(home).status == "handled"
+
+
+@pytest.mark.slow
+def test_after_a_no_whoever_serves_is_held_against_the_new_reference_champion_or_not(home):
+    project = project_of(home)
+    other = register_folder(home, "late", home.project / "first", description="the same files are the same version")
+    again = register_folder(home, "late", copied(home.project / "first", home.project / "second"))
+    assert other.number == again.number == 1
+    (home.project / "second" / "note.txt").write_text("other bytes, so another version")
+    number = register_folder(home, "late", home.project / "second").number
+    assert gate_model(home, "late", number, spec=project.gate_of("late"), folder=home.project).passed
+    record_deployment(home, "late", "late", number, "process", config_of(project.deployments["late"]), "manual")
+    stop_deployment(home, "late")
+    list(reconcile(home, rewrite(home, "at_least: 0.55", "at_least: 0.999")))
+    assert the_alert(home).status == "handled"
+    assert find_model(home, "late@champion").number == 1
+    reference = find_reference(home, "late")
+    assert (reference.version, reference.cause) == (number, the_alert(home).point)
 
 
 def test_during_the_cool_down_an_alert_waits_open(home):

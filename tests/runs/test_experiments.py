@@ -172,6 +172,16 @@ def test_the_default_experiment_is_neither_deleted_nor_renamed_but_takes_tags(ho
     assert tag_experiment(home, "0", "k", "v").tags == {"k": "v"}
 
 
+def test_no_other_experiment_takes_the_place_of_the_default_one_even_before_it_is_made(home):
+    made = create_experiment(home, "a")
+    with pytest.raises(Conflict, match="'Default' is the one with the id 0"):
+        rename_experiment(home, made.id, "Default")
+    assert get_experiment(home, made.id) == made
+    assert ensure_experiment(home).id == "0"
+    with pytest.raises(Conflict, match="'Default'"):
+        rename_experiment(home, made.id, "Default")
+
+
 def test_a_viewer_sees_experiments_and_changes_none(home):
     made = create_experiment(home, "a")
     viewer = home.as_actor(Actor("eve", "viewer"))

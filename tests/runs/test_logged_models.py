@@ -3,6 +3,7 @@
 import pytest
 
 from taut.errors import Invalid, NotFound
+from taut.ground import wire
 from taut.runs import (
     MetricPoint,
     create_experiment,
@@ -109,6 +110,17 @@ def test_a_finished_logged_model_says_how_it_ended_and_when(home, place, status)
     done = finish_logged_model(home, made.id, status)
     assert (done.status, done.updated_ms) == (status, made.created_ms + 1_000)
     assert get_logged_model(home, made.id) == done
+
+
+@pytest.mark.parametrize("status", ["DELETED", "ready", "", "DONE"])
+def test_a_logged_model_is_not_finished_as_something_else_and_not_deleted_by_the_way(home, place, status):
+    made = create_logged_model(home, place)
+    with pytest.raises(Invalid, match="one of PENDING, READY, UPLOAD_FAILED"):
+        finish_logged_model(home, made.id, status)
+    body = wire.encode({"model_id": made.id, "status": status})
+    with pytest.raises(Invalid, match="status"):
+        finish_logged_model.receive(home, body)
+    assert get_logged_model(home, made.id) == made
 
 
 def test_params_are_added_and_written_once(home, place):

@@ -39,6 +39,8 @@ FORGED = [
     token_of([]),
     token_of([1]),
     token_of([1, 2, 3, 4, 5, 6, 7]),
+    token_of([2**63, 0, 0]),
+    token_of([0, -(2**63) - 1]),
 ]
 
 

@@ -22,6 +22,7 @@ from taut.watch import (
     newest_window,
     set_reference,
 )
+from tests.serve.scenes import record, register
 from tests.watch.served import BEGIN_MS, DAY_MS, ROWS, SPEC, deployed, draw, label, refer, serve, watched
 
 LATE = MonitorSpec(window="1d", lateness="1d", alpha=0.01)
@@ -91,14 +92,14 @@ def test_a_day_on_which_nobody_asked_is_an_empty_window(home):
 
 
 def test_a_window_counts_the_rows_of_the_version_that_its_reference_is_about(home):
-    from tests.serve.scenes import record, register
-
     serve(watched(home), 0)
     register(home, factor=0.2)
-    serve(home, 0.1, revision=record(home, 2))
-    serve(home, 1)
+    revision = record(home, 2)
+    refer(home, cause="alert:x", version=2)
+    serve(home, 0.1, revision=revision)
+    serve(home, 1, revision=revision)
     (window,) = close_windows(home, "late", SPEC)
-    assert (window.version, window.rows) == (1, ROWS)
+    assert (window.version, window.rows) == (2, ROWS)
 
 
 def test_nothing_closes_for_a_deployment_that_is_not_watched(home):

@@ -8,6 +8,7 @@ from taut.errors import Conflict, Invalid, NotFound
 from taut.ground import wire
 from taut.ground.meta import Row, Tx, Value
 from taut.ground.objects import read_object
+from taut.ground.whole import read_whole
 from taut.home import Home, verb
 from taut.records import Column, DatasetVersion, TreeFile
 
@@ -121,7 +122,7 @@ def split_version(wanted: str) -> tuple[str, int | None]:
     name, at, number = wanted.partition("@")
     if at and not number.isdecimal():
         raise Invalid(f"{wanted!r} names no version; write it as {name or 'NAME'}@3", hint=f"taut data log {name}")
-    return name, int(number) if at else None
+    return name, read_whole(number, what=f"the version of {name!r}") if at else None
 
 
 def _unknown(tx: Tx, name: str) -> NotFound:

@@ -7,11 +7,19 @@ from taut.deploy.apply import (
     reconcile_deployments,
     stop_deployment,
 )
-from taut.deploy.deployments import config_of, find_deployment, list_deployments, record_deployment, spec_of
+from taut.deploy.deployments import (
+    check_deployment,
+    config_of,
+    find_deployment,
+    list_deployments,
+    record_deployment,
+    spec_of,
+)
 from taut.deploy.states import find_state, list_states, report_state
 
 __all__ = [
     "Reconciled",
+    "check_deployment",
     "config_of",
     "deploy_model",
     "deployment_logs",

@@ -45,11 +45,7 @@ def record_deployment(
     A model that was ever judged by a gate, or is `gated` by its project, needs a pass for this very version.
     Raises Invalid for a bad name, NotFound for an unknown version, Refused where the gate said no or was not asked.
     """
-    if NAME.fullmatch(name) is None:
-        raise Invalid(
-            f"a deployment cannot be called {name!r}; take small letters, digits and hyphens, 53 at most",
-            hint="taut deploy late --model MODEL@champion",
-        )
+    _check_name(name)
     with home.meta.transaction() as tx:
         newest = _newest(tx, name)
         if newest is not None and (newest.model, newest.number, newest.target, newest.config) == (
@@ -67,6 +63,14 @@ def record_deployment(
         if gate:
             draw_arrow(tx, f"gate:{gate}", "allowed", made.point, at_ms=at_ms)
     return made
+
+
+@verb("deployment.check", needs="deployment:read")
+def check_deployment(home: Home, name: str, model: str, number: int, gated: bool = False) -> None:
+    """Whether `record_deployment` would take this version under this name; raises what it would. Changes nothing."""
+    _check_name(name)
+    with home.meta.read() as tx:
+        _allowed(tx, model, number, gated)
 
 
 @verb("deployment.list", needs="deployment:read")
@@ -102,6 +106,14 @@ def config_of(spec: DeploymentSpec) -> Config:
     """What of a spec is stored with a revision: all but the model and the target, which have columns of their own."""
     fields: Config = wire.plain(spec)
     return {name: value for name, value in fields.items() if name not in ("model", "target")}
+
+
+def _check_name(name: str) -> None:
+    if NAME.fullmatch(name) is None:
+        raise Invalid(
+            f"a deployment cannot be called {name!r}; take small letters, digits and hyphens, 53 at most",
+            hint="taut deploy late --model MODEL@champion",
+        )
 
 
 def _newest(tx: Tx, name: str, revision: int = 0) -> Deployment | None:

@@ -13,7 +13,7 @@ def bytes_of(written: str) -> int:
     >>> bytes_of("512Mi"), bytes_of("1G")
     (536870912, 1000000000)
     """
-    found = re.fullmatch(r"(\d+)([kMGT]|[KMGT]i)?", written)
+    found = re.fullmatch(r"(\d{1,18})([kMGT]|[KMGT]i)?", written)
     if found is None or not int(found[1]):
         raise Invalid(f"{written!r} is no amount of memory; write it as 512Mi or 1Gi")
     return int(found[1]) * MEMORY[found[2] or ""]
@@ -25,7 +25,7 @@ def cores_of(written: str) -> float:
     >>> cores_of("1"), cores_of("500m"), cores_of("0.25")
     (1.0, 0.5, 0.25)
     """
-    found = re.fullmatch(r"(\d+)m|(\d+(?:\.\d+)?)", written)
+    found = re.fullmatch(r"(\d{1,18})m|(\d{1,18}(?:\.\d{1,18})?)", written)
     cores = 0.0 if found is None else int(found[1]) / 1000 if found[1] else float(found[2])
     if not cores:
         raise Invalid(f"{written!r} is no amount of cores; write it as 1 or 500m")

@@ -1,51 +1,121 @@
-"""Looks at the whole line: traces a prediction, checks a home, shows its lights, administers access."""
+"""Looks at the whole line: traces a prediction, checks a home, shows its lights, administers access.
 
-from taut.govern.deliveries import Tried, tell_webhooks, try_webhook
-from taut.govern.fsck import Health, Problem, check_home
-from taut.govern.grant_sets import (
-    add_grant,
-    assign_set,
-    change_grant,
-    change_set,
-    create_set,
-    get_set,
-    holders_of,
-    remove_grant,
-    remove_set,
-    sets_of,
-    show_sets,
-    unassign_set,
-)
-from taut.govern.history import show_ledger
-from taut.govern.permissions import (
-    Held,
-    find_level,
-    get_permission,
-    grant_permission,
-    list_permissions,
-    revoke_permission,
-)
-from taut.govern.status import Line, Station, show_line
-from taut.govern.tokens import NewToken, create_token, end_token, show_tokens
-from taut.govern.trace import Link, Reached, Trace, trace_prediction
-from taut.govern.users import (
-    create_user,
-    delete_user,
-    get_user,
-    set_admin,
-    set_password,
-    set_user_role,
-    show_users,
-)
-from taut.govern.webhooks import (
-    Webhook,
-    WebhookPage,
-    create_webhook,
-    delete_webhook,
-    get_webhook,
-    list_webhooks,
-    update_webhook,
-)
+`taut status` is typed often and needs the lights alone, so each name brings its module along when it is asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taut.govern.deliveries import Tried, tell_webhooks, try_webhook
+    from taut.govern.fsck import Health, Problem, check_home
+    from taut.govern.grant_sets import (
+        add_grant,
+        assign_set,
+        change_grant,
+        change_set,
+        create_set,
+        get_set,
+        holders_of,
+        remove_grant,
+        remove_set,
+        sets_of,
+        show_sets,
+        unassign_set,
+    )
+    from taut.govern.history import show_ledger
+    from taut.govern.permissions import (
+        Held,
+        find_level,
+        get_permission,
+        grant_permission,
+        list_permissions,
+        revoke_permission,
+    )
+    from taut.govern.status import Line, Station, show_line
+    from taut.govern.tokens import NewToken, create_token, end_token, show_tokens
+    from taut.govern.trace import Link, Reached, Trace, trace_prediction
+    from taut.govern.users import create_user, delete_user, get_user, set_admin, set_password, set_user_role, show_users
+    from taut.govern.webhooks import (
+        Webhook,
+        WebhookPage,
+        create_webhook,
+        delete_webhook,
+        get_webhook,
+        list_webhooks,
+        update_webhook,
+    )
+
+_PLACES = {
+    "deliveries": (
+        "Tried",
+        "tell_webhooks",
+        "try_webhook",
+    ),
+    "fsck": (
+        "Health",
+        "Problem",
+        "check_home",
+    ),
+    "grant_sets": (
+        "add_grant",
+        "assign_set",
+        "change_grant",
+        "change_set",
+        "create_set",
+        "get_set",
+        "holders_of",
+        "remove_grant",
+        "remove_set",
+        "sets_of",
+        "show_sets",
+        "unassign_set",
+    ),
+    "history": ("show_ledger",),
+    "permissions": (
+        "Held",
+        "find_level",
+        "get_permission",
+        "grant_permission",
+        "list_permissions",
+        "revoke_permission",
+    ),
+    "status": (
+        "Line",
+        "Station",
+        "show_line",
+    ),
+    "tokens": (
+        "NewToken",
+        "create_token",
+        "end_token",
+        "show_tokens",
+    ),
+    "trace": (
+        "Link",
+        "Reached",
+        "Trace",
+        "trace_prediction",
+    ),
+    "users": (
+        "create_user",
+        "delete_user",
+        "get_user",
+        "set_admin",
+        "set_password",
+        "set_user_role",
+        "show_users",
+    ),
+    "webhooks": (
+        "Webhook",
+        "WebhookPage",
+        "create_webhook",
+        "delete_webhook",
+        "get_webhook",
+        "list_webhooks",
+        "update_webhook",
+    ),
+}  # fmt: skip
 
 __all__ = [
     "Health",
@@ -99,3 +169,11 @@ __all__ = [
     "unassign_set",
     "update_webhook",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """A name of this room, from the module that holds it."""
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(f"taut.govern.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from taut.errors import Invalid
+from taut.ground.whole import check_whole, read_whole
 
 
 class Clock(Protocol):
@@ -80,7 +81,9 @@ def duration_ms(written: str) -> int:
     found = re.fullmatch(r"\s*(\d+)\s*(ms|s|min|h|d|w)\s*", written)
     if found is None:
         raise Invalid(f"{written!r} is no duration; write a whole number and one of {', '.join(UNITS_MS)}, as 14d")
-    return int(found[1]) * UNITS_MS[found[2]]
+    length_ms = read_whole(found[1], what="a duration") * UNITS_MS[found[2]]
+    check_whole("a duration in milliseconds", length_ms)
+    return length_ms
 
 
 def moment_ms(written: str) -> int:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -45,7 +46,7 @@ class Remote:
         try:
             answer = self._pool.request(method, self.url + path, body=body, headers=headers)
         except urllib3.exceptions.HTTPError as problem:
-            reason = str(getattr(problem, "reason", problem)).rpartition(": ")[2]
+            reason = re.sub(r"\[Errno -?\d+\] ", "", str(getattr(problem, "reason", problem)).rpartition(": ")[2])
             raise Unavailable(
                 f"no taut server answers at {self.url}: {reason}",
                 hint="check the URL in TAUT_HOME, or start it: taut server",

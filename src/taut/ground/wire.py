@@ -17,13 +17,18 @@ def encode(value: object) -> bytes:
 
     >>> encode({"b": 1, "a": [None, 0.5]})
     b'{"a":[null,0.5],"b":1}'
+
+    Raises Invalid for text that is none, as an argument of the command line with bytes that are not UTF-8.
     """
-    return _encoder.encode(value)
+    try:
+        return _encoder.encode(value)
+    except UnicodeEncodeError as problem:
+        raise Invalid(f"{problem.object[:80]!r} holds bytes that are not UTF-8, so it cannot be kept as text") from None
 
 
 def text(value: object) -> str:
     """The same as a string, for a column of a row."""
-    return _encoder.encode(value).decode()
+    return encode(value).decode()
 
 
 def decode(data: bytes | str, into: type[T], *, what: str = "value") -> T:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 import yaml
 
-from taut.errors import Invalid, NotFound
+from taut.errors import Denied, Invalid, NotFound
 
 T = TypeVar("T")
 
@@ -35,14 +35,19 @@ Loader: Any = _loader()
 def read_yaml(path: Path, into: type[T]) -> T:
     """Read a YAML file into a type; an empty file is an empty mapping.
 
-    Raises NotFound where there is none, Invalid (`FILE:LINE:COLUMN: …`) for broken syntax, duplicates and wrong values.
+    Raises NotFound where there is none, Invalid (`FILE:LINE:COLUMN: …`) for broken syntax, duplicates and wrong values,
+    Denied where it may not be read.
     """
     try:
         source = path.read_text()
     except FileNotFoundError:
         raise NotFound(f"no file {path}", hint="taut init") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise Invalid(f"{path} cannot be read: {problem}") from None
+    except PermissionError:
+        raise Denied(f"{path} may not be read by this user", hint=f"ls -l {path}") from None
+    except OSError as problem:
+        raise Invalid(f"{path} cannot be read: {problem.strerror}", hint=f"ls -l {path}") from None
+    except UnicodeDecodeError as problem:
+        raise Invalid(f"{path} is no text in UTF-8: {problem.reason} at byte {problem.start}") from None
     return parse_yaml(source, into, name=path.name)
 
 

@@ -8,6 +8,7 @@ from typing import cast
 from taut.errors import Invalid, NotFound
 from taut.ground import wire
 from taut.ground.meta import Row, Tx
+from taut.ground.whole import read_whole
 from taut.records import ModelVersion
 
 CHAMPION = "champion"
@@ -119,7 +120,7 @@ def referred_version_in(tx: Tx, written: str) -> ModelVersion:
             raise NotFound(f"model {name!r} has no versions", hint=f"taut model register {name} --run RUN")
         return version_in(tx, name, model.newest)
     if which.isdecimal():
-        return version_in(tx, name, int(which))
+        return version_in(tx, name, read_whole(which, what=f"the version of {name!r}"))
     if which not in model.aliases:
         known = ", ".join(model.aliases) or "none"
         nearest = difflib.get_close_matches(which, model.aliases, n=1)

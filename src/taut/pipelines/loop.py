@@ -13,11 +13,19 @@ from taut.deploy import reconcile_deployments
 from taut.errors import TautError
 from taut.ground.clock import duration_ms
 from taut.home import Home
+from taut.models import find_model
 from taut.pipelines.retrain import RETRAIN
 from taut.pipelines.steps import Facts, list_steps, record_step
 from taut.project import ProjectFile, TriggerSpec
 from taut.records import Alert
-from taut.watch import close_windows, list_alerts, list_references, newest_window
+from taut.watch import (
+    close_windows,
+    find_successor,
+    list_alerts,
+    list_references,
+    newest_window,
+    renew_reference,
+)
 
 Told = Callable[[str], None]
 
@@ -51,13 +59,36 @@ def reconcile(home: Home, project: ProjectFile, *, told: Told = lambda _: None) 
 
 
 def _watch(home: Home, project: ProjectFile, name: str, told: Told) -> Iterator[StepDone]:
-    """Close windows and answer pages in turn until neither has anything new."""
+    """Close windows, follow rollouts and answer pages in turn until none has anything new."""
     yield from _answer_open(home, project, name, told)
-    while closed := close_windows(home, name, project.monitors[name]):
+    while True:
+        yield from _follow_rollout(home, project, name, told)
+        closed = close_windows(home, name, project.monitors[name])
+        if not closed:
+            return
         for window in closed:
             facts: Facts = {"start_ms": window.start_ms, "rows": window.rows, **window.evidence}
             yield StepDone(f"deployment:{name}", "window", facts)
         yield from _answer_open(home, project, name, told)
+
+
+def _follow_rollout(home: Home, project: ProjectFile, name: str, told: Told) -> Iterator[StepDone]:
+    """Hold the deployment against the version that answers now, from the first window in which it did."""
+    newer = find_successor(home, name, project.monitors[name])
+    if newer is None:
+        return
+    told(f"renewing the reference of {name} for {newer.model}@{newer.version}")
+    reference = renew_reference(
+        home,
+        name,
+        model=find_model(home, f"{newer.model}@{newer.version}"),
+        spec=project.monitors[name],
+        gate=project.gate_of(newer.model),
+        from_ms=newer.from_ms,
+        cause=newer.point,
+    )
+    facts: Facts = {"number": reference.number, "version": reference.version, "from_ms": reference.from_ms}
+    yield StepDone(f"deployment:{name}", "reference", facts)
 
 
 def _answer_open(home: Home, project: ProjectFile, name: str, told: Told) -> Iterator[StepDone]:

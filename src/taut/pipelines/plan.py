@@ -4,18 +4,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from taut.deploy import config_of, deploy_model, list_deployments, list_states
-from taut.errors import NotFound
+from taut.deploy import check_deployment, config_of, deploy_model, list_deployments, list_states
+from taut.errors import NotFound, TautError
 from taut.home import Home
 from taut.models import find_model
-from taut.project import DeploymentSpec, GateSpec, ProjectFile
+from taut.project import DeploymentSpec, ProjectFile
 from taut.records import Deployment, DeploymentState, ModelVersion
 from taut.watch import list_references, renew_reference
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that differs: what would be done to which deployment or monitor, and why."""
+    """One thing that differs: what would be done to which deployment or monitor, and why, or why it cannot be."""
 
     action: Literal["create", "update", "start", "watch", "blocked"]
     kind: Literal["deployment", "monitor"]
@@ -24,81 +24,122 @@ class Change:
 
 
 def plan_project(home: Home, project: ProjectFile) -> list[Change]:
-    """What `apply_project` would do, in its order; empty where all is as taut.yaml wants it. Changes nothing."""
-    existing = {one.name: one for one in list_deployments(home)}
-    states = {one.name: one for one in list_states(home)}
-    return [
-        *_plan_deployments(home, project, existing, states),
-        *_plan_monitors(home, project),
-    ]
+    """What `apply_project` would do, in its order; empty where all is as taut.yaml wants it. Changes nothing.
+
+    It knows what this home and folder hold: models, verdicts, the gate's rows. What only a target knows, as a port
+    that is in use, is found when it is applied.
+    """
+    return [change for change, _ in _planned(home, project)]
 
 
 def apply_project(home: Home, project: ProjectFile) -> Iterator[Change]:
-    """Do what the plan says; yields each change when it is done. Applying again changes nothing."""
-    for change in plan_project(home, project):
-        if change.action == "blocked":
-            raise NotFound(f"{change.kind} {change.name}: {change.text}", hint="taut model list")
-        if change.kind == "deployment":
-            spec = project.deployments[change.name]
-            deploy_model(home, change.name, model=spec.model, target=spec.target, cause="apply", spec=spec)
-        else:
-            begin_watching(home, project, change.name)
-        yield change
+    """Do what the plan says; yields each change when it is done. Applying again changes nothing.
+
+    What is blocked or fails does not keep the rest from it; the first problem is raised at the end.
+    """
+    problems: dict[str, TautError] = {}
+    for change, problem in _planned(home, project):
+        if problem is not None:
+            problems.setdefault(change.name, problem)
+        elif change.name not in problems:  # Nobody watches what could not be deployed.
+            try:
+                _make(home, project, change)
+            except TautError as failure:
+                problems[change.name] = failure
+            else:
+                yield change
+    for problem in problems.values():
+        raise problem
 
 
 def begin_watching(home: Home, project: ProjectFile, deployment: str) -> None:
     """Give a deployment its first reference: the gate's own rows, scored by the version that serves."""
-    spec = project.deployments.get(deployment)
-    if spec is None:
-        raise NotFound(f"taut.yaml watches {deployment!r} but does not deploy it", hint="taut plan")
-    model = find_model(home, spec.model)
-    gate = _gate_of(project, model.name)
-    if gate is None:
-        raise NotFound(
-            f"taut.yaml has no gate for model {model.name!r}, whose rows the monitor starts from", hint="taut plan"
-        )
+    model = _check_monitor(home, project, deployment)
     renew_reference(
-        home, deployment, model=model, spec=project.monitors[deployment], gate=gate, from_ms=None, cause="deployed"
+        home,
+        deployment,
+        model=model,
+        spec=project.monitors[deployment],
+        gate=project.gate_of(model.name),
+        from_ms=None,
+        cause="deployed",
     )
 
 
-def _plan_deployments(
-    home: Home, project: ProjectFile, existing: dict[str, Deployment], states: dict[str, DeploymentState]
-) -> Iterator[Change]:
+def _planned(home: Home, project: ProjectFile) -> Iterator[tuple[Change, TautError | None]]:
+    """Each change, and what keeps it from being made."""
+    existing = {one.name: one for one in list_deployments(home)}
+    states = {one.name: one for one in list_states(home)}
+    blocked: dict[str, TautError] = {}
     for name, spec in project.deployments.items():
         try:
-            version = find_model(home, spec.model)
-        except NotFound as missing:
-            yield Change("blocked", "deployment", name, missing.message)
+            change = _plan_deployment(home, project, name, spec, existing.get(name), states.get(name))
+        except TautError as problem:
+            blocked[name] = problem
+            yield Change("blocked", "deployment", name, problem.message), problem
+        else:
+            if change is not None:
+                yield change, None
+    for name, monitor in project.monitors.items():
+        if list_references(home, name):
             continue
-        yield from _plan_one(name, spec, version, existing.get(name), states.get(name))
+        try:
+            if name in blocked:
+                raise blocked[name]
+            _check_monitor(home, project, name)
+        except TautError as problem:
+            text = "its deployment is blocked" if name in blocked else problem.message
+            yield Change("blocked", "monitor", name, text), problem
+        else:
+            text = f"windows of {monitor.window}, lifetime alpha {monitor.alpha}"
+            yield Change("watch", "monitor", name, text), None
 
 
-def _plan_one(
-    name: str, spec: DeploymentSpec, version: ModelVersion, now: Deployment | None, state: DeploymentState | None
-) -> Iterator[Change]:
+def _plan_deployment(
+    home: Home,
+    project: ProjectFile,
+    name: str,
+    spec: DeploymentSpec,
+    now: Deployment | None,
+    state: DeploymentState | None,
+) -> Change | None:
+    """What is to be done to a deployment. Raises what `deploy_model` would, before it has begun."""
+    version = find_model(home, spec.model)
     wanted = f"{version.name}@{version.number} on {spec.target}"
+    same = (version.name, version.number, spec.target, config_of(spec))
+    if now is not None and (now.model, now.number, now.target, now.config) == same:
+        if state is not None and state.status == "running":
+            return None
+        return Change("start", "deployment", name, f"{wanted} is {state.status if state else 'not started'}")
+    check_deployment(home, name, version.name, version.number, _has_gate(project, version.name))
     if now is None:
-        yield Change("create", "deployment", name, wanted)
-    elif (now.model, now.number, now.target, now.config) != (
-        version.name,
-        version.number,
-        spec.target,
-        config_of(spec),
-    ):
-        yield Change("update", "deployment", name, f"{now.model}@{now.number} on {now.target} -> {wanted}")
-    elif state is None or state.status != "running":
-        yield Change("start", "deployment", name, f"{wanted} is {state.status if state else 'not started'}")
+        return Change("create", "deployment", name, wanted)
+    return Change("update", "deployment", name, f"{now.model}@{now.number} on {now.target} -> {wanted}")
 
 
-def _plan_monitors(home: Home, project: ProjectFile) -> Iterator[Change]:
-    for name, spec in project.monitors.items():
-        if name not in project.deployments:
-            yield Change("blocked", "monitor", name, "there is no deployment of that name in taut.yaml")
-        elif not list_references(home, name):
-            yield Change("watch", "monitor", name, f"windows of {spec.window}, lifetime alpha {spec.alpha}")
+def _check_monitor(home: Home, project: ProjectFile, deployment: str) -> ModelVersion:
+    """The version that a deployment is watched by. Raises NotFound for whatever its reference would be made of."""
+    spec = project.deployments.get(deployment)
+    if spec is None:
+        raise NotFound(
+            f"taut.yaml watches {deployment!r} but does not deploy it",
+            hint=f"add deployments: {deployment}: to taut.yaml",
+        )
+    model = find_model(home, spec.model)
+    gate = project.gate_of(model.name)  # Its rows are what the monitor starts from.
+    if not (home.project / gate.data).is_file():
+        raise NotFound(f"the gate of {model.name!r} has no file {gate.data}", hint="taut data checkout")
+    return model
 
 
-def _gate_of(project: ProjectFile, model: str) -> GateSpec | None:
-    found = project.models.get(model)
-    return found.gate if found is not None else None
+def _make(home: Home, project: ProjectFile, change: Change) -> None:
+    if change.kind == "monitor":
+        begin_watching(home, project, change.name)
+        return
+    spec = project.deployments[change.name]
+    deploy_model(home, change.name, model=spec.model, target=spec.target, cause="apply", spec=spec)
+
+
+def _has_gate(project: ProjectFile, model: str) -> bool:
+    wanted = project.models.get(model)
+    return wanted is not None and wanted.gate is not None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taut.data import add_dataset
-from taut.deploy import deploy_model
+from taut.deploy import deploy_model, find_deployment
 from taut.errors import Invalid, NotFound, Unavailable
 from taut.ground import wire
 from taut.ground.clock import duration_ms
@@ -17,7 +17,7 @@ from taut.ground.objects import read_object
 from taut.home import Home
 from taut.models import find_model, gate_model, promote_model, register_model
 from taut.pipelines.steps import Facts, record_step
-from taut.project import GateSpec, ProjectFile, TriggerSpec
+from taut.project import ProjectFile, TriggerSpec
 from taut.records import Alert
 from taut.runs import get_run
 from taut.watch import export_labelled, handle_alert, newest_window, record_source, renew_reference
@@ -122,7 +122,7 @@ def _gate(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, 
     """The verdict, against the champion on the newest labelled rows."""
     name, number = str(done["register"]["model"]), int(str(done["register"]["number"]))
     verdict_id = wire.digest(["gate", alert.id])[:32]  # Asked twice after a kill, it is one verdict.
-    result = gate_model(home, name, number, spec=_gate_spec(project, name), folder=home.project, gate_id=verdict_id)
+    result = gate_model(home, name, number, spec=project.gate_of(name), folder=home.project, gate_id=verdict_id)
     refusals = "; ".join(f"{check.name}: {check.text}" for check in result.checks if not check.passed)
     return {"gate": result.id, "passed": result.passed, "refusals": refusals}
 
@@ -148,13 +148,14 @@ def _rollout(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Aler
 
 def _refer(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
     """Whoever serves now is held against the newest labelled rows from here on; the evidence begins anew."""
-    model = find_model(home, f"{done['register']['model']}@champion")
+    serving = find_deployment(home, alert.deployment)
+    model = find_model(home, f"{serving.model}@{serving.number}")
     reference = renew_reference(
         home,
         alert.deployment,
         model=model,
         spec=project.monitors[alert.deployment],
-        gate=_gate_spec(project, model.name),
+        gate=project.gate_of(model.name),
         from_ms=int(str(done["export"]["until_ms"])),
         cause=alert.point,
     )
@@ -197,10 +198,3 @@ def _model(project: ProjectFile, trigger: TriggerSpec, alert: Alert) -> str:
             hint=f"add deployments: {alert.deployment}: to taut.yaml",
         )
     return found.model.partition("@")[0]
-
-
-def _gate_spec(project: ProjectFile, name: str) -> GateSpec:
-    found = project.models.get(name)
-    if found is None or found.gate is None:
-        raise NotFound(f"taut.yaml has no gate for model {name!r}", hint=f"add models: {name}: gate: to taut.yaml")
-    return found.gate

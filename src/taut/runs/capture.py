@@ -3,6 +3,7 @@
 from taut.errors import Invalid
 from taut.ground import wire
 from taut.ground.ledger import draw_arrow
+from taut.ground.whole import read_whole
 from taut.home import Home, verb
 from taut.records import Capture, Run
 from taut.runs.rights import of_run
@@ -27,7 +28,8 @@ def finish_run(home: Home, run_id: str, capture: Capture, status: str, ended_ms:
         tx.execute(FINISH, {"id": run_id, "status": status, "ended_ms": ended_ms, "capture": wire.text(capture)})
         for dataset in sorted({read.dataset for read in capture.inputs if read.dataset}):
             name, _, number = dataset.rpartition("@")
-            if not number.isdecimal() or tx.row(SELECT_DATASET, {"name": name, "number": int(number)}) is None:
+            wanted = read_whole(number, what=f"the version of {name!r}") if number.isdecimal() else None
+            if wanted is None or tx.row(SELECT_DATASET, {"name": name, "number": wanted}) is None:
                 raise Invalid(f"run {run_id} cannot have read {dataset!r}: there is no such version")
             draw_arrow(tx, f"data:{dataset}", "read-by", run.point, at_ms=home.clock.now_ms())
         home.append(tx, "run.finished", subject=run.point, body={"status": status, "exit_status": capture.exit_status})

@@ -97,11 +97,19 @@ def list_experiments(home: Home) -> list[Experiment]:
 
 @verb("experiment.rename", needs="run:write", on=of_experiment)
 def rename_experiment(home: Home, experiment_id: str, name: str) -> Experiment:
-    """Give it another name. Raises NotFound, Conflict where it is taken, Invalid for a deleted one and `Default`."""
+    """Give it another name. Raises NotFound, Conflict where it is taken, Invalid for a deleted one and `Default`.
+
+    `Default` is taken also before anything was logged to it: its id is 0, and it is made when it is first needed.
+    """
     check_experiment_name(name)
     _check_not_default(experiment_id, doing="renamed")
     with home.meta.transaction() as tx:
         _active(read_experiment(tx, experiment_id))
+        if name == DEFAULT:
+            raise Conflict(
+                f"experiment {DEFAULT!r} is the one with the id {DEFAULT_ID}, where clients log if none was chosen",
+                hint="choose another name",
+            )
         other = tx.row(BY_NAME, {"name": name})
         if other is not None and other[0] != experiment_id:
             raise _taken(_experiment(other))

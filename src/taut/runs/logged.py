@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from taut.errors import Invalid, NotFound
 from taut.ground import wire
@@ -19,7 +19,8 @@ from taut.runs.pages import page_of
 from taut.runs.points import MetricPoint
 from taut.runs.rights import of_experiment, of_logged_model
 
-Status = Literal["PENDING", "READY", "UPLOAD_FAILED", "DELETED"]
+Finish = Literal["PENDING", "READY", "UPLOAD_FAILED"]
+Status = Literal[Finish, "DELETED"]
 PAGE = 100
 NAME_MAX = 256
 
@@ -123,8 +124,13 @@ def get_logged_model(home: Home, model_id: str) -> LoggedModel:
 
 
 @verb("logged.finish", needs="run:write", on=of_logged_model)
-def finish_logged_model(home: Home, model_id: str, status: Status) -> LoggedModel:
-    """Say that its files are all there (READY), or that they will not come. Raises NotFound."""
+def finish_logged_model(home: Home, model_id: str, status: Finish) -> LoggedModel:
+    """Say that its files are all there (READY), will not come, or are awaited again (PENDING).
+
+    Raises NotFound, and Invalid for any other status: deleting is a verb and a permission of its own.
+    """
+    if status not in get_args(Finish):
+        raise Invalid(f"a logged model cannot be finished as {status!r}; it is one of {', '.join(get_args(Finish))}")
     return _change(home, model_id, "logged.finished", status=status)
 
 

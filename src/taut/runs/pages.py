@@ -8,6 +8,7 @@ from typing import TypeVar
 import msgspec
 
 from taut.errors import Invalid
+from taut.ground.whole import is_past
 
 T = TypeVar("T")
 Place = list[str | int | float | None]
@@ -30,6 +31,8 @@ def read_token(token: str, *, length: int) -> Place | None:
         place = msgspec.json.decode(base64.urlsafe_b64decode(token.encode()), type=Place)
     except (binascii.Error, ValueError, msgspec.MsgspecError):
         raise Invalid(f"{token[:40]!r} is no page token of this server") from None
+    if any(is_past(value) for value in place):
+        raise Invalid(f"{token[:40]!r} is no page token of this server")
     if len(place) != length:
         raise Invalid(f"the page token {token[:40]!r} belongs to another question")
     return place

@@ -1,5 +1,7 @@
 """deployment -> prediction: a server answers requests, gives each an id, and writes down what it said."""
 
+from collections.abc import Callable
+
 from taut.home import Home
 from taut.serve.labels import LabelsLogged, PredictedRows, Traffic, labelled_rows, log_labels, predicted_rows, traffic
 from taut.serve.log import Columns, find_answer, find_prediction, list_predictions, log_prediction
@@ -25,16 +27,21 @@ __all__ = [
     "traffic",
 ]
 
+Told = Callable[[str], None]
+"""Hears the URL of a server once it answers there."""
 
-def serve_deployment(home: Home, deployment: str, revision: int, host: str, port: int) -> None:
+
+def serve_deployment(
+    home: Home, deployment: str, revision: int, host: str, port: int, *, told: Told = lambda _: None
+) -> None:
     """Serve one revision of a deployment (0: the newest) until SIGTERM or Ctrl-C; see `taut.serve.server`."""
     from taut.serve import server  # Here alone, for it brings the web server along.
 
-    server.serve_deployment(home, deployment, revision, host, port)
+    server.serve_deployment(home, deployment, revision, host, port, told=told)
 
 
-def serve_model(home: Home, model: str, host: str, port: int) -> None:
+def serve_model(home: Home, model: str, host: str, port: int, *, told: Told = lambda _: None) -> None:
     """Serve a model version (`late@3`) until SIGTERM or Ctrl-C, without a deployment and so without a log."""
     from taut.serve import server  # Here alone, for it brings the web server along.
 
-    server.serve_model(home, model, host, port)
+    server.serve_model(home, model, host, port, told=told)

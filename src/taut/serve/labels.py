@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from taut.errors import Invalid
 from taut.ground import wire
 from taut.ground.meta import Tx, Value
+from taut.ground.whole import read_whole
 from taut.home import Home, verb
 from taut.serve.log import END_OF_TIME_MS, Columns
 
@@ -22,13 +23,14 @@ ON CONFLICT (deployment, id, row_index) DO UPDATE SET value = excluded.value, at
 SELECT_ROWS = """
 SELECT id, number, event_ms, row_count, inputs, outputs FROM prediction
 WHERE deployment = :deployment AND event_ms >= :from_ms AND event_ms < :until_ms AND (:number = 0 OR number = :number)
+  AND (:model = '' OR model = :model)
 ORDER BY event_ms, id
 """
 SELECT_LABELS_BETWEEN = """
 SELECT label.id, label.row_index, label.value FROM prediction
 JOIN label ON label.deployment = prediction.deployment AND label.id = prediction.id
 WHERE prediction.deployment = :deployment AND prediction.event_ms >= :from_ms AND prediction.event_ms < :until_ms
-  AND (:number = 0 OR prediction.number = :number)
+  AND (:number = 0 OR prediction.number = :number) AND (:model = '' OR prediction.model = :model)
 """
 SELECT_TRAFFIC = """
 SELECT count(*), sum(row_count), min(event_ms), max(event_ms),
@@ -113,13 +115,19 @@ def log_labels(home: Home, deployment: str, labels: dict[str, float]) -> LabelsL
 
 @verb("prediction.rows", needs="prediction:read")
 def predicted_rows(
-    home: Home, deployment: str, from_event_ms: int = 0, until_event_ms: int = END_OF_TIME_MS, number: int = 0
+    home: Home,
+    deployment: str,
+    from_event_ms: int = 0,
+    until_event_ms: int = END_OF_TIME_MS,
+    number: int = 0,
+    model: str = "",
 ) -> PredictedRows:
     """All predictions with event times in a range, row by row, with their labels where they are known.
 
-    `from_event_ms` belongs to the range, `until_event_ms` does not; `number` picks one model version, 0 all.
+    `from_event_ms` belongs to the range, `until_event_ms` does not; `model` picks one model, `number` one version
+    of it, 0 all.
     """
-    return _read_rows(home, deployment, from_event_ms, until_event_ms, number, labelled_only=False)
+    return _read_rows(home, deployment, from_event_ms, until_event_ms, number, model, labelled_only=False)
 
 
 @verb("prediction.labelled", needs="prediction:read")
@@ -127,7 +135,7 @@ def labelled_rows(
     home: Home, deployment: str, from_event_ms: int = 0, until_event_ms: int = END_OF_TIME_MS, number: int = 0
 ) -> PredictedRows:
     """The same, of those predictions alone whose label is known."""
-    return _read_rows(home, deployment, from_event_ms, until_event_ms, number, labelled_only=True)
+    return _read_rows(home, deployment, from_event_ms, until_event_ms, number, "", labelled_only=True)
 
 
 @verb("prediction.traffic", needs="prediction:read")
@@ -144,7 +152,7 @@ def _split(prediction_id: str) -> tuple[str, int]:
     request_id, _, row = prediction_id.rpartition(".")
     if not request_id or not row.isdecimal():
         raise Invalid(f"{prediction_id!r} is no id of a prediction; it is REQUEST.ROW, as 7f3a.0")
-    return request_id, int(row)
+    return request_id, read_whole(row, what=f"the row of {request_id!r}")
 
 
 def _look_up(tx: Tx, statement: str, deployment: str, ids: Iterable[str]) -> Iterator[tuple[Value, ...]]:
@@ -159,10 +167,10 @@ def _look_up(tx: Tx, statement: str, deployment: str, ids: Iterable[str]) -> Ite
 
 
 def _read_rows(
-    home: Home, deployment: str, from_ms: int, until_ms: int, number: int, *, labelled_only: bool
+    home: Home, deployment: str, from_ms: int, until_ms: int, number: int, model: str, *, labelled_only: bool
 ) -> PredictedRows:
     chosen: dict[str, Value] = {
-        "deployment": deployment, "from_ms": from_ms, "until_ms": until_ms, "number": number,
+        "deployment": deployment, "from_ms": from_ms, "until_ms": until_ms, "number": number, "model": model,
     }  # fmt: skip
     with home.meta.read() as tx:
         answered = tx.rows(SELECT_ROWS, chosen)

@@ -14,6 +14,7 @@ from taut.ground.meta import Row, Tx, Value
 from taut.home import Home, verb
 from taut.records import Prediction
 
+ROW_DIGITS_MAX = 19  # More digits may be past 64 bits: part of an id, then, and not a row.
 Columns = dict[str, list[str | float | int | bool | None]]
 
 # Ids travel in URLs, headers and `ID.ROW`; what they may not hold would make those ambiguous or unprintable.
@@ -80,7 +81,7 @@ def find_prediction(home: Home, prediction_id: str, deployment: str = "") -> Pre
     """The answered request that `ID.ROW` or `ID` names, of any deployment where none is said. Raises NotFound."""
     head, dot, row = prediction_id.rpartition(".")
     with home.meta.read() as tx:
-        if dot and row.isdigit():
+        if dot and row.isdecimal() and len(row) < ROW_DIGITS_MAX:
             found = tx.row(SELECT_BY_ID, {"id": head, "deployment": deployment})
             if found is not None and int(row) < int(str(found[7])):
                 return _prediction(found)

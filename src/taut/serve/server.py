@@ -19,6 +19,7 @@ from taut.deploy import find_deployment, find_state
 from taut.deploy.running import Serving, announce, hand_over, publish, run_folder, take_over, withdraw
 from taut.errors import Conflict, Denied, Invalid
 from taut.ground.settings import make_folder
+from taut.ground.whole import read_whole
 from taut.home import Home, open_home
 from taut.models import fetch_model, find_model, load_model
 from taut.records import ModelVersion
@@ -31,10 +32,15 @@ LINGER_S = 1.0  # How long a client between two requests has to send the next on
 DRAIN_S = 15  # Past the time-out of a request: whatever was accepted is answered by then.
 POLL_S = 0.02
 
+Told = Callable[[str], None]
 
-def serve_deployment(home: Home, deployment: str, revision: int, host: str, port: int) -> None:
+
+def serve_deployment(
+    home: Home, deployment: str, revision: int, host: str, port: int, *, told: Told = lambda _: None
+) -> None:
     """Serve one revision of a deployment (0: the newest) until SIGTERM or Ctrl-C; every answer is in the log.
 
+    `told` hears the URL once it answers there.
     Where a process of an older revision serves at the same address, its socket is taken over, so that no connection is
     lost. Port 0 takes the deployment's last port where it is free, else any. Raises NotFound, Conflict where this
     revision is served already or the port is taken.
@@ -47,17 +53,26 @@ def serve_deployment(home: Home, deployment: str, revision: int, host: str, port
         application = Inference(home, _loaded(home, version, deployment, wanted.revision, logs=True))
         with _listener(take_over(folder, deployment), host, port, _last_port(home, deployment)) as listener:
             ready = replace(mine, url=_url(listener))
-            Server(application, listener, lambda: _open(folder, ready, listener)).run()
+
+            def open_and_tell() -> None:
+                _open(folder, ready, listener)
+                told(ready.url)
+
+            Server(application, listener, open_and_tell).run()
     finally:
         withdraw(folder, mine)
 
 
-def serve_model(home: Home, model: str, host: str, port: int) -> None:
-    """Serve a model version (`late@3`) until SIGTERM or Ctrl-C, without a deployment and so without a log."""
+def serve_model(home: Home, model: str, host: str, port: int, *, told: Told = lambda _: None) -> None:
+    """Serve a model version (`late@3`) until SIGTERM or Ctrl-C, without a deployment and so without a log.
+
+    `told` hears the URL once it answers there.
+    """
     version = find_model(home, model)
     application = Inference(home, _loaded(home, version, version.name, 0, logs=False))
     with _listener(None, host, port, 0) as listener:
-        Server(application, listener, lambda: None).run()
+        url = _url(listener)
+        Server(application, listener, lambda: told(url)).run()
 
 
 def serve_folder(folder: Path, model: str, digest: str, host: str, port: int) -> None:
@@ -68,10 +83,11 @@ def serve_folder(folder: Path, model: str, digest: str, host: str, port: int) ->
     name, _, number = model.partition("@")
     if not number.isdecimal():
         raise Invalid(f"{model!r} is no model version", hint="name it as NAME@NUMBER")
+    version = read_whole(number, what=f"the version of {name!r}")
     with tempfile.TemporaryDirectory(prefix="taut-") as nowhere:
         make_folder(Path(nowhere))
         with open_home(nowhere) as home:
-            served = Served(name, 0, name, int(number), load_model(folder, digest), logs=False)
+            served = Served(name, 0, name, version, load_model(folder, digest), logs=False)
             with _listener(None, host, port, 0) as listener:
                 Server(Inference(home, served), listener, lambda: None).run()
 

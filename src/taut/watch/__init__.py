@@ -2,6 +2,7 @@
 
 from taut.watch.alerts import handle_alert, list_alerts
 from taut.watch.dismissal import dismiss_alert
+from taut.watch.due import Successor, find_successor
 from taut.watch.exports import export_labelled, record_source
 from taut.watch.references import MonitorReference, find_reference, list_references, set_reference
 from taut.watch.renewal import renew_reference
@@ -10,10 +11,12 @@ from taut.watch.windows import close_windows, list_windows, newest_window
 
 __all__ = [
     "MonitorReference",
+    "Successor",
     "close_windows",
     "dismiss_alert",
     "export_labelled",
     "find_reference",
+    "find_successor",
     "handle_alert",
     "list_alerts",
     "list_references",

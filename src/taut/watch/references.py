@@ -28,7 +28,8 @@ VALUES (:deployment, :number, :model, :version, :from_ms, :oid, :cause, :at_ms)
 class MonitorReference:
     """Reference number `number` of a deployment: what `model@version` says from `from_ms` on is held against `oid`.
 
-    `oid` is the object of a profile, see `taut.watch.profile`. `cause` is `deployed`, or the alert that it answers.
+    `oid` is the object of a profile, see `taut.watch.profile`. `cause` is `deployed`, the alert that it answers, or
+    the revision that began to answer.
     """
 
     deployment: str
@@ -47,15 +48,14 @@ def set_reference(
 ) -> MonitorReference:
     """Hold a deployment against a new profile from a moment on, with all evidence begun anew.
 
-    Doing it again for the same cause changes nothing. Raises Invalid where the profile is not stored.
+    Doing it again for the same alert changes nothing, nor for a revision while it is what the deployment is held
+    against. Raises Invalid where the profile is not stored.
     """
     if home.objects.missing([oid]):
         raise Invalid(f"the profile {oid[:12]} of {deployment} is not stored")
     with home.meta.transaction() as tx:
-        known = tx.row(SELECT_OF_CAUSE, {"deployment": deployment, "cause": cause})
-        if known is not None and cause != "deployed":
-            return _reference(known)
-        return insert_reference(home, tx, deployment, model, version, from_ms, oid, cause)
+        known = _of_cause(tx, deployment, cause)
+        return known or insert_reference(home, tx, deployment, model, version, from_ms, oid, cause)
 
 
 @verb("watch.references", needs="deployment:read")
@@ -92,6 +92,17 @@ def newest_reference(tx: Tx, deployment: str) -> MonitorReference | None:
     """The reference in force, None before the first."""
     found = tx.row(SELECT_NEWEST, {"deployment": deployment})
     return None if found is None else _reference(found)
+
+
+def _of_cause(tx: Tx, deployment: str, cause: str) -> MonitorReference | None:
+    """The reference that a cause has led to already. A version may come back, and then its revision asks anew."""
+    if cause == "deployed":
+        return None
+    if cause.startswith("deployment:"):
+        newest = newest_reference(tx, deployment)
+        return newest if newest is not None and newest.cause == cause else None
+    known = tx.row(SELECT_OF_CAUSE, {"deployment": deployment, "cause": cause})
+    return None if known is None else _reference(known)
 
 
 def _reference(row: Row) -> MonitorReference:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 
 from taut.errors import NotFound
 from taut.ground import wire
-from taut.ground.clock import duration_ms
 from taut.ground.meta import Row, Tx, Value
 from taut.ground.objects import read_object
 from taut.home import Home, verb
@@ -16,15 +15,13 @@ from taut.project import MonitorSpec
 from taut.records import Alert, Window
 from taut.serve import predicted_rows
 from taut.watch.alerts import raise_alert
-from taut.watch.references import MonitorReference, newest_reference
+from taut.watch.due import Due, successor_in, window_due
 
-SELECT_WATERMARK = "SELECT max(event_ms) FROM prediction WHERE deployment = :deployment"
 FIELDS = "deployment, start_ms, end_ms, reference, version, row_count, labelled, measures, evidence, at_ms"
 SELECT_WINDOWS = f"SELECT {FIELDS} FROM monitor_window WHERE deployment = :deployment ORDER BY start_ms"  # noqa: S608
 SELECT_NEWEST = f"""
 SELECT {FIELDS} FROM monitor_window WHERE deployment = :deployment ORDER BY start_ms DESC LIMIT 1
 """  # noqa: S608  # FIELDS is the constant above.
-SELECT_LAST = "SELECT max(end_ms) FROM monitor_window WHERE deployment = :deployment"
 INSERT_WINDOW = """
 INSERT INTO monitor_window
     (deployment, start_ms, end_ms, reference, version, row_count, labelled, measures, evidence, at_ms)
@@ -69,8 +66,9 @@ def newest_window(home: Home, deployment: str) -> Window:
 def close_windows(home: Home, deployment: str, spec: MonitorSpec) -> list[Window]:
     """Close every window whose time and lateness have passed, by the events seen so far; returns the new ones.
 
-    Stops after a window that raised a page, so that whoever answers pages is asked before more is counted; called
-    again it goes on. Empty where the deployment is not watched yet. Costs one pass over the rows for each window.
+    Stops after a window that raised a page, so that whoever answers pages is asked before more is counted, and before
+    one in which another version began to answer, see `find_successor`; called again it goes on. Empty where the
+    deployment is not watched yet. Costs one pass over the rows for each window.
     """
     closed = []
     while (watched := _close_next(home, deployment, spec)) is not None:
@@ -82,18 +80,12 @@ def close_windows(home: Home, deployment: str, spec: MonitorSpec) -> list[Window
 
 def _close_next(home: Home, deployment: str, spec: MonitorSpec) -> Watched | None:
     with home.meta.read() as tx:
-        reference = newest_reference(tx, deployment)
-        if reference is None:
+        due = window_due(tx, deployment, spec)
+        if due is None or successor_in(tx, due) is not None:
             return None
-        start_ms = _next_start(tx, reference)
-        watermark = tx.row(SELECT_WATERMARK, {"deployment": deployment})
         known = tx.row(SELECT_STATE, {"deployment": deployment})
-    end_ms = start_ms + duration_ms(spec.window)
-    seen_ms = -1 if watermark is None or watermark[0] is None else int(watermark[0])
-    if seen_ms < end_ms + duration_ms(spec.lateness):
-        return None
-    states = str(known[1]) if known is not None and known[0] == reference.number else ""
-    watched = _watch(home, reference, spec, states, (start_ms, end_ms))
+    states = str(known[1]) if known is not None and known[0] == due.reference.number else ""
+    watched = _watch(home, due, spec, states)
     with home.meta.transaction() as tx:
         return _store(home, tx, watched)
 
@@ -116,11 +108,12 @@ def _store(home: Home, tx: Tx, watched: Watched) -> Watched | None:
     return replace(watched, alerts=tuple(alert for alert in watched.alerts if raise_alert(home, tx, alert)))
 
 
-def _watch(home: Home, reference: MonitorReference, spec: MonitorSpec, states: str, span: tuple[int, int]) -> Watched:
+def _watch(home: Home, due: Due, spec: MonitorSpec, states: str) -> Watched:
     """Count the window's rows and let both detectors bet on them."""
     from taut.watch.detecting import watch_rows
 
-    rows = predicted_rows(home, reference.deployment, *span, number=reference.version)
+    reference, span = due.reference, (due.start_ms, due.end_ms)
+    rows = predicted_rows(home, reference.deployment, *span, number=reference.version, model=reference.model)
     found = watch_rows(read_object(home.objects, reference.oid), rows, spec, states)
     window = Window(
         reference.deployment, *span, reference.number, reference.version, found.rows, found.labelled,
@@ -142,12 +135,6 @@ def _watch(home: Home, reference: MonitorReference, spec: MonitorSpec, states: s
         for budget, feature in found.alarms.items()
     )
     return Watched(window, found.states, alerts)
-
-
-def _next_start(tx: Tx, reference: MonitorReference) -> int:
-    """Where the reference begins, and never before the end of what was closed: no moment is counted twice."""
-    last = tx.row(SELECT_LAST, {"deployment": reference.deployment})
-    return reference.from_ms if last is None or last[0] is None else max(reference.from_ms, int(last[0]))
 
 
 def _window(row: Row) -> Window:

@@ -5,13 +5,13 @@ from pathlib import Path
 import click
 
 from taut.errors import Conflict
-from taut.faces.cli.shown import json_option, shown
+from taut.faces.cli.shown import Group, json_option, shown
 from taut.project import FILE, read_project
 
 PLACES = {"github": Path(".github/workflows/taut.yml"), "jenkins": Path("Jenkinsfile")}
 
 
-@click.group(epilog="Example: taut ci github")
+@click.group(cls=Group, epilog="Example: taut ci github")
 def ci() -> None:
     """Write a workflow that tests, trains, gates and deploys."""
 

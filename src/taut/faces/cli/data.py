@@ -6,13 +6,13 @@ import click
 
 from taut.data import DatasetDiff
 from taut.errors import UsageError
-from taut.faces.cli.shown import json_option, shown, table
+from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import open_home
 from taut.records import Column, DatasetVersion
 
 
-@click.group(epilog="Example: taut data add data/flights.csv")
+@click.group(cls=Group, epilog="Example: taut data add data/flights.csv")
 def data() -> None:
     """Snapshot data, compare versions, get one back."""
 

@@ -39,7 +39,9 @@ def deploy(name: str, model: str, target: str | None, port: int | None, stop: bo
 @click.option("--deployment", default="", help="Serve this recorded deployment instead, and log what it says.")
 @click.option("--revision", default=0, help="Revision of the deployment  [default: the newest]")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=8080, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=8080, show_default=True, help="Port to listen on; 0: a free one."
+)
 @json_option
 def serve(model: str, deployment: str, revision: int, host: str, port: int, as_json: bool) -> None:
     """Serve one model in this terminal until Ctrl-C; Open Inference Protocol and MLflow's /invocations."""
@@ -47,16 +49,16 @@ def serve(model: str, deployment: str, revision: int, host: str, port: int, as_j
 
     if bool(model) == bool(deployment):
         raise UsageError("say what to serve: a MODEL, or a --deployment", hint="taut model list")
-    shown(
-        {"url": f"http://{host}:{port}", "serves": model or deployment},
-        as_json,
-        lambda it: f"serving {it['serves']} at {it['url']}",
-    )
+
+    def told(url: str) -> None:
+        serves = model or deployment
+        shown({"url": url, "serves": serves}, as_json, lambda _: f"serving {serves} at {url}")
+
     with open_home() as home:
         if deployment:
-            serve_deployment(home, deployment, revision, host, port)
+            serve_deployment(home, deployment, revision, host, port, told=told)
         else:
-            serve_model(home, model, host, port)
+            serve_model(home, model, host, port, told=told)
 
 
 @click.command(epilog="Example: taut predict late --input rows.csv")
@@ -147,5 +149,5 @@ def _text_of(source: str) -> str:
         return Path(source).read_text()
     except FileNotFoundError:
         raise NotFound(f"no file {source}", hint="--input - reads from stdin") from None
-    except (OSError, UnicodeDecodeError) as problem:
-        raise Invalid(f"{source} cannot be read as text: {problem}") from None
+    except UnicodeDecodeError as problem:
+        raise Invalid(f"{source} is no text in UTF-8: {problem.reason} at byte {problem.start}") from None

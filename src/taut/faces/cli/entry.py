@@ -1,6 +1,5 @@
 """The `taut` command: its commands in groups along the line, and the one place where errors become two lines."""
 
-import difflib
 import errno
 import os
 import sys
@@ -12,6 +11,7 @@ import click
 
 from taut import __version__
 from taut.errors import Denied, Invalid, NotFound, TautError, Unavailable
+from taut.faces.cli.shown import Group
 
 # Heading -> command -> (where it is, what it does). The words stand here so that `taut --help` imports nothing.
 COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
@@ -51,8 +51,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 
-class LineGroup(click.Group):
-    """A group that knows its commands by name, imports one when it is called, and guesses what a typo meant."""
+class LineGroup(Group):
+    """A group that knows its commands by name and imports one when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command, in the order of the line."""
@@ -67,15 +67,6 @@ class LineGroup(click.Group):
                 assert isinstance(command, click.Command)
                 return command
         return None
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or say which was probably meant."""
-        if args and self.get_command(ctx, args[0]) is None:
-            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
-            ctx.fail(f"there is no command {args[0]!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands under their headings."""
@@ -114,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.exceptions.Exit as ended:
         status = ended.exit_code
     except click.ClickException as mistake:
-        status = _told_usage(mistake)
+        status = _told_usage(mistake, given)
     except (KeyboardInterrupt, click.Abort):
         click.echo("taut: interrupted; nothing is half done", err=True)
         status = 130
@@ -162,9 +153,12 @@ def _command_in(given: list[str]) -> str:
     return " ".join(named)
 
 
-def _told_usage(mistake: click.ClickException) -> int:
+def _told_usage(mistake: click.ClickException, given: list[str]) -> int:
     message = mistake.format_message().rstrip(".")
+    if isinstance(mistake, click.NoSuchOption):
+        close = f"; did you mean {mistake.possibilities[0]!r}?" if mistake.possibilities else ""
+        message = f"there is no option {mistake.option_name!r}{close}"
     click.echo(f"taut: {message[:1].lower()}{message[1:]}", err=True)
     context: Any = getattr(mistake, "ctx", None)
-    click.echo(f"  try: {context.command_path if context else 'taut'} --help", err=True)
+    click.echo(f"  try: {context.command_path if context else _command_in(given)} --help", err=True)
     return 2

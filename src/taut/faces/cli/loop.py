@@ -4,6 +4,7 @@ import threading
 
 import click
 
+from taut.errors import TautError
 from taut.faces.cli.shown import json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import open_home
@@ -42,7 +43,7 @@ def up(once: bool, every: float, as_json: bool) -> None:
 @click.command(epilog="Example: taut plan")
 @json_option
 def plan(as_json: bool) -> None:
-    """Show what would change to make taut.yaml true; changes nothing."""
+    """Show what would change to make taut.yaml true, and what is blocked and why; changes nothing."""
     with open_home() as home:
         shown(plan_project(home, read_project(home.project)), as_json, _planned)
 
@@ -50,9 +51,19 @@ def plan(as_json: bool) -> None:
 @click.command(epilog="Example: taut apply")
 @json_option
 def apply(as_json: bool) -> None:
-    """Make taut.yaml true: deploy what is to serve, watch what is to be watched."""
+    """Make taut.yaml true: deploy what is to serve, watch what is to be watched.
+
+    What cannot be done does not keep the rest from it, and is told at the end.
+    """
     with open_home() as home:
-        shown(list(apply_project(home, read_project(home.project))), as_json, _planned)
+        done: list[Change] = []
+        try:
+            done.extend(apply_project(home, read_project(home.project)))
+        except TautError:
+            if done:  # Those before the error: extending a list keeps what has come.
+                shown(done, as_json, _planned)
+            raise
+        shown(done, as_json, _planned)
 
 
 def told(step: StepDone) -> str:

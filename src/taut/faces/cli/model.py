@@ -6,14 +6,14 @@ from pathlib import Path
 import click
 
 from taut.errors import NotFound, UsageError
-from taut.faces.cli.shown import json_option, shown, table
+from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import Home, open_home
 from taut.project import GateSpec, read_project
 from taut.records import GateResult, ModelVersion
 
 
-@click.group(epilog="Example: taut model list")
+@click.group(cls=Group, epilog="Example: taut model list")
 def model() -> None:
     """Register, list, show and promote models."""
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import click
 
-from taut.faces.cli.shown import json_option, shown, table
+from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import open_home
 
@@ -14,26 +14,23 @@ from taut.home import open_home
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback it asks for tokens."
 )
-@click.option("--port", default=5000, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=5000, show_default=True, help="Port to listen on; 0: a free one."
+)
 @json_option
 def server(host: str, port: int, as_json: bool) -> None:
     """Serve this home over HTTP: taut's API, and MLflow's for its unchanged clients."""
     from taut.faces.http.server import serve_home
 
-    url = f"http://{host}:{port}"
     with open_home() as home:
-        ready = {"url": url, "home": home.place}
-        serve_home(
-            home, host, port,
-            when_ready=lambda: shown(ready, as_json, _serving),
-        )  # fmt: skip
+        serve_home(home, host, port, when_ready=lambda url: shown({"url": url, "home": home.place}, as_json, _serving))
 
 
 def _serving(ready: dict[str, str]) -> str:
     return f"taut serves {ready['home']} at {ready['url']}; MLFLOW_TRACKING_URI={ready['url']}"
 
 
-@click.group(epilog="Example: taut token create ci --role data-scientist")
+@click.group(cls=Group, epilog="Example: taut token create ci --role data-scientist")
 def token() -> None:
     """Make, list and revoke tokens."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from taut.errors import NotFound
-from taut.faces.cli.shown import json_option, shown, table
+from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import Home, open_home
 from taut.records import Run
@@ -35,6 +35,9 @@ def run(command: tuple[str, ...], name: str, experiment: str, cause: str, run_id
     from taut.faces.http.embedded import embedded_server
     from taut.runs import execute_run
 
+    if command[0].startswith("-"):  # Words behind an option that we do not know are another program's options.
+        option = command[0].partition("=")[0]
+        raise click.NoSuchOption(option, possibilities=_options_like(option))
     with open_home() as home:
         # With --json stdout belongs to the answer, so that a program can read it; the command is heard on stderr.
         aside = redirect_stdout(sys.stderr) if as_json else nullcontext()
@@ -48,7 +51,12 @@ def run(command: tuple[str, ...], name: str, experiment: str, cause: str, run_id
         sys.exit(_exit_status(done))
 
 
-@click.group(epilog="Example: taut runs list")
+def _options_like(word: str) -> list[str]:
+    names = [name for option in run.params if isinstance(option, click.Option) for name in option.opts]
+    return difflib.get_close_matches(word, names)
+
+
+@click.group(cls=Group, epilog="Example: taut runs list")
 def runs() -> None:
     """List, show and compare runs."""
 

@@ -1,16 +1,29 @@
-"""How commands show what a verb answered: JSON for programs, a table or sentences for people."""
+"""How commands stand together and show what a verb answered: JSON for programs, a table or sentences for people."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import click
 
-from taut.ground import wire
-
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 LIGHTS = {"ok": ("●", "green"), "warning": ("●", "yellow"), "failing": ("●", "red"), "missing": ("○", "white")}
+
+
+class Group(click.Group):
+    """Commands under one word; a misspelt one is told with the nearest."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, or say which was probably meant."""
+        if args and self.get_command(ctx, args[0]) is None:
+            import difflib
+
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
+            ctx.fail(f"there is no command {args[0]!r}" + (f"; did you mean {close[0]!r}?" if close else ""))
+        return super().resolve_command(ctx, args)
 
 
 def json_option(command: F) -> F:
@@ -21,6 +34,8 @@ def json_option(command: F) -> F:
 def shown(value: T, as_json: bool, render: Callable[[T], str]) -> None:
     """Print a result: as JSON, or as `render` tells it."""
     if as_json:
+        from taut.ground import wire  # Here alone: `taut --help` needs no JSON.
+
         click.echo(wire.encode(value))
     elif text := render(value):
         click.echo(text)

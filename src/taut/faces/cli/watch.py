@@ -4,13 +4,13 @@ from pathlib import Path
 
 import click
 
-from taut.faces.cli.shown import json_option, shown, table
+from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import open_home
 from taut.records import Alert, Prediction, Window
 
 
-@click.group(epilog="Example: taut watch status late")
+@click.group(cls=Group, epilog="Example: taut watch status late")
 def watch() -> None:
     """See windows, alerts and the picture of a deployment."""
 

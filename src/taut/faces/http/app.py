@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from taut import __version__
-from taut.errors import Invalid, TautError
+from taut.errors import TautError
 from taut.faces.http.callers import actor_of
 from taut.faces.http.counting import MEDIA_TYPE, Counted
 from taut.faces.http.dispatch import Dispatch
@@ -23,6 +23,7 @@ from taut.faces.mlflow.face import mlflow_routes
 from taut.faces.verbs import load_verb
 from taut.ground import wire
 from taut.ground.objects.protocol import CHUNK_BYTES
+from taut.ground.whole import read_whole
 from taut.home import Home, require
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -154,6 +155,4 @@ def _number(request: Request, name: str, default: int | None) -> int | None:
     written = request.query_params.get(name)
     if written is None:
         return default
-    if not written.isdigit():
-        raise Invalid(f"{name} must be a whole number, not {written[:20]!r}")
-    return int(written)
+    return read_whole(written, what=name)

@@ -1,11 +1,12 @@
 """`taut server`: one process that serves a home until it is asked to end."""
 
+import errno
 import socket
 from collections.abc import Callable
 
 import uvicorn
 
-from taut.errors import Conflict, Denied, UsageError
+from taut.errors import Conflict, Denied, Invalid, UsageError
 from taut.faces.http.app import make_app
 from taut.faces.http.guard import LOOPBACK, hosts_of
 from taut.faces.http.telling import webhooks_told
@@ -15,11 +16,11 @@ from taut.home import Home
 GRACE_S = 10  # Requests under way are answered; whoever takes longer is let go.
 
 
-def serve_home(home: Home, host: str, port: int, *, when_ready: Callable[[], None] = lambda: None) -> None:
-    """Serve a home until SIGTERM or Ctrl-C; requests under way are answered first.
+def serve_home(home: Home, host: str, port: int, *, when_ready: Callable[[str], None] = lambda _: None) -> None:
+    """Serve a home until SIGTERM or Ctrl-C; requests under way are answered first. `when_ready` hears the URL.
 
-    Raises Conflict where the port is taken, Denied beyond loopback while nobody could log in, UsageError for a
-    home that is itself a server.
+    Raises Conflict where the port is taken, Denied beyond loopback while nobody could log in, UsageError for a home
+    that is itself a server, Invalid for a host that is none.
     """
     if home.remote is not None:
         raise UsageError(f"{home.place} is a server already", hint="taut --home FOLDER server")
@@ -28,7 +29,7 @@ def serve_home(home: Home, host: str, port: int, *, when_ready: Callable[[], Non
     listener = bound(host, port)
     config = server_config(make_app(home, hosts=hosts_of(host)))
     server = uvicorn.Server(config)
-    when_ready()
+    when_ready(f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}")
     with webhooks_told(home):
         server.run(sockets=[listener])
 
@@ -43,7 +44,7 @@ def server_config(app: object) -> uvicorn.Config:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises Conflict where the port is taken, Denied where it is not ours to take."""
+    """A listening socket. Raises Conflict where the port is taken, Denied where it is not ours, Invalid for no host."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -53,10 +54,15 @@ def bound(host: str, port: int) -> socket.socket:
     except PermissionError:
         listener.close()
         raise Denied(f"port {port} of {host} is not for this user", hint="take a port of 1024 or more") from None
+    except socket.gaierror as problem:
+        listener.close()
+        raise Invalid(f"{host!r} is no address of this machine: {problem.strerror}") from None
     except OSError as problem:
         listener.close()
+        if problem.errno != errno.EADDRINUSE:
+            raise Invalid(f"{host} port {port} cannot be listened on: {problem.strerror}") from None
         raise Conflict(
-            f"port {port} of {host} cannot be taken: {problem.strerror}", hint=f"--port {port + 1}"
+            f"port {port} of {host} is in use", hint="taut server --port 0, which takes a free one"
         ) from None
     return listener
 

@@ -17,6 +17,7 @@ from taut.faces.mlflow.shapes import (
     run_info_shape,
     run_shape,
 )
+from taut.ground.whole import check_whole
 from taut.home import Home
 from taut.runs import (
     Batch,
@@ -261,6 +262,8 @@ def inputs(home: Home, asked: Inputs) -> Json:
 
 def outputs(home: Home, asked: Outputs) -> Json:
     """Note which logged models a run made."""
+    for sent in asked.models:
+        check_whole("step", sent.step)
     log_outputs(home, asked.run_id, [ModelOutput(sent.model_id, sent.step) for sent in asked.models])
     return {}
 

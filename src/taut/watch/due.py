@@ -1,0 +1,108 @@
+"""The window to close next: its span, the reference that it is held against, and who answered in it."""
+
+from dataclasses import dataclass
+
+from taut.ground.clock import duration_ms
+from taut.ground.meta import Tx, Value
+from taut.ground.whole import read_whole
+from taut.home import Home, verb
+from taut.project import MonitorSpec
+from taut.watch.references import MonitorReference, newest_reference
+
+SELECT_WATERMARK = "SELECT max(event_ms) FROM prediction WHERE deployment = :deployment"
+SELECT_LAST = "SELECT max(end_ms) FROM monitor_window WHERE deployment = :deployment"
+# Clocks of two machines may disagree, so that a reference seems older than the rollout that it followed.
+SELECT_REVISION = """
+SELECT COALESCE(max(CASE WHEN at_ms <= :at_ms THEN revision END), max(revision), 0) FROM deployment
+WHERE name = :deployment AND model = :model AND number = :version
+"""
+SELECT_NEWER = """
+SELECT revision, model, number FROM prediction
+WHERE deployment = :deployment AND event_ms >= :start_ms AND event_ms < :end_ms AND revision > :revision
+ORDER BY revision DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A window whose time and lateness have passed, and the reference in force."""
+
+    reference: MonitorReference
+    start_ms: int
+    end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """A version that answered in the window from `from_ms` on and is not what the deployment is held against yet."""
+
+    deployment: str
+    revision: int
+    model: str
+    version: int
+    from_ms: int
+
+    @property
+    def point(self) -> str:
+        """Its revision's name in the lineage, which is the cause of its reference."""
+        return f"deployment:{self.deployment}@{self.revision}"
+
+
+@verb("watch.successor", needs="deployment:read")
+def find_successor(home: Home, deployment: str, spec: MonitorSpec) -> Successor | None:
+    """The version that a rollout brought and that answered in the window to close next; None where nothing changed.
+
+    Until `renew_reference` has answered it, no window closes: held against the reference of the version before, it
+    would count none of the rows that matter.
+    """
+    with home.meta.read() as tx:
+        due = window_due(tx, deployment, spec)
+        return None if due is None else successor_in(tx, due)
+
+
+def window_due(tx: Tx, deployment: str, spec: MonitorSpec) -> Due | None:
+    """The next window, if its time is up by the events seen so far; None also where nothing is watched yet."""
+    reference = newest_reference(tx, deployment)
+    if reference is None:
+        return None
+    start_ms = _next_start(tx, reference)
+    end_ms = start_ms + duration_ms(spec.window)
+    watermark = tx.row(SELECT_WATERMARK, {"deployment": deployment})
+    seen_ms = -1 if watermark is None or watermark[0] is None else int(watermark[0])
+    return Due(reference, start_ms, end_ms) if seen_ms >= end_ms + duration_ms(spec.lateness) else None
+
+
+def successor_in(tx: Tx, due: Due) -> Successor | None:
+    """Who answered last in a window, where that is a later rollout of another version than the reference is about.
+
+    A reference may be ahead of its rows, as after a retraining whose alert came late: what an older revision answers
+    meanwhile takes nothing back.
+    """
+    held = due.reference
+    span: dict[str, Value] = {
+        "deployment": held.deployment, "start_ms": due.start_ms, "end_ms": due.end_ms,
+        "revision": _revision_of(tx, held),
+    }  # fmt: skip
+    found = tx.row(SELECT_NEWER, span)
+    if found is None or (found[1], found[2]) == (held.model, held.version):
+        return None
+    return Successor(held.deployment, int(str(found[0])), str(found[1]), int(str(found[2])), due.start_ms)
+
+
+def _revision_of(tx: Tx, reference: MonitorReference) -> int:
+    """The rollout that a reference belongs to: the one that caused it, else the last of its version before it."""
+    point, _, revision = reference.cause.rpartition("@")
+    if point == f"deployment:{reference.deployment}" and revision.isdecimal():
+        return read_whole(revision, what="the revision")
+    known: dict[str, Value] = {
+        "deployment": reference.deployment, "model": reference.model, "version": reference.version,
+        "at_ms": reference.at_ms,
+    }  # fmt: skip
+    found = tx.row(SELECT_REVISION, known)
+    return 0 if found is None else int(str(found[0]))
+
+
+def _next_start(tx: Tx, reference: MonitorReference) -> int:
+    """Where the reference begins, and never before the end of what was closed: no moment is counted twice."""
+    last = tx.row(SELECT_LAST, {"deployment": reference.deployment})
+    return reference.from_ms if last is None or last[0] is None else max(reference.from_ms, int(last[0]))
