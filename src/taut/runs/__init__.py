@@ -29,6 +29,7 @@ from taut.runs.experiments import (
     tag_experiment,
 )
 from taut.runs.filters import Comparison, Found, Order, lookup, matches, parse_filter, parse_order
+from taut.runs.importing import begin_imported_run, import_experiment, import_logged_model, settle_imported_run
 from taut.runs.logged import (
     LoggedModel,
     LoggedModelPage,
@@ -40,9 +41,11 @@ from taut.runs.logged import (
     search_logged_models,
     tag_logged_model,
 )
+from taut.runs.moved import Moved, all_moved, moved_in, note_moved
 from taut.runs.pages import page_of
 from taut.runs.recording import reconcile_runs
 from taut.runs.search import RunPage, page_of_runs, search_runs
+from taut.runs.tally import Count, add_up, count_all, file_tally, logged_tally, run_tally, tally_logged_model, tally_run
 from taut.runs.tracking import (
     create_run,
     delete_run,
@@ -57,6 +60,7 @@ from taut.runs.tracking import (
 __all__ = [
     "Artifact",
     "Comparison",
+    "Count",
     "DatasetInput",
     "Difference",
     "Experiment",
@@ -66,12 +70,17 @@ __all__ = [
     "LoggedModelPage",
     "MetricPoint",
     "ModelOutput",
+    "Moved",
     "Order",
     "RunComparison",
     "RunDetail",
     "RunPage",
+    "add_up",
     "all_artifacts",
+    "all_moved",
+    "begin_imported_run",
     "compare_runs",
+    "count_all",
     "create_experiment",
     "create_logged_model",
     "create_run",
@@ -82,6 +91,7 @@ __all__ = [
     "delete_tag",
     "ensure_experiment",
     "execute_run",
+    "file_tally",
     "find_artifact",
     "find_experiment",
     "finish_logged_model",
@@ -89,16 +99,21 @@ __all__ = [
     "get_experiment",
     "get_logged_model",
     "get_run",
+    "import_experiment",
+    "import_logged_model",
     "list_artifacts",
     "list_experiments",
     "log_batch",
     "log_inputs",
     "log_model_params",
     "log_outputs",
+    "logged_tally",
     "lookup",
     "matches",
     "metric_history",
     "model_root",
+    "moved_in",
+    "note_moved",
     "page_of",
     "page_of_runs",
     "parse_filter",
@@ -113,10 +128,14 @@ __all__ = [
     "restore_run",
     "run_detail",
     "run_root",
+    "run_tally",
     "search_logged_models",
     "search_runs",
+    "settle_imported_run",
     "split_root",
     "tag_experiment",
     "tag_logged_model",
+    "tally_logged_model",
+    "tally_run",
     "update_run",
 ]
