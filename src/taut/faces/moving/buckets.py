@@ -26,7 +26,26 @@ def open_bucket_file(location: str, path: str) -> BinaryIO:
     from obstore import open_reader
 
     with _explained(f"{location}/{path}"):
-        return cast("BinaryIO", open_reader(store, f"{prefix}/{path}"))
+        return cast("BinaryIO", _Body(location, open_reader(store, f"{prefix}/{path}")))
+
+
+class _Body:
+    """The bytes of an object as they come; the driver's own reader is no context manager."""
+
+    def __init__(self, location: str, reader: Any) -> None:
+        self._location = location
+        self._reader = reader
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, none at the end."""
+        with _explained(self._location):
+            return bytes(self._reader.read(size) if size >= 0 else self._reader.read())
+
+    def __enter__(self) -> "_Body":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._reader.close()
 
 
 def _bucket(location: str) -> tuple[Any, str]:
