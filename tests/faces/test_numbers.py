@@ -4,7 +4,7 @@ import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import is_dataclass
-from typing import Any, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import urllib3
@@ -63,6 +63,8 @@ def something(hint: Any) -> object:
         return []
     if get_origin(hint) in (dict, Mapping) or is_dataclass(hint):
         return {}
+    if get_origin(hint) is Literal:
+        return get_args(hint)[0]
     return SOMETHING.get(hint)
 
 

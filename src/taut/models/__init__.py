@@ -4,6 +4,7 @@ from taut.models.aliases import delete_alias, promote_model, set_alias
 from taut.models.card import model_card
 from taut.models.evidence import list_gates, newest_gate, record_gate
 from taut.models.gate import gate_model, scores_of
+from taut.models.importing import import_model, import_version, settle_imported_model
 from taut.models.keeping import (
     delete_model,
     delete_version,
@@ -53,6 +54,8 @@ __all__ = [
     "fetch_model",
     "find_model",
     "gate_model",
+    "import_model",
+    "import_version",
     "latest_versions",
     "list_gates",
     "list_models",
@@ -74,6 +77,7 @@ __all__ = [
     "search_versions",
     "set_alias",
     "set_stage",
+    "settle_imported_model",
     "show_model",
     "tag_model",
     "tag_version",

@@ -194,7 +194,7 @@ def _record_version(
 ) -> ModelVersion:
     check_model_name(name)
     files = origin.files or read_tree(home.objects, digest)
-    signature = _signature_of(home.objects, files)
+    signature = signature_of(home.objects, files)
     with home.meta.transaction() as tx:
         _create_in(home, tx, name, "", {})
         lock_model(tx, name, home.clock.now_ms())
@@ -236,7 +236,7 @@ def _create_in(home: Home, tx: Tx, name: str, description: str, tags: dict[str, 
     return True
 
 
-def _signature_of(objects: Objects, files: tuple[TreeFile, ...]) -> str:
+def signature_of(objects: Objects, files: tuple[TreeFile, ...]) -> str:
     """What the MLmodel file says the model takes; empty where it says nothing, or nothing that is a table.
 
     A model of images can be registered, kept and handed out like any other; only taut's own gate and server need

@@ -60,6 +60,7 @@ from taut.runs.filters import (
     parse_order,
 )
 from taut.runs.history import History, chart_history, metric_history
+from taut.runs.importing import begin_imported_run, import_experiment, import_logged_model, settle_imported_run
 from taut.runs.logged import (
     DatasetRef,
     LoggedModel,
@@ -73,11 +74,13 @@ from taut.runs.logged import (
     search_logged_models,
     tag_logged_model,
 )
+from taut.runs.moved import Moved, all_moved, moved_in, note_moved
 from taut.runs.noting import note_model
 from taut.runs.pages import page_of
 from taut.runs.points import MetricPoint
 from taut.runs.recording import reconcile_runs
 from taut.runs.search import RunPage, page_of_runs, search_runs
+from taut.runs.tally import Count, add_up, count_all, file_tally, logged_tally, run_tally, tally_logged_model, tally_run
 from taut.runs.tracking import (
     create_run,
     delete_run,
@@ -94,6 +97,7 @@ __all__ = [
     "Batch",
     "Comparison",
     "Condition",
+    "Count",
     "DatasetInput",
     "DatasetRef",
     "Difference",
@@ -110,14 +114,19 @@ __all__ = [
     "MetricPoint",
     "ModelOrder",
     "ModelOutput",
+    "Moved",
     "Order",
     "RecordPage",
     "RunComparison",
     "RunDetail",
     "RunPage",
+    "add_up",
     "all_artifacts",
+    "all_moved",
+    "begin_imported_run",
     "chart_history",
     "compare_runs",
+    "count_all",
     "create_evaluation",
     "create_experiment",
     "create_logged_model",
@@ -131,6 +140,7 @@ __all__ = [
     "delete_tag",
     "ensure_experiment",
     "execute_run",
+    "file_tally",
     "find_artifact",
     "find_experiment",
     "finish_logged_model",
@@ -140,6 +150,8 @@ __all__ = [
     "get_logged_model",
     "get_run",
     "holds",
+    "import_experiment",
+    "import_logged_model",
     "link_evaluation",
     "list_artifacts",
     "list_experiments",
@@ -149,12 +161,15 @@ __all__ = [
     "log_inputs",
     "log_model_params",
     "log_outputs",
+    "logged_tally",
     "lookup",
     "matches",
     "merge_records",
     "metric_history",
     "model_root",
+    "moved_in",
     "note_model",
+    "note_moved",
     "page_of",
     "page_of_runs",
     "parse_filter",
@@ -169,13 +184,17 @@ __all__ = [
     "restore_run",
     "run_detail",
     "run_root",
+    "run_tally",
     "search_evaluations",
     "search_logged_models",
     "search_runs",
+    "settle_imported_run",
     "split_root",
     "tag_evaluation",
     "tag_experiment",
     "tag_logged_model",
+    "tally_logged_model",
+    "tally_run",
     "unlink_evaluation",
     "update_run",
 ]

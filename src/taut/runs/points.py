@@ -42,6 +42,10 @@ class MetricPoint(msgspec.Struct, frozen=True):
             largest = math.copysign(sys.float_info.max, self.value)
             msgspec.structs.force_setattr(self, "value", None if math.isnan(self.value) else largest)
 
+    def measured_on(self, model_id: str) -> "MetricPoint":
+        """The same point of another logged model, or of none."""
+        return msgspec.structs.replace(self, model_id=model_id)
+
 
 def rank(point: Triple) -> tuple[int, int, bool, float]:
     """What orders points: step, then time, then value; not-a-number is below every number."""

@@ -44,6 +44,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "The place": {
         "server": ("place:server", "Serve this home to a team: taut's own API and MLflow's"),
         "user": ("user:user", "Make users, and say who may do what"),
+        "import": ("moving:import_", "Move in: copy a whole MLflow store into this home"),
+        "export": ("moving:export", "Move out: copy this home to an MLflow server or an mlruns folder"),
         "token": ("place:token", "Make, list and revoke tokens"),
         "ledger": ("place:ledger", "Read what was done, by whom"),
         "fsck": ("place:fsck", "Check that nothing is lost, torn or altered"),

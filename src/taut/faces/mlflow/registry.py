@@ -1,5 +1,7 @@
 """The registry as MLflow asks for it: registered models, versions, aliases, stages, tags."""
 
+import re
+
 import msgspec
 
 from taut.errors import Invalid, NotFound
@@ -290,6 +292,11 @@ def _files_of(home: Home, version: ModelVersion) -> str:
         return SCHEME + f"{run_root(run.experiment_id, run.id)}/{path}".rstrip("/")
     if version.source.startswith(SCHEME):
         return version.source
+    if made_of := re.fullmatch(r"models:/+([^/@]+)/(\d+)", version.source):
+        return _files_of(home, find_model(home, f"{made_of[1]}@{made_of[2]}"))
+    if version.run_id and (inside := re.search(rf"/{re.escape(version.run_id)}/artifacts/?(.*)$", version.source)):
+        run = get_run(home, version.run_id)  # Moved in: the source says where the run's files lay before.
+        return SCHEME + f"{run_root(run.experiment_id, run.id)}/{inside[1]}".rstrip("/")
     raise NotFound(
         f"{version.name}@{version.number} came from {version.source}, whose files MLflow's clients cannot fetch",
         hint=f"taut model fetch {version.name}@{version.number}",

@@ -1,0 +1,514 @@
+BEGIN TRANSACTION;
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL, 
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+INSERT INTO "alembic_version" VALUES('dc11669786a5');
+CREATE TABLE "datasets" (
+	dataset_uuid VARCHAR(36) NOT NULL, 
+	experiment_id INTEGER NOT NULL, 
+	name VARCHAR(500) NOT NULL, 
+	digest VARCHAR(36) NOT NULL, 
+	dataset_source_type VARCHAR(36) NOT NULL, 
+	dataset_source TEXT NOT NULL, 
+	dataset_schema TEXT, 
+	dataset_profile TEXT, 
+	CONSTRAINT dataset_pk PRIMARY KEY (experiment_id, name, digest), 
+	CONSTRAINT fk_datasets_experiment_id_experiments FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id) ON DELETE CASCADE
+);
+INSERT INTO "datasets" VALUES('87a204c2dd7c4182979ce309d99c87eb',1,'flights.csv','ab12cd','local','{"uri": "flights.csv"}','{"cols": 3}','{"rows": 9}');
+CREATE TABLE "experiment_tags" (
+	"key" VARCHAR(250) NOT NULL, 
+	value TEXT, 
+	experiment_id INTEGER NOT NULL, 
+	CONSTRAINT experiment_tag_pk PRIMARY KEY ("key", experiment_id), 
+	FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id)
+);
+INSERT INTO "experiment_tags" VALUES('team','delays',1);
+INSERT INTO "experiment_tags" VALUES('mlflow.note.content','Über *late* flights',1);
+CREATE TABLE "experiments" (
+	experiment_id INTEGER NOT NULL, 
+	name VARCHAR(256) NOT NULL, 
+	artifact_location VARCHAR(256), 
+	lifecycle_stage VARCHAR(32), 
+	creation_time BIGINT, 
+	last_update_time BIGINT, 
+	workspace VARCHAR(63) DEFAULT 'default' NOT NULL, 
+	CONSTRAINT experiment_pk PRIMARY KEY (experiment_id), 
+	CONSTRAINT experiments_lifecycle_stage CHECK (lifecycle_stage IN ('active', 'deleted')), 
+	CONSTRAINT uq_experiments_workspace_name UNIQUE (workspace, name)
+);
+INSERT INTO "experiments" VALUES(0,'Default','@HERE@/mlruns/0','active',1795657031013,1795657031013,'default');
+INSERT INTO "experiments" VALUES(1,'flights','@HERE@/mlruns/1','active',1795657031017,1795657031017,'default');
+INSERT INTO "experiments" VALUES(2,'abandoned','@HERE@/mlruns/2','deleted',1795657031026,1795657031261,'default');
+CREATE TABLE input_tags (
+	input_uuid VARCHAR(36) NOT NULL, 
+	name VARCHAR(255) NOT NULL, 
+	value VARCHAR(500) NOT NULL, 
+	CONSTRAINT input_tags_pk PRIMARY KEY (input_uuid, name)
+);
+INSERT INTO "input_tags" VALUES('e9dfc44d15524630987190c65662d5c2','mlflow.data.context','training');
+CREATE TABLE inputs (
+	input_uuid VARCHAR(36) NOT NULL, 
+	source_type VARCHAR(36) NOT NULL, 
+	source_id VARCHAR(36) NOT NULL, 
+	destination_type VARCHAR(36) NOT NULL, 
+	destination_id VARCHAR(36) NOT NULL, step BIGINT DEFAULT '0' NOT NULL, 
+	CONSTRAINT inputs_pk PRIMARY KEY (source_type, source_id, destination_type, destination_id)
+);
+INSERT INTO "inputs" VALUES('e9dfc44d15524630987190c65662d5c2','DATASET','87a204c2dd7c4182979ce309d99c87eb','RUN','224219c829af4a489e659fbb86b7fdbe',0);
+INSERT INTO "inputs" VALUES('962d5f3e2c3b4c42b8375cd08deb588d','RUN_OUTPUT','224219c829af4a489e659fbb86b7fdbe','MODEL_OUTPUT','m-95823d1f51fc4cc19cf56f34b3bf27a4',7);
+CREATE TABLE "latest_metrics" (
+	"key" VARCHAR(250) NOT NULL, 
+	value FLOAT NOT NULL, 
+	timestamp BIGINT, 
+	step BIGINT NOT NULL, 
+	is_nan BOOLEAN NOT NULL, 
+	run_uuid VARCHAR(32) NOT NULL, 
+	CONSTRAINT latest_metric_pk PRIMARY KEY ("key", run_uuid), 
+	FOREIGN KEY(run_uuid) REFERENCES runs (run_uuid), 
+	CHECK (is_nan IN (0, 1))
+);
+INSERT INTO "latest_metrics" VALUES('loss',7.6923076923076927347e-03,1700000001290,129,0,'224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "latest_metrics" VALUES('train/odd',0.0,1700000000005,3,0,'224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "latest_metrics" VALUES('late',1.0,1700000000005,-1,0,'224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "latest_metrics" VALUES('auc',0.75,1700000100001,0,0,'1f09de94577b491f8f0537fa6f3779fd');
+INSERT INTO "latest_metrics" VALUES('loss',2.5,1700000000000,0,0,'9ceeb21202f54dec90d9cf905f471fe7');
+INSERT INTO "latest_metrics" VALUES('auc',0.1,1700000500001,0,0,'c68255583c334cf8b2206fde4f6990ce');
+INSERT INTO "latest_metrics" VALUES('brier',0.125,1700000250000,7,0,'224219c829af4a489e659fbb86b7fdbe');
+CREATE TABLE logged_model_metrics (
+	model_id VARCHAR(36) NOT NULL, 
+	metric_name VARCHAR(500) NOT NULL, 
+	metric_timestamp_ms BIGINT NOT NULL, 
+	metric_step BIGINT NOT NULL, 
+	metric_value FLOAT, 
+	experiment_id INTEGER NOT NULL, 
+	run_id VARCHAR(32) NOT NULL, 
+	dataset_uuid VARCHAR(36), 
+	dataset_name VARCHAR(500), 
+	dataset_digest VARCHAR(36), 
+	CONSTRAINT logged_model_metrics_pk PRIMARY KEY (model_id, metric_name, metric_timestamp_ms, metric_step, run_id), 
+	CONSTRAINT fk_logged_model_metrics_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id), 
+	CONSTRAINT fk_logged_model_metrics_model_id FOREIGN KEY(model_id) REFERENCES logged_models (model_id) ON DELETE CASCADE, 
+	CONSTRAINT fk_logged_model_metrics_run_id FOREIGN KEY(run_id) REFERENCES runs (run_uuid) ON DELETE CASCADE
+);
+INSERT INTO "logged_model_metrics" VALUES('m-95823d1f51fc4cc19cf56f34b3bf27a4','brier',1700000250000,7,0.125,1,'224219c829af4a489e659fbb86b7fdbe',NULL,NULL,NULL);
+CREATE TABLE logged_model_params (
+	model_id VARCHAR(36) NOT NULL, 
+	experiment_id INTEGER NOT NULL, 
+	param_key VARCHAR(255) NOT NULL, 
+	param_value TEXT NOT NULL, 
+	CONSTRAINT logged_model_params_pk PRIMARY KEY (model_id, param_key), 
+	CONSTRAINT fk_logged_model_params_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id), 
+	CONSTRAINT fk_logged_model_params_model_id FOREIGN KEY(model_id) REFERENCES logged_models (model_id) ON DELETE CASCADE
+);
+INSERT INTO "logged_model_params" VALUES('m-95823d1f51fc4cc19cf56f34b3bf27a4',1,'depth','4');
+CREATE TABLE logged_model_tags (
+	model_id VARCHAR(36) NOT NULL, 
+	experiment_id INTEGER NOT NULL, 
+	tag_key VARCHAR(255) NOT NULL, 
+	tag_value TEXT NOT NULL, 
+	CONSTRAINT logged_model_tags_pk PRIMARY KEY (model_id, tag_key), 
+	CONSTRAINT fk_logged_model_tags_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id), 
+	CONSTRAINT fk_logged_model_tags_model_id FOREIGN KEY(model_id) REFERENCES logged_models (model_id) ON DELETE CASCADE
+);
+INSERT INTO "logged_model_tags" VALUES('m-95823d1f51fc4cc19cf56f34b3bf27a4',1,'kind','x');
+CREATE TABLE logged_models (
+	model_id VARCHAR(36) NOT NULL, 
+	experiment_id INTEGER NOT NULL, 
+	name VARCHAR(500) NOT NULL, 
+	artifact_location VARCHAR(1000) NOT NULL, 
+	creation_timestamp_ms BIGINT NOT NULL, 
+	last_updated_timestamp_ms BIGINT NOT NULL, 
+	status INTEGER NOT NULL, 
+	lifecycle_stage VARCHAR(32), 
+	model_type VARCHAR(500), 
+	source_run_id VARCHAR(32), 
+	status_message VARCHAR(1000), 
+	CONSTRAINT logged_models_pk PRIMARY KEY (model_id), 
+	CONSTRAINT logged_models_lifecycle_stage_check CHECK (lifecycle_stage IN ('active', 'deleted')), 
+	CONSTRAINT fk_logged_models_experiment_id FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id) ON DELETE CASCADE
+);
+INSERT INTO "logged_models" VALUES('m-95823d1f51fc4cc19cf56f34b3bf27a4',1,'late','@HERE@/mlruns/1/models/m-95823d1f51fc4cc19cf56f34b3bf27a4/artifacts',1795657031432,1795657031472,2,'active','trees','224219c829af4a489e659fbb86b7fdbe',NULL);
+INSERT INTO "logged_models" VALUES('m-a578ca3c435446bab563acfde450cd5d',1,'broken','@HERE@/mlruns/1/models/m-a578ca3c435446bab563acfde450cd5d/artifacts',1795657031490,1795657031493,3,'active',NULL,'224219c829af4a489e659fbb86b7fdbe',NULL);
+CREATE TABLE "metrics" (
+	"key" VARCHAR(250) NOT NULL, 
+	value FLOAT NOT NULL, 
+	timestamp BIGINT NOT NULL, 
+	run_uuid VARCHAR(32) NOT NULL, 
+	step BIGINT DEFAULT '0' NOT NULL, 
+	is_nan BOOLEAN DEFAULT '0' NOT NULL, 
+	CONSTRAINT metric_pk PRIMARY KEY ("key", timestamp, step, run_uuid, value, is_nan), 
+	FOREIGN KEY(run_uuid) REFERENCES runs (run_uuid), 
+	CHECK (is_nan IN (0, 1))
+);
+INSERT INTO "metrics" VALUES('loss',1.0,1700000000000,'224219c829af4a489e659fbb86b7fdbe',0,0);
+INSERT INTO "metrics" VALUES('loss',0.5,1700000000010,'224219c829af4a489e659fbb86b7fdbe',1,0);
+INSERT INTO "metrics" VALUES('loss',3.33333333333333314829e-01,1700000000020,'224219c829af4a489e659fbb86b7fdbe',2,0);
+INSERT INTO "metrics" VALUES('loss',0.25,1700000000030,'224219c829af4a489e659fbb86b7fdbe',3,0);
+INSERT INTO "metrics" VALUES('loss',0.2,1700000000040,'224219c829af4a489e659fbb86b7fdbe',4,0);
+INSERT INTO "metrics" VALUES('loss',1.66666666666666657414e-01,1700000000050,'224219c829af4a489e659fbb86b7fdbe',5,0);
+INSERT INTO "metrics" VALUES('loss',1.42857142857142849212e-01,1700000000060,'224219c829af4a489e659fbb86b7fdbe',6,0);
+INSERT INTO "metrics" VALUES('loss',0.125,1700000000070,'224219c829af4a489e659fbb86b7fdbe',7,0);
+INSERT INTO "metrics" VALUES('loss',1.11111111111111104943e-01,1700000000080,'224219c829af4a489e659fbb86b7fdbe',8,0);
+INSERT INTO "metrics" VALUES('loss',0.1,1700000000090,'224219c829af4a489e659fbb86b7fdbe',9,0);
+INSERT INTO "metrics" VALUES('loss',9.09090909090909116141e-02,1700000000100,'224219c829af4a489e659fbb86b7fdbe',10,0);
+INSERT INTO "metrics" VALUES('loss',8.33333333333333287074e-02,1700000000110,'224219c829af4a489e659fbb86b7fdbe',11,0);
+INSERT INTO "metrics" VALUES('loss',7.6923076923076927347e-02,1700000000120,'224219c829af4a489e659fbb86b7fdbe',12,0);
+INSERT INTO "metrics" VALUES('loss',7.14285714285714246063e-02,1700000000130,'224219c829af4a489e659fbb86b7fdbe',13,0);
+INSERT INTO "metrics" VALUES('loss',6.66666666666666657414e-02,1700000000140,'224219c829af4a489e659fbb86b7fdbe',14,0);
+INSERT INTO "metrics" VALUES('loss',0.0625,1700000000150,'224219c829af4a489e659fbb86b7fdbe',15,0);
+INSERT INTO "metrics" VALUES('loss',5.8823529411764705066e-02,1700000000160,'224219c829af4a489e659fbb86b7fdbe',16,0);
+INSERT INTO "metrics" VALUES('loss',5.55555555555555524716e-02,1700000000170,'224219c829af4a489e659fbb86b7fdbe',17,0);
+INSERT INTO "metrics" VALUES('loss',5.26315789473684181309e-02,1700000000180,'224219c829af4a489e659fbb86b7fdbe',18,0);
+INSERT INTO "metrics" VALUES('loss',0.05,1700000000190,'224219c829af4a489e659fbb86b7fdbe',19,0);
+INSERT INTO "metrics" VALUES('loss',4.76190476190476164042e-02,1700000000200,'224219c829af4a489e659fbb86b7fdbe',20,0);
+INSERT INTO "metrics" VALUES('loss',4.5454545454545455807e-02,1700000000210,'224219c829af4a489e659fbb86b7fdbe',21,0);
+INSERT INTO "metrics" VALUES('loss',4.34782608695652161845e-02,1700000000220,'224219c829af4a489e659fbb86b7fdbe',22,0);
+INSERT INTO "metrics" VALUES('loss',4.16666666666666643537e-02,1700000000230,'224219c829af4a489e659fbb86b7fdbe',23,0);
+INSERT INTO "metrics" VALUES('loss',0.04,1700000000240,'224219c829af4a489e659fbb86b7fdbe',24,0);
+INSERT INTO "metrics" VALUES('loss',3.84615384615384636735e-02,1700000000250,'224219c829af4a489e659fbb86b7fdbe',25,0);
+INSERT INTO "metrics" VALUES('loss',3.7037037037037034981e-02,1700000000260,'224219c829af4a489e659fbb86b7fdbe',26,0);
+INSERT INTO "metrics" VALUES('loss',3.57142857142857123031e-02,1700000000270,'224219c829af4a489e659fbb86b7fdbe',27,0);
+INSERT INTO "metrics" VALUES('loss',3.44827586206896546938e-02,1700000000280,'224219c829af4a489e659fbb86b7fdbe',28,0);
+INSERT INTO "metrics" VALUES('loss',3.33333333333333328707e-02,1700000000290,'224219c829af4a489e659fbb86b7fdbe',29,0);
+INSERT INTO "metrics" VALUES('loss',3.22580645161290313627e-02,1700000000300,'224219c829af4a489e659fbb86b7fdbe',30,0);
+INSERT INTO "metrics" VALUES('loss',0.03125,1700000000310,'224219c829af4a489e659fbb86b7fdbe',31,0);
+INSERT INTO "metrics" VALUES('loss',3.03030303030303038713e-02,1700000000320,'224219c829af4a489e659fbb86b7fdbe',32,0);
+INSERT INTO "metrics" VALUES('loss',2.9411764705882352533e-02,1700000000330,'224219c829af4a489e659fbb86b7fdbe',33,0);
+INSERT INTO "metrics" VALUES('loss',2.85714285714285705364e-02,1700000000340,'224219c829af4a489e659fbb86b7fdbe',34,0);
+INSERT INTO "metrics" VALUES('loss',2.77777777777777762358e-02,1700000000350,'224219c829af4a489e659fbb86b7fdbe',35,0);
+INSERT INTO "metrics" VALUES('loss',2.70270270270270285273e-02,1700000000360,'224219c829af4a489e659fbb86b7fdbe',36,0);
+INSERT INTO "metrics" VALUES('loss',2.63157894736842090654e-02,1700000000370,'224219c829af4a489e659fbb86b7fdbe',37,0);
+INSERT INTO "metrics" VALUES('loss',2.5641025641025640136e-02,1700000000380,'224219c829af4a489e659fbb86b7fdbe',38,0);
+INSERT INTO "metrics" VALUES('loss',0.025,1700000000390,'224219c829af4a489e659fbb86b7fdbe',39,0);
+INSERT INTO "metrics" VALUES('loss',2.43902439024390252364e-02,1700000000400,'224219c829af4a489e659fbb86b7fdbe',40,0);
+INSERT INTO "metrics" VALUES('loss',2.38095238095238082021e-02,1700000000410,'224219c829af4a489e659fbb86b7fdbe',41,0);
+INSERT INTO "metrics" VALUES('loss',2.32558139534883717702e-02,1700000000420,'224219c829af4a489e659fbb86b7fdbe',42,0);
+INSERT INTO "metrics" VALUES('loss',2.27272727272727279035e-02,1700000000430,'224219c829af4a489e659fbb86b7fdbe',43,0);
+INSERT INTO "metrics" VALUES('loss',2.22222222222222230703e-02,1700000000440,'224219c829af4a489e659fbb86b7fdbe',44,0);
+INSERT INTO "metrics" VALUES('loss',2.17391304347826080922e-02,1700000000450,'224219c829af4a489e659fbb86b7fdbe',45,0);
+INSERT INTO "metrics" VALUES('loss',2.12765957446808505471e-02,1700000000460,'224219c829af4a489e659fbb86b7fdbe',46,0);
+INSERT INTO "metrics" VALUES('loss',2.08333333333333321768e-02,1700000000470,'224219c829af4a489e659fbb86b7fdbe',47,0);
+INSERT INTO "metrics" VALUES('loss',2.04081632653061208204e-02,1700000000480,'224219c829af4a489e659fbb86b7fdbe',48,0);
+INSERT INTO "metrics" VALUES('loss',0.02,1700000000490,'224219c829af4a489e659fbb86b7fdbe',49,0);
+INSERT INTO "metrics" VALUES('loss',0.0196078431372549,1700000000500,'224219c829af4a489e659fbb86b7fdbe',50,0);
+INSERT INTO "metrics" VALUES('loss',1.92307692307692318367e-02,1700000000510,'224219c829af4a489e659fbb86b7fdbe',51,0);
+INSERT INTO "metrics" VALUES('loss',1.88679245283018860723e-02,1700000000520,'224219c829af4a489e659fbb86b7fdbe',52,0);
+INSERT INTO "metrics" VALUES('loss',1.85185185185185174905e-02,1700000000530,'224219c829af4a489e659fbb86b7fdbe',53,0);
+INSERT INTO "metrics" VALUES('loss',1.8181818181818180935e-02,1700000000540,'224219c829af4a489e659fbb86b7fdbe',54,0);
+INSERT INTO "metrics" VALUES('loss',1.78571428571428561515e-02,1700000000550,'224219c829af4a489e659fbb86b7fdbe',55,0);
+INSERT INTO "metrics" VALUES('loss',1.75438596491228060436e-02,1700000000560,'224219c829af4a489e659fbb86b7fdbe',56,0);
+INSERT INTO "metrics" VALUES('loss',1.72413793103448273469e-02,1700000000570,'224219c829af4a489e659fbb86b7fdbe',57,0);
+INSERT INTO "metrics" VALUES('loss',1.69491525423728812971e-02,1700000000580,'224219c829af4a489e659fbb86b7fdbe',58,0);
+INSERT INTO "metrics" VALUES('loss',1.66666666666666664353e-02,1700000000590,'224219c829af4a489e659fbb86b7fdbe',59,0);
+INSERT INTO "metrics" VALUES('loss',1.63934426229508205252e-02,1700000000600,'224219c829af4a489e659fbb86b7fdbe',60,0);
+INSERT INTO "metrics" VALUES('loss',1.61290322580645156813e-02,1700000000610,'224219c829af4a489e659fbb86b7fdbe',61,0);
+INSERT INTO "metrics" VALUES('loss',1.58730158730158721347e-02,1700000000620,'224219c829af4a489e659fbb86b7fdbe',62,0);
+INSERT INTO "metrics" VALUES('loss',0.015625,1700000000630,'224219c829af4a489e659fbb86b7fdbe',63,0);
+INSERT INTO "metrics" VALUES('loss',1.53846153846153854694e-02,1700000000640,'224219c829af4a489e659fbb86b7fdbe',64,0);
+INSERT INTO "metrics" VALUES('loss',1.51515151515151519356e-02,1700000000650,'224219c829af4a489e659fbb86b7fdbe',65,0);
+INSERT INTO "metrics" VALUES('loss',1.49253731343283579241e-02,1700000000660,'224219c829af4a489e659fbb86b7fdbe',66,0);
+INSERT INTO "metrics" VALUES('loss',1.47058823529411762665e-02,1700000000670,'224219c829af4a489e659fbb86b7fdbe',67,0);
+INSERT INTO "metrics" VALUES('loss',1.4492753623188405973e-02,1700000000680,'224219c829af4a489e659fbb86b7fdbe',68,0);
+INSERT INTO "metrics" VALUES('loss',1.42857142857142852682e-02,1700000000690,'224219c829af4a489e659fbb86b7fdbe',69,0);
+INSERT INTO "metrics" VALUES('loss',1.40845070422535214443e-02,1700000000700,'224219c829af4a489e659fbb86b7fdbe',70,0);
+INSERT INTO "metrics" VALUES('loss',1.38888888888888881179e-02,1700000000710,'224219c829af4a489e659fbb86b7fdbe',71,0);
+INSERT INTO "metrics" VALUES('loss',0.0136986301369863,1700000000720,'224219c829af4a489e659fbb86b7fdbe',72,0);
+INSERT INTO "metrics" VALUES('loss',1.35135135135135142636e-02,1700000000730,'224219c829af4a489e659fbb86b7fdbe',73,0);
+INSERT INTO "metrics" VALUES('loss',1.33333333333333341891e-02,1700000000740,'224219c829af4a489e659fbb86b7fdbe',74,0);
+INSERT INTO "metrics" VALUES('loss',1.31578947368421045327e-02,1700000000750,'224219c829af4a489e659fbb86b7fdbe',75,0);
+INSERT INTO "metrics" VALUES('loss',1.2987012987012987869e-02,1700000000760,'224219c829af4a489e659fbb86b7fdbe',76,0);
+INSERT INTO "metrics" VALUES('loss',1.2820512820512820068e-02,1700000000770,'224219c829af4a489e659fbb86b7fdbe',77,0);
+INSERT INTO "metrics" VALUES('loss',1.26582278481012656251e-02,1700000000780,'224219c829af4a489e659fbb86b7fdbe',78,0);
+INSERT INTO "metrics" VALUES('loss',0.0125,1700000000790,'224219c829af4a489e659fbb86b7fdbe',79,0);
+INSERT INTO "metrics" VALUES('loss',1.2345679012345678327e-02,1700000000800,'224219c829af4a489e659fbb86b7fdbe',80,0);
+INSERT INTO "metrics" VALUES('loss',1.21951219512195126182e-02,1700000000810,'224219c829af4a489e659fbb86b7fdbe',81,0);
+INSERT INTO "metrics" VALUES('loss',1.20481927710843379764e-02,1700000000820,'224219c829af4a489e659fbb86b7fdbe',82,0);
+INSERT INTO "metrics" VALUES('loss',1.1904761904761904101e-02,1700000000830,'224219c829af4a489e659fbb86b7fdbe',83,0);
+INSERT INTO "metrics" VALUES('loss',1.17647058823529410132e-02,1700000000840,'224219c829af4a489e659fbb86b7fdbe',84,0);
+INSERT INTO "metrics" VALUES('loss',1.16279069767441858851e-02,1700000000850,'224219c829af4a489e659fbb86b7fdbe',85,0);
+INSERT INTO "metrics" VALUES('loss',1.14942528735632182312e-02,1700000000860,'224219c829af4a489e659fbb86b7fdbe',86,0);
+INSERT INTO "metrics" VALUES('loss',1.13636363636363639517e-02,1700000000870,'224219c829af4a489e659fbb86b7fdbe',87,0);
+INSERT INTO "metrics" VALUES('loss',1.1235955056179774969e-02,1700000000880,'224219c829af4a489e659fbb86b7fdbe',88,0);
+INSERT INTO "metrics" VALUES('loss',1.11111111111111115351e-02,1700000000890,'224219c829af4a489e659fbb86b7fdbe',89,0);
+INSERT INTO "metrics" VALUES('loss',1.09890109890109898688e-02,1700000000900,'224219c829af4a489e659fbb86b7fdbe',90,0);
+INSERT INTO "metrics" VALUES('loss',1.08695652173913040461e-02,1700000000910,'224219c829af4a489e659fbb86b7fdbe',91,0);
+INSERT INTO "metrics" VALUES('loss',1.07526881720430116107e-02,1700000000920,'224219c829af4a489e659fbb86b7fdbe',92,0);
+INSERT INTO "metrics" VALUES('loss',1.06382978723404252735e-02,1700000000930,'224219c829af4a489e659fbb86b7fdbe',93,0);
+INSERT INTO "metrics" VALUES('loss',1.05263157894736839731e-02,1700000000940,'224219c829af4a489e659fbb86b7fdbe',94,0);
+INSERT INTO "metrics" VALUES('loss',1.04166666666666660884e-02,1700000000950,'224219c829af4a489e659fbb86b7fdbe',95,0);
+INSERT INTO "metrics" VALUES('loss',1.03092783505154637208e-02,1700000000960,'224219c829af4a489e659fbb86b7fdbe',96,0);
+INSERT INTO "metrics" VALUES('loss',1.02040816326530604102e-02,1700000000970,'224219c829af4a489e659fbb86b7fdbe',97,0);
+INSERT INTO "metrics" VALUES('loss',1.01010101010101018687e-02,1700000000980,'224219c829af4a489e659fbb86b7fdbe',98,0);
+INSERT INTO "metrics" VALUES('loss',0.01,1700000000990,'224219c829af4a489e659fbb86b7fdbe',99,0);
+INSERT INTO "metrics" VALUES('loss',9.90099009900990111032e-03,1700000001000,'224219c829af4a489e659fbb86b7fdbe',100,0);
+INSERT INTO "metrics" VALUES('loss',0.00980392156862745,1700000001010,'224219c829af4a489e659fbb86b7fdbe',101,0);
+INSERT INTO "metrics" VALUES('loss',9.70873786407766906081e-03,1700000001020,'224219c829af4a489e659fbb86b7fdbe',102,0);
+INSERT INTO "metrics" VALUES('loss',9.61538461538461591837e-03,1700000001030,'224219c829af4a489e659fbb86b7fdbe',103,0);
+INSERT INTO "metrics" VALUES('loss',9.52380952380952466862e-03,1700000001040,'224219c829af4a489e659fbb86b7fdbe',104,0);
+INSERT INTO "metrics" VALUES('loss',9.43396226415094303618e-03,1700000001050,'224219c829af4a489e659fbb86b7fdbe',105,0);
+INSERT INTO "metrics" VALUES('loss',9.34579439252336378884e-03,1700000001060,'224219c829af4a489e659fbb86b7fdbe',106,0);
+INSERT INTO "metrics" VALUES('loss',9.25925925925925874526e-03,1700000001070,'224219c829af4a489e659fbb86b7fdbe',107,0);
+INSERT INTO "metrics" VALUES('loss',9.17431192660550509643e-03,1700000001080,'224219c829af4a489e659fbb86b7fdbe',108,0);
+INSERT INTO "metrics" VALUES('loss',0.00909090909090909,1700000001090,'224219c829af4a489e659fbb86b7fdbe',109,0);
+INSERT INTO "metrics" VALUES('loss',9.00900900900900893086e-03,1700000001100,'224219c829af4a489e659fbb86b7fdbe',110,0);
+INSERT INTO "metrics" VALUES('loss',8.92857142857142807579e-03,1700000001110,'224219c829af4a489e659fbb86b7fdbe',111,0);
+INSERT INTO "metrics" VALUES('loss',8.84955752212389368249e-03,1700000001120,'224219c829af4a489e659fbb86b7fdbe',112,0);
+INSERT INTO "metrics" VALUES('loss',8.77192982456140302183e-03,1700000001130,'224219c829af4a489e659fbb86b7fdbe',113,0);
+INSERT INTO "metrics" VALUES('loss',8.69565217391304358385e-03,1700000001140,'224219c829af4a489e659fbb86b7fdbe',114,0);
+INSERT INTO "metrics" VALUES('loss',8.62068965517241367346e-03,1700000001150,'224219c829af4a489e659fbb86b7fdbe',115,0);
+INSERT INTO "metrics" VALUES('loss',8.54700854700854786849e-03,1700000001160,'224219c829af4a489e659fbb86b7fdbe',116,0);
+INSERT INTO "metrics" VALUES('loss',0.00847457627118644,1700000001170,'224219c829af4a489e659fbb86b7fdbe',117,0);
+INSERT INTO "metrics" VALUES('loss',8.40336134453781476161e-03,1700000001180,'224219c829af4a489e659fbb86b7fdbe',118,0);
+INSERT INTO "metrics" VALUES('loss',8.33333333333333321768e-03,1700000001190,'224219c829af4a489e659fbb86b7fdbe',119,0);
+INSERT INTO "metrics" VALUES('loss',8.26446280991735560128e-03,1700000001200,'224219c829af4a489e659fbb86b7fdbe',120,0);
+INSERT INTO "metrics" VALUES('loss',0.00819672131147541,1700000001210,'224219c829af4a489e659fbb86b7fdbe',121,0);
+INSERT INTO "metrics" VALUES('loss',8.13008130081300899039e-03,1700000001220,'224219c829af4a489e659fbb86b7fdbe',122,0);
+INSERT INTO "metrics" VALUES('loss',8.06451612903225784068e-03,1700000001230,'224219c829af4a489e659fbb86b7fdbe',123,0);
+INSERT INTO "metrics" VALUES('loss',0.008,1700000001240,'224219c829af4a489e659fbb86b7fdbe',124,0);
+INSERT INTO "metrics" VALUES('loss',7.93650793650793606737e-03,1700000001250,'224219c829af4a489e659fbb86b7fdbe',125,0);
+INSERT INTO "metrics" VALUES('loss',7.87401574803149595371e-03,1700000001260,'224219c829af4a489e659fbb86b7fdbe',126,0);
+INSERT INTO "metrics" VALUES('loss',0.0078125,1700000001270,'224219c829af4a489e659fbb86b7fdbe',127,0);
+INSERT INTO "metrics" VALUES('loss',7.75193798449612392342e-03,1700000001280,'224219c829af4a489e659fbb86b7fdbe',128,0);
+INSERT INTO "metrics" VALUES('loss',7.6923076923076927347e-03,1700000001290,'224219c829af4a489e659fbb86b7fdbe',129,0);
+INSERT INTO "metrics" VALUES('train/odd',0.0,1700000000000,'224219c829af4a489e659fbb86b7fdbe',3,1);
+INSERT INTO "metrics" VALUES('train/odd',1.79769313486231562234e+308,1700000000001,'224219c829af4a489e659fbb86b7fdbe',3,0);
+INSERT INTO "metrics" VALUES('train/odd',-1.79769313486231562234e+308,1700000000002,'224219c829af4a489e659fbb86b7fdbe',3,0);
+INSERT INTO "metrics" VALUES('train/odd',3.00000000000000044408e-01,1700000000003,'224219c829af4a489e659fbb86b7fdbe',3,0);
+INSERT INTO "metrics" VALUES('train/odd',4.94065645841247e-324,1700000000004,'224219c829af4a489e659fbb86b7fdbe',3,0);
+INSERT INTO "metrics" VALUES('train/odd',0.0,1700000000005,'224219c829af4a489e659fbb86b7fdbe',3,0);
+INSERT INTO "metrics" VALUES('late',1.0,1700000000005,'224219c829af4a489e659fbb86b7fdbe',-1,0);
+INSERT INTO "metrics" VALUES('late',2.0,1700000000004,'224219c829af4a489e659fbb86b7fdbe',-1,0);
+INSERT INTO "metrics" VALUES('auc',0.75,1700000100001,'1f09de94577b491f8f0537fa6f3779fd',0,0);
+INSERT INTO "metrics" VALUES('loss',2.5,1700000000000,'9ceeb21202f54dec90d9cf905f471fe7',0,0);
+INSERT INTO "metrics" VALUES('auc',0.1,1700000500001,'c68255583c334cf8b2206fde4f6990ce',0,0);
+INSERT INTO "metrics" VALUES('brier',0.125,1700000250000,'224219c829af4a489e659fbb86b7fdbe',7,0);
+CREATE TABLE "model_version_tags" (
+	"key" VARCHAR(250) NOT NULL, 
+	value TEXT, 
+	name VARCHAR(256) NOT NULL, 
+	version INTEGER NOT NULL, 
+	workspace VARCHAR(63) DEFAULT 'default' NOT NULL, 
+	CONSTRAINT model_version_tag_pk PRIMARY KEY (workspace, "key", name, version), 
+	CONSTRAINT fk_model_version_tags_model_versions FOREIGN KEY(workspace, name, version) REFERENCES model_versions (workspace, name, version) ON UPDATE CASCADE
+);
+INSERT INTO "model_version_tags" VALUES('n','1','late-flights',1,'default');
+INSERT INTO "model_version_tags" VALUES('n','2','late-flights',2,'default');
+INSERT INTO "model_version_tags" VALUES('n','3','late-flights',3,'default');
+INSERT INTO "model_version_tags" VALUES('n','3','late-copied',1,'default');
+CREATE TABLE "model_versions" (
+	name VARCHAR(256) NOT NULL, 
+	version INTEGER NOT NULL, 
+	creation_time BIGINT, 
+	last_updated_time BIGINT, 
+	description VARCHAR(5000), 
+	user_id VARCHAR(256), 
+	current_stage VARCHAR(20), 
+	source VARCHAR(500), 
+	run_id VARCHAR(32), 
+	status VARCHAR(20), 
+	status_message VARCHAR(500), 
+	run_link VARCHAR(500), 
+	storage_location VARCHAR(500), 
+	workspace VARCHAR(63) DEFAULT 'default' NOT NULL, 
+	CONSTRAINT model_version_pk PRIMARY KEY (workspace, name, version), 
+	CONSTRAINT fk_model_versions_registered_models FOREIGN KEY(workspace, name) REFERENCES registered_models (workspace, name) ON UPDATE CASCADE
+);
+INSERT INTO "model_versions" VALUES('late-flights',1,1795657031519,1795657031557,'version 1',NULL,'Archived','@HERE@/mlruns/1/224219c829af4a489e659fbb86b7fdbe/artifacts/model','224219c829af4a489e659fbb86b7fdbe','READY',NULL,NULL,'@HERE@/mlruns/1/224219c829af4a489e659fbb86b7fdbe/artifacts/model','default');
+INSERT INTO "model_versions" VALUES('late-flights',2,1795657031526,1795657031549,NULL,NULL,'Deleted_Internal','REDACTED-SOURCE-PATH','REDACTED-RUN-ID','READY',NULL,'REDACTED-RUN-LINK','@HERE@/mlruns/1/224219c829af4a489e659fbb86b7fdbe/artifacts/model','default');
+INSERT INTO "model_versions" VALUES('late-flights',3,1795657031530,1795657031564,'version 3',NULL,'Production','@HERE@/mlruns/1/224219c829af4a489e659fbb86b7fdbe/artifacts/model','224219c829af4a489e659fbb86b7fdbe','READY',NULL,NULL,'@HERE@/mlruns/1/224219c829af4a489e659fbb86b7fdbe/artifacts/model','default');
+INSERT INTO "model_versions" VALUES('late-flights',4,1795657031535,1795657031535,NULL,NULL,'None','models:/m-95823d1f51fc4cc19cf56f34b3bf27a4','224219c829af4a489e659fbb86b7fdbe','READY',NULL,NULL,'@HERE@/mlruns/1/models/m-95823d1f51fc4cc19cf56f34b3bf27a4/artifacts','default');
+INSERT INTO "model_versions" VALUES('late-copied',1,1795657031591,1795657031591,'version 3',NULL,'None','models:/late-flights/3','224219c829af4a489e659fbb86b7fdbe','READY',NULL,NULL,'@HERE@/mlruns/1/224219c829af4a489e659fbb86b7fdbe/artifacts/model','default');
+CREATE TABLE "params" (
+	"key" VARCHAR(250) NOT NULL, 
+	value VARCHAR(8000) NOT NULL, 
+	run_uuid VARCHAR(32) NOT NULL, 
+	CONSTRAINT param_pk PRIMARY KEY ("key", run_uuid), 
+	FOREIGN KEY(run_uuid) REFERENCES runs (run_uuid)
+);
+INSERT INTO "params" VALUES('p000','value 0','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p001','value 1','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p002','value 2','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p003','value 3','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p004','value 4','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p005','value 5','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p006','value 6','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p007','value 7','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p008','value 8','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p009','value 9','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p010','value 10','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p011','value 11','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p012','value 12','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p013','value 13','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p014','value 14','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p015','value 15','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p016','value 16','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p017','value 17','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p018','value 18','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p019','value 19','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p020','value 20','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p021','value 21','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p022','value 22','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p023','value 23','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p024','value 24','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p025','value 25','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p026','value 26','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p027','value 27','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p028','value 28','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p029','value 29','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p030','value 30','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p031','value 31','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p032','value 32','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p033','value 33','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p034','value 34','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p035','value 35','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p036','value 36','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p037','value 37','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p038','value 38','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p039','value 39','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p040','value 40','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p041','value 41','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p042','value 42','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p043','value 43','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p044','value 44','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p045','value 45','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p046','value 46','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p047','value 47','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p048','value 48','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p049','value 49','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p050','value 50','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p051','value 51','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p052','value 52','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p053','value 53','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p054','value 54','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p055','value 55','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p056','value 56','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p057','value 57','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p058','value 58','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p059','value 59','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p060','value 60','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p061','value 61','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p062','value 62','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p063','value 63','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p064','value 64','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p065','value 65','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p066','value 66','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p067','value 67','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p068','value 68','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p069','value 69','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p070','value 70','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p071','value 71','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p072','value 72','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p073','value 73','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p074','value 74','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p075','value 75','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p076','value 76','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p077','value 77','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p078','value 78','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p079','value 79','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p080','value 80','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p081','value 81','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p082','value 82','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p083','value 83','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p084','value 84','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p085','value 85','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p086','value 86','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p087','value 87','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p088','value 88','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p089','value 89','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p090','value 90','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p091','value 91','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p092','value 92','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p093','value 93','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p094','value 94','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p095','value 95','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p096','value 96','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p097','value 97','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p098','value 98','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('p099','value 99','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('text','two
+lines, ünïcode','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('empty','','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "params" VALUES('alpha','0.5','1df98c0b499643a6bab2733f144ec427');
+CREATE TABLE "registered_model_aliases" (
+	alias VARCHAR(256) NOT NULL, 
+	version INTEGER NOT NULL, 
+	name VARCHAR(256) NOT NULL, 
+	workspace VARCHAR(63) DEFAULT 'default' NOT NULL, 
+	CONSTRAINT registered_model_alias_pk PRIMARY KEY (workspace, name, alias), 
+	CONSTRAINT fk_registered_model_aliases_registered_models FOREIGN KEY(workspace, name) REFERENCES registered_models (workspace, name) ON DELETE CASCADE ON UPDATE CASCADE
+);
+INSERT INTO "registered_model_aliases" VALUES('champion',3,'late-flights','default');
+INSERT INTO "registered_model_aliases" VALUES('challenger',4,'late-flights','default');
+CREATE TABLE "registered_model_tags" (
+	"key" VARCHAR(250) NOT NULL, 
+	value VARCHAR(5000), 
+	name VARCHAR(256) NOT NULL, 
+	workspace VARCHAR(63) DEFAULT 'default' NOT NULL, 
+	CONSTRAINT registered_model_tag_pk PRIMARY KEY (workspace, "key", name), 
+	CONSTRAINT fk_registered_model_tags_registered_models FOREIGN KEY(workspace, name) REFERENCES registered_models (workspace, name) ON UPDATE CASCADE
+);
+INSERT INTO "registered_model_tags" VALUES('owner','ada','late-flights','default');
+CREATE TABLE "registered_models" (
+	name VARCHAR(256) NOT NULL, 
+	creation_time BIGINT, 
+	last_updated_time BIGINT, 
+	description VARCHAR(5000), 
+	workspace VARCHAR(63) DEFAULT 'default' NOT NULL, 
+	CONSTRAINT registered_model_pk PRIMARY KEY (workspace, name)
+);
+INSERT INTO "registered_models" VALUES('late-flights',1795657031507,1795657031564,'Says whether a *flight* is late','default');
+INSERT INTO "registered_models" VALUES('late-copied',1795657031587,1795657031591,NULL,'default');
+INSERT INTO "registered_models" VALUES('nothing-yet',1795657031594,1795657031594,NULL,'default');
+CREATE TABLE "runs" (
+	run_uuid VARCHAR(32) NOT NULL, 
+	name VARCHAR(250), 
+	source_type VARCHAR(20), 
+	source_name VARCHAR(500), 
+	entry_point_name VARCHAR(50), 
+	user_id VARCHAR(256), 
+	status VARCHAR(9), 
+	start_time BIGINT, 
+	end_time BIGINT, 
+	source_version VARCHAR(50), 
+	lifecycle_stage VARCHAR(20), 
+	artifact_uri VARCHAR(200), 
+	experiment_id INTEGER, deleted_time BIGINT, 
+	CONSTRAINT run_pk PRIMARY KEY (run_uuid), 
+	CONSTRAINT source_type CHECK (source_type IN ('NOTEBOOK', 'JOB', 'LOCAL', 'UNKNOWN', 'PROJECT')), 
+	CONSTRAINT runs_lifecycle_stage CHECK (lifecycle_stage IN ('active', 'deleted')), 
+	FOREIGN KEY(experiment_id) REFERENCES experiments (experiment_id), 
+	CHECK (status IN ('SCHEDULED', 'FAILED', 'FINISHED', 'RUNNING', 'KILLED'))
+);
+INSERT INTO "runs" VALUES('224219c829af4a489e659fbb86b7fdbe','first ✈','UNKNOWN','','','ada','FINISHED',1700000000000,1700000300000,'','active','@HERE@/mlruns/1/224219c829af4a489e659fbb86b7fdbe/artifacts',1,NULL);
+INSERT INTO "runs" VALUES('1f09de94577b491f8f0537fa6f3779fd','child','UNKNOWN','','','unknown','FINISHED',1700000100000,1700000200000,'','active','@HERE@/mlruns/1/1f09de94577b491f8f0537fa6f3779fd/artifacts',1,NULL);
+INSERT INTO "runs" VALUES('9ceeb21202f54dec90d9cf905f471fe7','lost','UNKNOWN','','','unknown','KILLED',1700000000000,1700000009000,'','deleted','@HERE@/mlruns/2/9ceeb21202f54dec90d9cf905f471fe7/artifacts',2,1795657031269);
+INSERT INTO "runs" VALUES('1df98c0b499643a6bab2733f144ec427','in the default experiment','UNKNOWN','','','unknown','FAILED',1690000000000,1690000001000,'','active','@HERE@/mlruns/0/1df98c0b499643a6bab2733f144ec427/artifacts',0,NULL);
+INSERT INTO "runs" VALUES('c68255583c334cf8b2206fde4f6990ce','thrown away','UNKNOWN','','','unknown','RUNNING',1700000500000,NULL,'','deleted','@HERE@/mlruns/1/c68255583c334cf8b2206fde4f6990ce/artifacts',1,1795657031419);
+CREATE TABLE "tags" (
+	"key" VARCHAR(250) NOT NULL, 
+	value VARCHAR(8000), 
+	run_uuid VARCHAR(32) NOT NULL, 
+	CONSTRAINT tag_pk PRIMARY KEY ("key", run_uuid), 
+	FOREIGN KEY(run_uuid) REFERENCES runs (run_uuid)
+);
+INSERT INTO "tags" VALUES('mlflow.user','ada','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "tags" VALUES('mlflow.source.name','train.py','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "tags" VALUES('mlflow.source.git.commit','c0ffee42c0ffee42c0ffee42c0ffee42c0ffee42','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "tags" VALUES('mlflow.runName','first ✈','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "tags" VALUES('a/b','c: d','224219c829af4a489e659fbb86b7fdbe');
+INSERT INTO "tags" VALUES('mlflow.parentRunId','224219c829af4a489e659fbb86b7fdbe','1f09de94577b491f8f0537fa6f3779fd');
+INSERT INTO "tags" VALUES('mlflow.runName','child','1f09de94577b491f8f0537fa6f3779fd');
+INSERT INTO "tags" VALUES('why','experiment deleted','9ceeb21202f54dec90d9cf905f471fe7');
+INSERT INTO "tags" VALUES('mlflow.runName','lost','9ceeb21202f54dec90d9cf905f471fe7');
+INSERT INTO "tags" VALUES('mlflow.runName','in the default experiment','1df98c0b499643a6bab2733f144ec427');
+INSERT INTO "tags" VALUES('mlflow.runName','thrown away','c68255583c334cf8b2206fde4f6990ce');
+CREATE TABLE workspaces (
+	name VARCHAR(63) NOT NULL, 
+	description TEXT, 
+	default_artifact_root TEXT, trace_archival_location TEXT, trace_archival_retention VARCHAR(32), 
+	CONSTRAINT workspaces_pk PRIMARY KEY (name)
+);
+INSERT INTO "workspaces" VALUES('default','Default workspace for legacy resources',NULL,NULL,NULL);
+COMMIT;
