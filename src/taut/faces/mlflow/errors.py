@@ -13,6 +13,7 @@ from taut.errors import (
     Unavailable,
     UsageError,
 )
+from taut.ground.objects import NoRoom
 
 CODES: dict[type[TautError], tuple[str, int]] = {
     NotFound: ("RESOURCE_DOES_NOT_EXIST", 404),
@@ -23,6 +24,7 @@ CODES: dict[type[TautError], tuple[str, int]] = {
     Denied: ("PERMISSION_DENIED", 403),
     Corrupt: ("INTERNAL_ERROR", 500),
     Unavailable: ("TEMPORARILY_UNAVAILABLE", 503),
+    NoRoom: ("RESOURCE_EXHAUSTED", 507),
 }
 
 

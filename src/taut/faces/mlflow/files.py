@@ -1,21 +1,18 @@
 """Artifacts through the server, streamed in both directions: a file of any size passes through little memory."""
 
 import mimetypes
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from typing import Any, BinaryIO, cast
+from functools import partial
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from taut.errors import NotFound
+from taut.faces.http.bodies import store_body
+from taut.faces.http.downloads import ObjectResponse, open_object
 from taut.faces.mlflow.shapes import file_shape
-from taut.ground.objects.protocol import chunks
-from taut.home import Home, require
-from taut.runs import delete_artifacts, find_artifact, list_artifacts, put_artifact, split_root
-
-SPOOL_BYTES = 4 << 20  # Smaller bodies never touch the disk twice.
+from taut.home import Home
+from taut.runs import delete_artifacts, expect_artifact, find_artifact, list_artifacts, put_artifact, split_root
 
 
 async def list_files(home: Home, request: Request) -> Response:
@@ -27,19 +24,13 @@ async def list_files(home: Home, request: Request) -> Response:
 
 
 async def download(home: Home, request: Request) -> Response:
-    """The bytes of one file."""
+    """The bytes of one file, or the range of them that is asked for."""
     root, path = split_root(request.path_params["path"])
-    artifact = await run_in_threadpool(find_artifact, home, root, path)
-    stream = await run_in_threadpool(home.objects.open, artifact.oid)
-    return StreamingResponse(
-        _parts(stream),
-        media_type=mimetypes.guess_type(path)[0] or "application/octet-stream",
-        # A browser must not run what somebody uploaded as a page of this server.
-        headers={
-            "Content-Length": str(artifact.size_bytes),
-            "Content-Disposition": "attachment",
-        },
-    )
+
+    def found() -> ObjectResponse:
+        return attachment(home, path, find_artifact(home, root, path).oid)
+
+    return await run_in_threadpool(found)
 
 
 async def upload(home: Home, request: Request) -> Response:
@@ -47,9 +38,8 @@ async def upload(home: Home, request: Request) -> Response:
     root, path = split_root(request.path_params["path"])
     if not path:
         raise NotFound(f"{root!r} is a folder; name the file in it")
-    await run_in_threadpool(require, home, "artifact:write", verb="artifact.put")
-    oid, size_bytes = await store_body(home, request.stream())
-    await run_in_threadpool(put_artifact, home, root, path, oid, size_bytes)
+    keep = partial(put_artifact, home, root, path)
+    await store_body(home.objects, request, keep, expect=partial(expect_artifact, home, root, path))
     return JSONResponse({})
 
 
@@ -60,17 +50,7 @@ async def delete(home: Home, request: Request) -> Response:
     return JSONResponse({})
 
 
-async def store_body(home: Home, body: AsyncIterator[bytes]) -> tuple[str, int]:
-    """Put a request's body into the object store; returns its oid and size."""
-    size_bytes = 0
-    with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
-        async for part in body:
-            size_bytes += len(part)
-            await run_in_threadpool(spool.write, part)
-        spool.seek(0)
-        return await run_in_threadpool(home.objects.put, cast("BinaryIO", spool)), size_bytes
-
-
-def _parts(stream: Any) -> Iterator[bytes]:
-    with stream:
-        yield from chunks(stream)
+def attachment(home: Home, path: str, oid: str) -> ObjectResponse:
+    """A stored object as a download: a browser must not run what somebody uploaded as a page of this server."""
+    media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    return open_object(home.objects, oid, media_type=media_type, headers={"content-disposition": "attachment"})
