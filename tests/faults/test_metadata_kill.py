@@ -134,7 +134,7 @@ objects = connect_objects(sys.argv[1])
 steps = int(sys.argv[2])
 def count(event, arguments):
     global steps
-    if event in ("open", "os.mkdir", "os.chmod", "os.rename", "os.remove"):
+    if event in ("open", "os.mkdir", "os.listdir", "os.scandir", "os.rename"):
         steps -= 1
         if steps == 0:
             os.kill(os.getpid(), signal.SIGKILL)

@@ -3,17 +3,19 @@
 import http.server
 import io
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from taut.errors import KINDS, Corrupt, Denied, Invalid, NotFound, TautError, Unavailable, UsageError
+from taut.errors import KINDS, Conflict, Corrupt, Denied, Invalid, NotFound, TautError, Unavailable, UsageError
 from taut.govern import check_home, create_token, show_tokens
 from taut.ground import wire
 from taut.ground.objects import oid_of, read_object
 from taut.ground.objects.local import LocalObjects
+from taut.ground.objects.protocol import chunks
 from taut.ground.remote import SPOOL_BYTES, Remote, RemoteMetadata, RemoteObjects, remote_token
 from taut.home import Home, open_home
 from taut.runs import create_run, get_run
@@ -181,7 +183,7 @@ def test_a_captive_portal_that_answers_everything_is_not_taken_for_a_result(scen
 def test_bytes_that_are_not_the_object_are_corrupt(scene):
     scene.script.body = b"other bytes"
     with pytest.raises(Corrupt, match=oid_of(b"wanted")[:12]):
-        RemoteObjects(scene.remote).open(oid_of(b"wanted"))
+        RemoteObjects(scene.remote).open(oid_of(b"wanted")).read()
 
 
 def test_a_token_comes_from_the_environment_ours_before_others(monkeypatch):
@@ -234,6 +236,107 @@ def test_an_object_larger_than_the_spool_travels_through_a_file(far, local):
     data = b"0123456789abcdef" * (SPOOL_BYTES // 16 + 1)
     assert far.objects.put(io.BytesIO(data)) == oid_of(data)
     assert local.objects.missing([oid_of(data)]) == set()
+
+
+class Zeros(io.RawIOBase):
+    """A stream of zeros that nobody can hold whole, and that cannot be sought."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        given = min(self.left, size if size and size > 0 else self.left)
+        self.left -= given
+        return bytes(given)
+
+
+def test_an_object_of_any_size_travels_in_little_memory(far, local):
+    size = 40 << 20
+    tracemalloc.start()
+    oid = far.objects.put(Zeros(size))
+    with far.objects.open(oid) as stream:
+        read = sum(map(len, chunks(stream)))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (oid, read) == (oid_of(bytes(size)), size)
+    assert peak < size // 2  # The server is in this process, and counts too.
+
+
+def test_a_source_that_cannot_be_read_is_told_as_that_and_leaves_nothing(far, local):
+    class Broken(Zeros):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.left <= 0:
+                raise OSError(5, "Input/output error")
+            return super().read(size)
+
+    with pytest.raises(Unavailable, match=r"cannot be read.*Input/output error"):
+        far.objects.put(Broken(5 << 20))
+    assert list(local.objects.list()) == []
+    assert far.objects.put(io.BytesIO(b"goes on")) == oid_of(b"goes on")
+
+
+def test_an_error_of_ours_in_a_source_stays_itself(far, local):
+    class Changed(Zeros):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.left <= 0:
+                raise Conflict("the file changed while it was read")
+            return super().read(size)
+
+    with pytest.raises(Conflict, match="changed while"):
+        far.objects.put(Changed(5 << 20))
+    assert list(local.objects.list()) == []
+
+
+def test_a_server_that_stored_something_else_is_not_believed(scene):
+    scene.script.body = wire.encode(oid_of(b"other bytes"))
+    with pytest.raises(Corrupt, match="other bytes than were sent"):
+        RemoteObjects(scene.remote).put(io.BytesIO(b"bytes"))
+
+
+def test_an_object_is_read_in_pieces_and_held_against_its_name_at_the_end(scene):
+    for body, is_whole in ((b"0123456789", True), (b"012345678X", False)):
+        scene.script.body = body
+        with RemoteObjects(scene.remote).open(oid_of(b"0123456789")) as stream:
+            assert [stream.read(4), stream.read(4), stream.read(4)] == [body[:4], body[4:8], body[8:]]
+            if is_whole:
+                assert stream.read(4) == b""
+            else:
+                with pytest.raises(Corrupt, match="its 10 bytes have another digest"):
+                    stream.read(4)
+
+
+def test_an_object_that_breaks_off_is_unavailable(scene):
+    scene.script.body, scene.script.cut_at = bytes(3 << 20), 1 << 20
+    with RemoteObjects(scene.remote).open(oid_of(bytes(3 << 20))) as stream, pytest.raises(Unavailable):
+        stream.read()
+
+
+def test_ranges_at_the_edges_are_what_slices_are(far, local):
+    data = bytes(range(200))
+    oid = far.objects.put(io.BytesIO(data))
+    for start, length in ((0, 0), (0, 1), (199, 1), (199, 10), (200, None), (500, 5), (0, 200), (0, None), (1, None)):
+        with far.objects.open(oid, start=start, length=length) as stream:
+            assert stream.read() == data[start : None if length is None else start + length], (start, length)
+
+
+def test_a_server_that_knows_no_ranges_is_not_taken_at_its_word(scene):
+    scene.script.body = b"everything"
+    with pytest.raises(Unavailable, match="answered 200"):
+        RemoteObjects(scene.remote).open(oid_of(b"everything"), start=3)
+
+
+def test_an_object_written_in_pieces_is_on_the_server_after_its_commit_and_not_before(far, local):
+    with far.objects.sink() as sink:
+        for piece in (b"a" * 100_000, b"b"):
+            sink.write(piece)
+        assert list(local.objects.list()) == []
+        assert sink.commit() == oid_of(b"a" * 100_000 + b"b")
+    with far.objects.sink() as forgotten:
+        forgotten.write(b"never sent")
+    assert list(local.objects.list()) == [oid_of(b"a" * 100_000 + b"b")]
 
 
 def test_an_object_damaged_on_the_server_is_corrupt_here(far, local):

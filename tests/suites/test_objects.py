@@ -69,6 +69,66 @@ def test_what_was_never_put_is_not_found(objects):
         read_object(objects, oid_of(b"never"))
 
 
+@pytest.mark.parametrize("sizes", [[], [0], [10, 70_000, 1], [1 << 20] * 5, [3 << 20, 17 << 20, 1]])
+def test_an_object_written_in_pieces_is_there_after_its_commit_and_not_before(objects, sizes):
+    data = [os.urandom(size) for size in sizes]
+    oid = oid_of(b"".join(data))
+    with objects.sink(size_bytes=sum(sizes)) as sink:
+        for piece in data:
+            sink.write(piece)
+        assert objects.missing([oid]) == {oid}
+        assert sink.commit() == oid
+    assert read_object(objects, oid) == b"".join(data)
+
+
+def test_what_was_written_from_a_buffer_is_what_was_in_it_then(objects):
+    buffer = bytearray(1 << 20)
+    with objects.sink() as sink:
+        for fill in range(20):
+            buffer[:] = bytes([fill]) * len(buffer)
+            sink.write(memoryview(buffer))
+            sink.write(memoryview(buffer)[:100])
+            buffer[:] = b"\xff" * len(buffer)
+        oid = sink.commit()
+    assert read_object(objects, oid) == b"".join(bytes([fill]) * (len(buffer) + 100) for fill in range(20))
+
+
+@pytest.mark.parametrize("size", [100, 1 << 20, 20 << 20])
+def test_what_is_not_committed_was_never_there(objects, size):
+    data = os.urandom(size)
+    with pytest.raises(ZeroDivisionError), objects.sink() as sink:
+        sink.write(data)
+        raise ZeroDivisionError
+    sink.abort()
+    assert objects.missing([oid_of(data)]) == {oid_of(data)}
+    assert list(objects.list()) == []
+
+
+def test_a_stream_can_seek_and_be_read_in_pieces(objects):
+    data = os.urandom(9 << 20)
+    with objects.open(put(objects, data)) as stream:
+        assert stream.seek(0, io.SEEK_END) == len(data)
+        assert stream.seek(5 << 20) == 5 << 20
+        assert stream.read(1000) == data[5 << 20 :][:1000]
+        stream.seek(0)
+        assert b"".join(iter(lambda: stream.read(1 << 20), b"")) == data
+        assert stream.read(10) == b""
+    with objects.open(oid_of(data), start=100, length=50) as stream:
+        assert stream.seek(0, io.SEEK_END) == 50
+        stream.seek(10)
+        assert (stream.read(), stream.read(5)) == (data[110:150], b"")
+    for start, length in ((len(data), None), (len(data) + 5, 10), (7, 0)):
+        with objects.open(oid_of(data), start=start, length=length) as stream:
+            assert stream.read() == b""
+
+
+def test_the_empty_object_is_there_only_once_it_was_put(objects):
+    with pytest.raises(NotFound):
+        objects.open(oid_of(b""))
+    with objects.open(put(objects, b"")) as stream:
+        assert (stream.seek(0, io.SEEK_END), stream.read()) == (0, b"")
+
+
 @pytest.mark.parametrize("name", ["../../etc/passwd", "", "ab", "/" * 64, "." * 64, "a" * 62 + "/."])
 def test_a_name_that_is_no_oid_reaches_no_file(tmp_path, name):
     objects = connect_objects(f"file://{tmp_path / 'objects'}")

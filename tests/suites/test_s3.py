@@ -1,14 +1,20 @@
 """What only a bucket can refuse: wrong keys, no such bucket, nobody there; and uploads larger than memory's spool."""
 
+import hashlib
 import http.server
 import io
+import os
 import threading
+import tracemalloc
 
+import obstore
 import pytest
 
 from taut.errors import Denied, NotFound, Unavailable, UsageError
-from taut.ground.objects import connect_objects, oid_of
-from taut.ground.objects.s3 import SPOOL_BYTES
+from taut.ground.objects import Objects, connect_objects, oid_of, read_object
+from taut.ground.objects.protocol import chunks
+from taut.ground.objects.s3 import S3Objects
+from taut.ground.objects.s3_streams import HELD_BYTES
 
 
 def test_wrong_keys_are_denied_with_what_to_set(s3_url):
@@ -65,12 +71,66 @@ def test_nobody_there_is_unavailable(free_port):
 
 
 def test_an_object_larger_than_the_spool_comes_back_whole(s3_url):
-    data = b"0123456789abcdef" * (SPOOL_BYTES // 16 + 1)
+    data = b"0123456789abcdef" * (HELD_BYTES // 16 + 1)
     objects = connect_objects(s3_url)
     oid = objects.put(io.BytesIO(data))
     assert oid == oid_of(data)
     with objects.open(oid) as stream:
         assert oid_of(stream.read()) == oid
+
+
+def keys_in(objects: Objects) -> list[str]:
+    """Every key below the prefix, those that are no objects included."""
+    assert isinstance(objects, S3Objects)
+    return [entry["path"] for batch in obstore.list(objects._store) for entry in batch]
+
+
+def large() -> bytes:
+    return os.urandom(1 << 20) * (HELD_BYTES // (1 << 20) + 3)
+
+
+def test_a_large_upload_leaves_its_object_and_nothing_else(s3_url):
+    objects, data = connect_objects(s3_url), large()
+    for _ in range(2):
+        oid = objects.put(io.BytesIO(data))
+        assert keys_in(objects) == [f"{oid[:2]}/{oid[2:]}"]
+
+
+def test_a_large_upload_that_breaks_off_leaves_nothing(s3_url):
+    objects = connect_objects(s3_url)
+    with pytest.raises(ZeroDivisionError), objects.sink() as sink:
+        sink.write(large())
+        raise ZeroDivisionError
+    assert keys_in(objects) == []
+
+
+def test_what_is_too_large_for_one_copy_is_sent_part_by_part(s3_url, monkeypatch):
+    monkeypatch.setattr("taut.ground.objects.s3_streams.COPIED_BYTES_MAX", HELD_BYTES)
+    objects, data = connect_objects(s3_url), large()
+    oid = objects.put(io.BytesIO(data))
+    assert read_object(objects, oid) == data
+    assert keys_in(objects) == [f"{oid[:2]}/{oid[2:]}"]
+
+
+def test_a_large_object_is_read_in_little_memory(s3_url):
+    objects, data = connect_objects(s3_url), large()
+    oid = objects.put(io.BytesIO(data))
+    hashed = hashlib.sha256()
+    tracemalloc.start()
+    with objects.open(oid) as stream:
+        for chunk in chunks(stream):
+            hashed.update(chunk)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert hashed.hexdigest() == oid
+    assert peak < 4 << 20  # Of Python's; the ranges themselves are the library's, two of 4 MiB.
+
+
+def test_what_an_upload_left_below_tmp_is_no_object(s3_url):
+    objects = connect_objects(s3_url)
+    assert isinstance(objects, S3Objects)
+    obstore.put(objects._store, "tmp/left", b"half")
+    assert list(objects.list()) == []
 
 
 def test_prefixes_of_one_bucket_do_not_see_each_other(s3_url):

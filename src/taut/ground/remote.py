@@ -1,19 +1,24 @@
 """The other side of a server's URL: verbs forwarded by name, objects fetched and stored over HTTP."""
 
+import hashlib
 import io
 import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
-from typing import Any, BinaryIO, NoReturn
+from contextlib import AbstractContextManager, contextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self, cast
 
 import msgspec
 
 from taut.errors import Corrupt, Denied, TautError, Unavailable, UsageError, error_of
 from taut.ground import wire
 from taut.ground.meta import Tx
-from taut.ground.objects.protocol import chunks, oid_of
+from taut.ground.objects.protocol import chunks
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
 
 TIMEOUT_S = 600.0  # A verb on a server may train or deploy; connecting may not take this long.
 CONNECT_TIMEOUT_S = 5.0
@@ -35,33 +40,60 @@ class Remote:
         """Run the verb `name`; returns its result as JSON."""
         return self.request("POST", f"/api/taut/v1/verbs/{name}", wire.encode(arguments))
 
-    def request(self, method: str, path: str, body: bytes | BinaryIO | None = None) -> bytes:
-        """One exchange; returns the body of a good answer."""
-        import urllib3
+    def request(self, method: str, path: str, body: bytes | Iterable[bytes] | None = None) -> bytes:
+        """One exchange; returns the body of a good answer. What comes in pieces is sent in pieces."""
+        with self._answer(method, path, body) as answer, self._explained():
+            return answer.read()
 
+    def stream(self, path: str, span: str = "") -> "BaseHTTPResponse":
+        """A good answer to a GET, of which nothing is read yet; whoever closes it gives the connection back.
+
+        `span` is a Range. An answer of status 416, that there is nothing in it, is a good one then.
+        """
+        return self._answer("GET", path, span=span)
+
+    def read(self, answer: "BaseHTTPResponse", size: int | None) -> bytes:
+        """The next bytes of an answer; one that breaks off is Unavailable, as the server itself would be."""
+        with self._explained():
+            return answer.read(size)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
+    def _answer(
+        self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, *, span: str = ""
+    ) -> "BaseHTTPResponse":
         headers = {
             **self._pool.headers,
             "Content-Type": "application/json" if isinstance(body, bytes) else "application/octet-stream",
+            **({"Range": span} if span else {}),
         }
+        with self._explained():
+            answer = self._pool.request(method, self.url + path, body=body, headers=headers, preload_content=False)
+            good = (206, 416) if span else range(200, 300)
+            if answer.status in good:  # Nothing here redirects: whoever does is not a taut server.
+                return answer
+            with answer:
+                said = answer.read()
+        raise _error_of_answer(self.url, answer.status, said)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        import urllib3
+
         try:
-            answer = self._pool.request(method, self.url + path, body=body, headers=headers)
+            yield
         except urllib3.exceptions.HTTPError as problem:
             reason = re.sub(r"\[Errno -?\d+\] ", "", str(getattr(problem, "reason", problem)).rpartition(": ")[2])
             raise Unavailable(
                 f"no taut server answers at {self.url}: {reason}",
                 hint="check the URL in TAUT_HOME, or start it: taut server",
             ) from None
-        if answer.status < 300:  # Nothing here redirects: whoever does is not a taut server.
-            return answer.data
-        raise _error_of_answer(self.url, answer.status, answer.data)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._pool.clear()
 
 
 class RemoteObjects:
-    """The server's object store. Uploads travel whole; the server answers after they are on its disk."""
+    """The server's object store. Bytes are streamed both ways; the server answers after they are on its disk."""
 
     def __init__(self, remote: Remote) -> None:
         self._remote = remote
@@ -72,23 +104,40 @@ class RemoteObjects:
         return f"{self._remote.url}/api/taut/v1/objects"
 
     def put(self, source: BinaryIO) -> str:
-        """Upload the bytes; returns the oid that the server computed."""
-        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
-            for chunk in chunks(source):
-                spool.write(chunk)
-            spool.seek(0)
-            return wire.decode(
-                self._remote.request("POST", "/api/taut/v1/objects", _file(spool)), str, what="the server's answer"
-            )
+        """Upload the bytes; returns the oid that the server computed. Raises Corrupt where it got other bytes."""
+        hashed = hashlib.sha256()
+
+        def passing() -> Iterator[bytes]:
+            try:
+                for chunk in chunks(source):
+                    hashed.update(chunk)
+                    yield chunk
+            except OSError as problem:  # The library would take it for one of the connection.
+                raise Unavailable(f"what was to be uploaded cannot be read: {problem}") from None
+
+        answer = self._remote.request("POST", "/api/taut/v1/objects", passing())
+        oid = wire.decode(answer, str, what="the server's answer")
+        if oid != hashed.hexdigest():
+            words = f"{self._remote.url} stored other bytes than were sent: {oid[:12]}, not {hashed.hexdigest()[:12]}"
+            raise Corrupt(words, hint="upload it again")
+        return oid
+
+    def sink(self, *, size_bytes: int = 0) -> "RemoteSink":
+        """A file on this machine that is uploaded at its end: a request is read from, not written to."""
+        del size_bytes  # The server looks for room when the bytes come.
+        return RemoteSink(self)
 
     def open(self, oid: str, *, start: int = 0, length: int | None = None) -> BinaryIO:
-        """Read an object or a range of it, held against its name where it is whole."""
-        query = f"?start={start}" + ("" if length is None else f"&length={length}")
-        data = self._remote.request("GET", f"/api/taut/v1/objects/{oid}{query}")
-        if start == 0 and length is None and oid_of(data) != oid:
-            found = f"its {len(data)} bytes have another digest"
-            raise Corrupt(f"object {oid[:12]} of {self._remote.url} is damaged: {found}", hint="taut fsck")
-        return io.BytesIO(data)
+        """Read an object or a range of it. One that is read from its start is held against its name at its end."""
+        path = f"/api/taut/v1/objects/{oid}"
+        if start == 0 and length is None:
+            return cast("BinaryIO", RemoteReader(self._remote, self._remote.stream(path), oid))
+        last = "" if length is None else start + max(length, 1) - 1
+        answer = self._remote.stream(path, f"bytes={start}-{last}")
+        if length == 0 or answer.status == 416:
+            with answer:
+                return io.BytesIO()
+        return cast("BinaryIO", RemoteReader(self._remote, answer, ""))
 
     def missing(self, oids: Iterable[str]) -> set[str]:
         """Those that the server does not have."""
@@ -104,6 +153,71 @@ class RemoteObjects:
         return iter(
             wire.decode(self._remote.request("GET", "/api/taut/v1/objects"), list[str], what="the server's answer")
         )
+
+
+class RemoteReader(io.RawIOBase):
+    """The body of an answer as a stream, read once from front to end; held against `oid` there, where one is given."""
+
+    def __init__(self, remote: Remote, answer: "BaseHTTPResponse", oid: str) -> None:
+        self._remote, self._answer, self._oid = remote, answer, oid
+        self._hashed, self._size = hashlib.sha256(), 0
+
+    def readable(self) -> bool:
+        """It is there to be read."""
+        return True
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Up to `size` bytes, all that are left for -1. Raises Corrupt at the end of what is not the object."""
+        data = self._remote.read(self._answer, None if size is None or size < 0 else size)
+        self._hashed.update(data)
+        self._size += len(data)
+        at_end = size is None or size < 0 or (not data and size)
+        if at_end and self._oid and self._hashed.hexdigest() != self._oid:
+            found = f"its {self._size} bytes have another digest"
+            raise Corrupt(f"object {self._oid[:12]} of {self._remote.url} is damaged: {found}", hint="taut fsck")
+        return data
+
+    def close(self) -> None:
+        """Give the connection back; one with bytes left in it is closed."""
+        if not self.closed:
+            self._answer.close()
+            self._answer.release_conn()
+        super().close()
+
+
+class RemoteSink:
+    """An object in the making: a file on this machine, or memory while it is small."""
+
+    def __init__(self, objects: RemoteObjects) -> None:
+        self._objects = objects
+        self._spool = tempfile.SpooledTemporaryFile(SPOOL_BYTES)  # noqa: SIM115  # Closed with the sink.
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Keep the next bytes."""
+        try:
+            self._spool.write(chunk)
+        except OSError as problem:
+            raise Unavailable(
+                f"no room to keep an upload: {problem.strerror}", hint=f"df -h {tempfile.gettempdir()}"
+            ) from None
+
+    def commit(self) -> str:
+        """Upload them; returns the oid after they are on the server's disk."""
+        with self._spool:
+            self._spool.seek(0)
+            return self._objects.put(cast("BinaryIO", self._spool))
+
+    def abort(self) -> None:
+        """Forget them."""
+        self._spool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
 
 
 class RemoteMetadata:
@@ -139,10 +253,6 @@ class RemoteMetadata:
 def remote_token() -> str:
     """The token of this user for servers: TAUT_TOKEN, else MLFLOW_TRACKING_TOKEN."""
     return os.environ.get("TAUT_TOKEN") or os.environ.get("MLFLOW_TRACKING_TOKEN", "")
-
-
-def _file(spool: "tempfile.SpooledTemporaryFile[bytes]") -> BinaryIO:
-    return spool  # type: ignore[return-value]  # A spool reads as a file does.
 
 
 class _Problem(msgspec.Struct):

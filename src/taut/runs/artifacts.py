@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from taut.errors import Conflict, Invalid, NotFound
-from taut.ground.meta import Tx, Value
+from taut.ground.meta import Row, Tx, Value
 from taut.home import Home, verb
 from taut.runs.rights import of_root
 
@@ -16,13 +16,43 @@ SELECT_RUN = "SELECT 1 FROM run WHERE id = :owner AND experiment_id = :experimen
 SELECT_MODEL = "SELECT 1 FROM logged_model WHERE id = :owner AND experiment_id = :experiment"
 SELECT_TRACE = "SELECT 1 FROM trace WHERE id = :owner AND experiment_id = :experiment"
 UPSERT = """
-INSERT INTO artifact (root, path, oid, size_bytes, at_ms) VALUES (:root, :path, :oid, :size_bytes, :at_ms)
+INSERT INTO artifact (root, path, folder, oid, size_bytes, at_ms)
+VALUES (:root, :path, :folder, :oid, :size_bytes, :at_ms)
 ON CONFLICT (root, path) DO UPDATE SET oid = excluded.oid, size_bytes = excluded.size_bytes, at_ms = excluded.at_ms
 """
 SELECT_FILE = "SELECT oid, size_bytes FROM artifact WHERE root = :root AND path = :path"
 SELECT_SOME = "SELECT path FROM artifact WHERE root = :root AND path IN [:paths]"
-SELECT_ALL = "SELECT path, oid, size_bytes FROM artifact WHERE root = :root ORDER BY path"
-DELETE = "DELETE FROM artifact WHERE root = :root AND path = :path"
+SELECT_ALL = "SELECT path, oid, size_bytes FROM artifact WHERE root = :root"
+SELECT_LEVEL = """
+SELECT path, oid, size_bytes FROM artifact WHERE root = :root AND folder = :folder
+UNION ALL SELECT path, '', 0 FROM artifact_folder WHERE root = :root AND folder = :folder AND path <> ''
+"""
+# The folder '' of a root is its lock: who changes the tree holds the row, so that no folder comes or goes meanwhile.
+LOCK = """
+INSERT INTO artifact_folder (root, path, folder) VALUES (:root, '', '')
+ON CONFLICT (root, path) DO UPDATE SET folder = excluded.folder
+"""
+LOCK_IF_THERE = "UPDATE artifact_folder SET folder = '' WHERE root = :root AND path = ''"
+SELECT_FOLDERS = "SELECT path FROM artifact_folder WHERE root = :root AND path IN (:path, :folder)"
+INSERT_FOLDER = """
+INSERT INTO artifact_folder (root, path, folder) VALUES (:root, :path, :folder) ON CONFLICT (root, path) DO NOTHING
+"""
+DELETE_FILE = "DELETE FROM artifact WHERE root = :root AND path = :path"
+BELOW = """(
+WITH RECURSIVE below (path) AS (
+    SELECT path FROM artifact_folder WHERE root = :root AND path = :path
+    UNION ALL SELECT inner_folder.path FROM artifact_folder AS inner_folder
+    JOIN below ON inner_folder.folder = below.path WHERE inner_folder.root = :root AND inner_folder.path <> ''
+)
+SELECT path FROM below)
+"""
+DELETE_FILES_BELOW = f"DELETE FROM artifact WHERE root = :root AND folder IN {BELOW}"  # noqa: S608  # A constant.
+DELETE_FOLDERS_BELOW = f"DELETE FROM artifact_folder WHERE root = :root AND path <> '' AND path IN {BELOW}"  # noqa: S608
+DELETE_EMPTY = """
+DELETE FROM artifact_folder WHERE root = :root AND path = :path
+AND NOT EXISTS (SELECT 1 FROM artifact WHERE root = :root AND folder = :path)
+AND NOT EXISTS (SELECT 1 FROM artifact_folder AS within WHERE within.root = :root AND within.folder = :path)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +120,21 @@ def put_artifact(home: Home, root: str, path: str, oid: str, size_bytes: int) ->
         raise NotFound(f"object {oid[:12]} is not stored, so {path!r} cannot name it", hint="upload it first")
     with home.meta.transaction() as tx:
         check_root(tx, root)
-        _check_folders(tx, root, path)
+        tx.execute(LOCK, {"root": root})
+        _make_folders(tx, root, path)
         tx.execute(UPSERT, {
-            "root": root, "path": path, "oid": oid, "size_bytes": size_bytes, "at_ms": home.clock.now_ms(),
+            "root": root, "path": path, "folder": _folder(path), "oid": oid, "size_bytes": size_bytes,
+            "at_ms": home.clock.now_ms(),
         })  # fmt: skip
         home.append(tx, "artifact.put", subject=_owner(root), body={"path": path, "oid": oid})
+
+
+def expect_artifact(home: Home, root: str, path: str) -> None:
+    """Whether `put_artifact` would take a file there, asked before its bytes are sent. Raises as that does."""
+    check_path(path)
+    with home.meta.read() as tx:
+        check_root(tx, root)
+        _missing_folders(tx, root, path)
 
 
 @verb("artifact.find", needs="artifact:read", on=of_root)
@@ -113,22 +153,16 @@ def list_artifacts(home: Home, root: str, path: str = "") -> list[Artifact]:
     """What lies directly in a folder, by name: files and folders. A file, or an unknown path, holds nothing."""
     if path:
         check_path(path)
-    start = f"{path}/" if path else ""
-    children: dict[str, Artifact] = {}
-    for file in all_artifacts(home, root):
-        if file.path.startswith(start):
-            name, _, below = file.path[len(start) :].partition("/")
-            children[start + name] = Artifact(start + name) if below else file
-    return [children[name] for name in sorted(children)]
+    with home.meta.read() as tx:
+        found = tx.rows(SELECT_LEVEL, {"root": root, "folder": path})
+    return sorted(map(_artifact, found), key=lambda one: one.path)
 
 
 @verb("artifact.all", needs="artifact:read", on=of_root)
 def all_artifacts(home: Home, root: str) -> list[Artifact]:
     """Every file below a root, by path."""
     with home.meta.read() as tx:
-        return [
-            Artifact(str(path), str(oid), int(str(size))) for path, oid, size in tx.rows(SELECT_ALL, {"root": root})
-        ]
+        return sorted(map(_artifact, tx.rows(SELECT_ALL, {"root": root})), key=lambda one: one.path)
 
 
 @verb("artifact.delete", needs="artifact:write", on=of_root)
@@ -136,14 +170,20 @@ def delete_artifacts(home: Home, root: str, path: str = "") -> int:
     """Forget a file, or all that lies in a folder; returns how many. The bytes stay until they are collected."""
     if path:
         check_path(path)
+    place: dict[str, Value] = {"root": root, "path": path}
     with home.meta.transaction() as tx:
-        paths = [str(row[0]) for row in tx.rows(SELECT_ALL, {"root": root})]
-        gone = [one for one in paths if not path or one == path or one.startswith(f"{path}/")]
-        for one in gone:
-            tx.execute(DELETE, {"root": root, "path": one})
+        if not tx.execute(LOCK_IF_THERE, {"root": root}):
+            return 0
+        gone = tx.execute(DELETE_FILE, place) if path else 0
+        if not gone:
+            gone = tx.execute(DELETE_FILES_BELOW, place)
+            tx.execute(DELETE_FOLDERS_BELOW, place)
+        for folder in reversed(_parents(path)):
+            if not tx.execute(DELETE_EMPTY, {"root": root, "path": folder}):
+                break
         if gone:
-            home.append(tx, "artifact.deleted", subject=_owner(root), body={"path": path, "files": len(gone)})
-    return len(gone)
+            home.append(tx, "artifact.deleted", subject=_owner(root), body={"path": path, "files": gone})
+    return gone
 
 
 def check_root(tx: Tx, root: str) -> None:
@@ -157,16 +197,44 @@ def check_root(tx: Tx, root: str) -> None:
         raise NotFound(f"there is no {kind} with files in {root}")
 
 
-def _check_folders(tx: Tx, root: str, path: str) -> None:
-    """A name is a file or a folder; else the tree could not be written to a disk again."""
-    parts = path.split("/")
-    parents = ["/".join(parts[:count]) for count in range(1, len(parts))]
-    if parents and (file := tx.row(SELECT_SOME, {"root": root, "paths": parents})) is not None:
-        raise Conflict(f"{file[0]!r} is a file, so {path!r} cannot lie below it")
-    # '0' is the character after '/': everything that begins with `path/` stands between the two.
-    below: dict[str, Value] = {"root": root, "low": f"{path}/", "high": f"{path}0"}
-    if tx.row("SELECT path FROM artifact WHERE root = :root AND path >= :low AND path < :high LIMIT 1", below):
+def _make_folders(tx: Tx, root: str, path: str) -> None:
+    """The folders that a file lies in, made where they are not there."""
+    missing = _missing_folders(tx, root, path)
+    if missing:
+        tx.executemany(INSERT_FOLDER, [{"root": root, "path": one, "folder": _folder(one)} for one in missing])
+
+
+def _missing_folders(tx: Tx, root: str, path: str) -> list[str]:
+    """Which folders a file would need. A name is a file or a folder; else the tree could not be written to a disk."""
+    folder = _folder(path)
+    found = {str(row[0]) for row in tx.rows(SELECT_FOLDERS, {"root": root, "path": path, "folder": folder})}
+    if path in found:
         raise Conflict(f"{path!r} is a folder already")
+    if not folder or folder in found:  # Then those above it are folders too.
+        return []
+    parents = _parents(path)
+    if (file := tx.row(SELECT_SOME, {"root": root, "paths": parents})) is not None:
+        raise Conflict(f"{file[0]!r} is a file, so {path!r} cannot lie below it")
+    return parents
+
+
+def _parents(path: str) -> list[str]:
+    """The folders above a path, the outermost first.
+
+    >>> _parents("a/b/c")
+    ['a', 'a/b']
+    """
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _artifact(row: Row) -> Artifact:
+    path, oid, size_bytes = row
+    return Artifact(str(path), str(oid), int(str(size_bytes)))
 
 
 def _owner(root: str) -> str:

@@ -1,20 +1,20 @@
 """The server as an application: a route for every verb, for objects, for health, and the protocols beside them."""
 
-import tempfile
-from collections.abc import Awaitable, Callable, Iterator
-from typing import BinaryIO
+from collections.abc import Awaitable, Callable
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from taut import __version__
 from taut.errors import TautError
+from taut.faces.http.bodies import store_body
 from taut.faces.http.callers import actor_of
 from taut.faces.http.counting import MEDIA_TYPE, Counted
 from taut.faces.http.dispatch import Dispatch
+from taut.faces.http.downloads import object_response
 from taut.faces.http.exchange import threads
 from taut.faces.http.guard import App, Guard
 from taut.faces.http.reading import read_body
@@ -22,12 +22,9 @@ from taut.faces.mlflow import SPEAKS
 from taut.faces.mlflow.face import mlflow_routes
 from taut.faces.verbs import load_verb
 from taut.ground import wire
-from taut.ground.objects.protocol import CHUNK_BYTES
-from taut.ground.whole import read_whole
 from taut.home import Home, require
 
 Handler = Callable[[Request], Awaitable[Response]]
-SPOOL_BYTES = 16 << 20
 
 
 def make_app(home: Home, *, hosts: frozenset[str], trusted: str = "") -> App:
@@ -116,25 +113,13 @@ async def _verb(home: Home, request: Request) -> Response:
 
 async def _put_object(home: Home, request: Request) -> Response:
     require(home, "artifact:write", verb="objects.put")
-    with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
-        async for part in request.stream():
-            spool.write(part)
-        spool.seek(0)
-        oid = await run_in_threadpool(home.objects.put, spool)  # type: ignore[arg-type]  # A spool reads as a file does.
+    oid = await store_body(home.objects, request, lambda oid, _: oid)
     return Response(wire.encode(oid), media_type="application/json")
 
 
 async def _get_object(home: Home, request: Request) -> Response:
     require(home, "artifact:read", verb="objects.get")
-    start, length = _number(request, "start", 0), _number(request, "length", None)
-    stream = await run_in_threadpool(home.objects.open, request.path_params["oid"], start=start or 0, length=length)
-    return StreamingResponse(_parts(stream), media_type="application/octet-stream")
-
-
-def _parts(stream: BinaryIO) -> Iterator[bytes]:
-    """The bytes of an object, a chunk at a time; the file is closed with the last one, or with the connection."""
-    with stream:
-        yield from iter(lambda: stream.read(CHUNK_BYTES), b"")
+    return await object_response(home.objects, request.path_params["oid"])
 
 
 async def _missing_objects(home: Home, request: Request) -> Response:
@@ -149,10 +134,3 @@ async def _list_objects(home: Home, _: Request) -> Response:
     return Response(
         wire.encode(await run_in_threadpool(lambda: list(home.objects.list()))), media_type="application/json"
     )
-
-
-def _number(request: Request, name: str, default: int | None) -> int | None:
-    written = request.query_params.get(name)
-    if written is None:
-        return default
-    return read_whole(written, what=name)

@@ -69,7 +69,7 @@ async def run_file(home: Home, request: Request) -> Response:
     path, run_id = _said(request, "path"), _run_said(request)
     run = await run_in_threadpool(get_run, home, run_id)
     found = await run_in_threadpool(find_artifact, home, run_root(run.experiment_id, run.id), path)
-    return await attachment(home, path, found.oid, found.size_bytes, named=True)
+    return await run_in_threadpool(attachment, home, path, found.oid, named=True)
 
 
 async def version_file(home: Home, request: Request) -> Response:
@@ -81,7 +81,7 @@ async def version_file(home: Home, request: Request) -> Response:
     found = next((file for file in files if file.path == path), None)
     if found is None:
         raise NotFound(f"{name}@{number} has no file {path[:120]!r}")
-    return await attachment(home, path, found.oid, found.size_bytes, named=True)
+    return await run_in_threadpool(attachment, home, path, found.oid, named=True)
 
 
 async def model_file(home: Home, request: Request) -> Response:
@@ -89,14 +89,15 @@ async def model_file(home: Home, request: Request) -> Response:
     path = _said(request, "artifact_file_path")
     model = await run_in_threadpool(get_logged_model, home, request.path_params["model_id"])
     found = await run_in_threadpool(find_artifact, home, model_root(model.experiment_id, model.id), path)
-    return await attachment(home, path, found.oid, found.size_bytes, named=True)
+    return await run_in_threadpool(attachment, home, path, found.oid, named=True)
 
 
 async def upload(home: Home, request: Request) -> Response:
     """Keep a small file of a run that a page sends."""
     run_id, path = _run_said(request), _said(request, "path")
     run = await run_in_threadpool(get_run, home, run_id)
-    await run_in_threadpool(require, home, "artifact:write", verb="artifact.put")
+    resource = f"experiment:{run.experiment_id}"
+    await run_in_threadpool(require, home, "artifact:write", verb="artifact.put", resource=resource)
     body = await read_body(request, bytes_max=UPLOAD_BYTES_MAX)
     if not body:
         raise Invalid("the body is the file, and this one is empty")

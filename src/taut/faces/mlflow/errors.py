@@ -17,6 +17,7 @@ from taut.errors import (
 )
 from taut.faces.http.exchange import answer
 from taut.faces.http.guard import Send
+from taut.ground.objects import NoRoom
 
 CODES: dict[type[TautError], tuple[str, int]] = {
     NotFound: ("RESOURCE_DOES_NOT_EXIST", 404),
@@ -28,6 +29,7 @@ CODES: dict[type[TautError], tuple[str, int]] = {
     Corrupt: ("INTERNAL_ERROR", 500),
     Unavailable: ("TEMPORARILY_UNAVAILABLE", 503),
     Throttled: ("REQUEST_LIMIT_EXCEEDED", 429),
+    NoRoom: ("RESOURCE_EXHAUSTED", 507),
 }
 
 

@@ -14,8 +14,8 @@ from starlette.routing import Route as HttpRoute
 from taut.errors import Invalid, TautError
 from taut.faces.http.callers import MISS, actor_of, cached_actor_of
 from taut.faces.http.exchange import Gone, answer, body_of, header, in_thread
+from taut.faces.http.gathering import Gathering
 from taut.faces.http.guard import App, Receive, Scope, Send
-from taut.faces.http.intake import Intake
 from taut.faces.mlflow.errors import coded_answer, send_coded, send_error
 from taut.faces.mlflow.routes import ROUTES, Answer, Route, Stream
 from taut.ground.access import ANY, PERMISSIONS, Actor, is_allowed
@@ -37,12 +37,12 @@ def mlflow_routes(
     that exists stops the server from starting. The experiment that clients log to where none was chosen is made here.
     """
     ensure_experiment(home)
-    intake = Intake(home, threads)
+    gathering = Gathering(home, threads)
     fixed: dict[tuple[str, str], App] = {}
     open_places: list[HttpRoute] = []
     for row in ROUTES:
         assert row.needs in PERMISSIONS, row
-        endpoint = _Endpoint(home, row, threads, intake, trusted)
+        endpoint = _Endpoint(home, row, threads, gathering, trusted)
         for place in row.places:
             if "{" not in place:
                 fixed[row.method, place] = endpoint
@@ -67,11 +67,11 @@ def _preview_places(row: Route) -> list[str]:
 class _Endpoint:
     """A row of the table as an ASGI application."""
 
-    def __init__(self, home: Home, row: Route, threads: ThreadPoolExecutor, intake: Intake, trusted: str) -> None:
+    def __init__(self, home: Home, row: Route, threads: ThreadPoolExecutor, gathering: Gathering, trusted: str) -> None:
         self._home = home
         self._row = row
         self._threads = threads
-        self._intake = intake
+        self._gathering = gathering
         self._trusted = trusted
         self._decoder = msgspec.json.Decoder(row.takes, strict=False) if row.takes is not None else None
 
@@ -93,7 +93,7 @@ class _Endpoint:
             answers: Answer = row.answers  # type: ignore[assignment]  # A row with `takes` does not read itself.
             if row.logs:
                 batch: Batch = answers(theirs, asked)  # type: ignore[assignment]  # What it wants to be written.
-                await self._intake.log(batch)
+                await self._gathering.log(batch)
                 await answer(send, b"{}")
                 return
             await answer(send, msgspec.json.encode(await in_thread(self._threads, answers, theirs, asked)))

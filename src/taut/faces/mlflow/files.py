@@ -1,26 +1,23 @@
 """Artifacts through the server, streamed in both directions: a file of any size passes through little memory."""
 
 import mimetypes
-import tempfile
-from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from io import BytesIO
-from typing import Any, BinaryIO, cast
 from urllib.parse import quote
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 
 from taut.errors import Invalid, NotFound
+from taut.faces.http.bodies import store_body
+from taut.faces.http.downloads import ObjectResponse, open_object
 from taut.faces.http.reading import BODY_BYTES_MAX, read_body
 from taut.faces.mlflow.shapes import file_shape
 from taut.faces.mlflow.spans import TRACES_FILE, file_of_spans, spans_of_file
-from taut.ground.objects.protocol import chunks
 from taut.home import Home, require
-from taut.runs import delete_artifacts, find_artifact, list_artifacts, put_artifact, split_root
+from taut.runs import delete_artifacts, expect_artifact, find_artifact, list_artifacts, put_artifact, split_root
 from taut.runs.traces import log_spans, trace_detail
-
-SPOOL_BYTES = 4 << 20  # Smaller bodies never touch the disk twice.
 
 
 async def list_files(home: Home, request: Request) -> Response:
@@ -32,12 +29,15 @@ async def list_files(home: Home, request: Request) -> Response:
 
 
 async def download(home: Home, request: Request) -> Response:
-    """The bytes of one file."""
+    """The bytes of one file, or the range of them that is asked for."""
     root, path = split_root(request.path_params["path"])
-    if path == TRACES_FILE and (written := await run_in_threadpool(_written_traces, home, root)):
-        return Response(written, media_type="application/json", headers={"Content-Disposition": "attachment"})
-    artifact = await run_in_threadpool(find_artifact, home, root, path)
-    return await attachment(home, path, artifact.oid, artifact.size_bytes)
+
+    def found() -> Response:
+        if path == TRACES_FILE and (written := _written_traces(home, root)):
+            return Response(written, media_type="application/json", headers={"Content-Disposition": "attachment"})
+        return attachment(home, path, find_artifact(home, root, path).oid)
+
+    return await run_in_threadpool(found)
 
 
 async def upload(home: Home, request: Request) -> Response:
@@ -47,14 +47,14 @@ async def upload(home: Home, request: Request) -> Response:
         raise NotFound(f"{root!r} is a folder; name the file in it")
     experiment = f"experiment:{root.partition('/')[0]}"
     await run_in_threadpool(require, home, "artifact:write", verb="artifact.put", resource=experiment)
+    keep = partial(put_artifact, home, root, path)
     if path == TRACES_FILE and _trace_of(root) and 0 < _length(request) <= BODY_BYTES_MAX:
         data = await read_body(request)
-        if await run_in_threadpool(_take_traces, home, root, data):
-            return JSONResponse({})
-        oid, size_bytes = await run_in_threadpool(home.objects.put, BytesIO(data)), len(data)
-    else:
-        oid, size_bytes = await store_body(home, request.stream())
-    await run_in_threadpool(put_artifact, home, root, path, oid, size_bytes)
+        if not await run_in_threadpool(_take_traces, home, root, data):
+            oid = await run_in_threadpool(home.objects.put, BytesIO(data))
+            await run_in_threadpool(keep, oid, len(data))
+        return JSONResponse({})
+    await store_body(home.objects, request, keep, expect=partial(expect_artifact, home, root, path))
     return JSONResponse({})
 
 
@@ -65,15 +65,16 @@ async def delete(home: Home, request: Request) -> Response:
     return JSONResponse({})
 
 
-async def store_body(home: Home, body: AsyncIterator[bytes]) -> tuple[str, int]:
-    """Put a request's body into the object store; returns its oid and size."""
-    size_bytes = 0
-    with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
-        async for part in body:
-            size_bytes += len(part)
-            await run_in_threadpool(spool.write, part)
-        spool.seek(0)
-        return await run_in_threadpool(home.objects.put, cast("BinaryIO", spool)), size_bytes
+def attachment(home: Home, path: str, oid: str, *, named: bool = False) -> ObjectResponse:
+    """A stored object as a download: a browser must not run what somebody uploaded as a page of this server.
+
+    `named` tells it the file's name, for a URL that does not end with it. It opens the object, so it belongs into a
+    thread.
+    """
+    media_type = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    name = f"; filename*=UTF-8''{quote(path.rpartition('/')[2], safe='')}" if named else ""
+    headers = {"content-disposition": f"attachment{name}"}
+    return open_object(home.objects, oid, media_type=media_type, headers=headers)
 
 
 def _take_traces(home: Home, root: str, data: bytes) -> bool:
@@ -103,25 +104,3 @@ def _trace_of(root: str) -> str:
     """The trace that keeps its files there; empty where it is a run or a logged model that does."""
     _, kind, owner, *rest = root.split("/")
     return owner if kind == "traces" and rest else ""
-
-
-async def attachment(home: Home, path: str, oid: str, size_bytes: int, *, named: bool = False) -> Response:
-    """A stored object as a download: a browser must not run what somebody uploaded as a page of this server.
-
-    `named` tells it the file's name, for a URL that does not end with it.
-    """
-    name = f"; filename*=UTF-8''{quote(path.rpartition('/')[2], safe='')}" if named else ""
-    stream = await run_in_threadpool(home.objects.open, oid)
-    return StreamingResponse(
-        _parts(stream),
-        media_type=mimetypes.guess_type(path)[0] or "application/octet-stream",
-        headers={
-            "Content-Length": str(size_bytes),
-            "Content-Disposition": f"attachment{name}",
-        },
-    )
-
-
-def _parts(stream: Any) -> Iterator[bytes]:
-    with stream:
-        yield from chunks(stream)

@@ -2,10 +2,11 @@
 
 import io
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from taut.errors import NotFound
-from taut.ground.objects.protocol import oid_of
+from taut.ground.objects.protocol import oid_of, poured
 
 
 def connect(url: str) -> "MemoryObjects":
@@ -22,10 +23,12 @@ class MemoryObjects:
 
     def put(self, source: BinaryIO) -> str:
         """Keep the bytes; returns their oid."""
-        data = source.read()
-        oid = oid_of(data)
-        self._data[oid] = data
-        return oid
+        return poured(source, self.sink())
+
+    def sink(self, *, size_bytes: int = 0) -> "MemorySink":
+        """A list of pieces that becomes an object."""
+        del size_bytes  # Who runs out of memory does not get far enough to be told.
+        return MemorySink(self._data)
 
     def open(self, oid: str, *, start: int = 0, length: int | None = None) -> BinaryIO:
         """Read an object or a range of it."""
@@ -46,3 +49,35 @@ class MemoryObjects:
     def list(self) -> Iterator[str]:
         """Every oid."""
         return iter(tuple(self._data))
+
+
+class MemorySink:
+    """An object in the making."""
+
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        self._objects = objects
+        self._pieces: list[bytes] = []
+
+    def write(self, chunk: bytes | memoryview) -> None:
+        """Keep the next bytes."""
+        self._pieces.append(bytes(chunk))
+
+    def commit(self) -> str:
+        """Name them."""
+        data = b"".join(self._pieces)
+        oid = oid_of(data)
+        self._objects[oid] = data
+        self.abort()
+        return oid
+
+    def abort(self) -> None:
+        """Forget them."""
+        self._pieces.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()

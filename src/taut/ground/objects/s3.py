@@ -1,20 +1,19 @@
 """Objects in a bucket of anything that speaks S3."""
 
-import hashlib
-import io
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from taut.errors import Denied, NotFound, Unavailable, UsageError
-from taut.ground.objects.protocol import chunks
+from taut.ground.objects.protocol import poured
+from taut.ground.objects.s3_streams import Bucket, S3Reader, S3Sink
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
-SPOOL_BYTES = 16 << 20  # Up to here an upload waits in memory for its digest; past it, in a temporary file.
+TIMEOUT = "60s"  # Of one request, which moves some MiB.
+COPY_TIMEOUT = "1800s"  # Of one that makes the server copy up to 5 GiB.
 # What a URL may set, and what the object-store library calls it; the rest comes from the usual AWS_* variables.
 OPTIONS = {
     "endpoint": "endpoint",
@@ -38,22 +37,26 @@ def connect(url: str) -> "S3Objects":
     if unknown := options.keys() - OPTIONS.keys():
         raise UsageError(f"an s3:// URL has no option {min(unknown)!r}; it has {', '.join(OPTIONS)}")
     config = {OPTIONS[name]: value for name, value in options.items()}
-    store = S3Store(
-        parts.netloc,
-        prefix=parts.path.strip("/") or None,
-        config=config,  # type: ignore[arg-type]  # The keys are checked against OPTIONS above.
-        client_options={"allow_http": config.get("endpoint", "").startswith("http://"), "timeout": "60s"},
-        retry_config={"max_retries": 3},
-    )
-    return S3Objects(f"s3://{parts.netloc}{parts.path}", store)
+
+    def client(timeout: str) -> S3Store:
+        return S3Store(
+            parts.netloc,
+            prefix=parts.path.strip("/") or None,
+            config=config,  # type: ignore[arg-type]  # The keys are checked against OPTIONS above.
+            client_options={"allow_http": config.get("endpoint", "").startswith("http://"), "timeout": timeout},
+            retry_config={"max_retries": 3},
+        )
+
+    return S3Objects(f"s3://{parts.netloc}{parts.path}", client(TIMEOUT), client(COPY_TIMEOUT))
 
 
 class S3Objects:
     """`PREFIX/ab/cdef…` in a bucket. An upload appears whole or not at all, as S3 promises."""
 
-    def __init__(self, url: str, store: "S3Store") -> None:
+    def __init__(self, url: str, store: "S3Store", copying: "S3Store") -> None:
         self._url = url
         self._store = store
+        self._bucket = Bucket(url, store, copying, self._explained)
 
     @property
     def url(self) -> str:
@@ -62,65 +65,36 @@ class S3Objects:
 
     def put(self, source: BinaryIO) -> str:
         """Upload the bytes; returns their oid after the bucket has confirmed them."""
-        import obstore
+        return poured(source, self.sink())
 
-        hashed = hashlib.sha256()
-        with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
-            for chunk in chunks(source):
-                hashed.update(chunk)
-                spool.write(chunk)
-            oid = hashed.hexdigest()
-            if self.missing([oid]):
-                spool.seek(0)
-                try:
-                    with self._explained(oid):
-                        obstore.put(self._store, _key(oid), spool)
-                except NotFound:  # What an upload does not find is the place it goes to.
-                    raise NotFound(f"there is no bucket at {self._url}", hint="make the bucket first") from None
-        return oid
+    def sink(self, *, size_bytes: int = 0) -> S3Sink:
+        """An upload that is named at its end. A bucket always has room."""
+        return S3Sink(self._bucket, size_bytes)
 
     def open(self, oid: str, *, start: int = 0, length: int | None = None) -> BinaryIO:
-        """Read an object or a range of it."""
-        import obstore
-
-        with self._explained(oid):
-            if length is not None:
-                data = obstore.get_range(self._store, _key(oid), start=start, length=length)
-            elif start:
-                data = obstore.get(self._store, _key(oid), options={"range": {"offset": start}}).bytes()
-            else:
-                data = obstore.get(self._store, _key(oid)).bytes()
-            return io.BytesIO(bytes(data))
+        """Read an object or a range of it, some MiB at a time."""
+        return cast("BinaryIO", S3Reader(self._bucket, self._bucket.key(oid), what=oid, start=start, length=length))
 
     def missing(self, oids: Iterable[str]) -> set[str]:
         """Those that the bucket does not have."""
-        return {oid for oid in oids if not self._has(oid)}
+        return {oid for oid in oids if not self._bucket.has(oid)}
 
     def delete(self, oids: Iterable[str]) -> None:
         """Remove objects."""
         import obstore
 
-        keys = [_key(oid) for oid in oids]
+        keys = [self._bucket.key(oid) for oid in oids]
         with self._explained("objects"):
             obstore.delete(self._store, keys)
 
     def list(self) -> Iterator[str]:
-        """Every oid under the prefix."""
+        """Every oid under the prefix; uploads that were never ended are none."""
         import obstore
 
         with self._explained("listing"):
             for batch in obstore.list(self._store):
-                yield from (str(entry["path"]).replace("/", "") for entry in batch)
-
-    def _has(self, oid: str) -> bool:
-        import obstore
-
-        try:
-            with self._explained(oid):
-                obstore.head(self._store, _key(oid))
-        except NotFound:
-            return False
-        return True
+                keys = (str(entry["path"]) for entry in batch)
+                yield from (key.replace("/", "") for key in keys if not key.startswith("tmp/"))
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
@@ -137,7 +111,3 @@ class S3Objects:
                     f"{self._url} refused the credentials", hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                 ) from None
             raise Unavailable(f"{self._url} did not answer: {str(problem).strip().splitlines()[0][:200]}") from problem
-
-
-def _key(oid: str) -> str:
-    return f"{oid[:2]}/{oid[2:]}"

@@ -32,7 +32,7 @@ DELETES = (
     "DELETE FROM trace_assessment WHERE trace_id IN",
     "DELETE FROM trace WHERE id IN",
 )
-DELETE_FILES = "DELETE FROM artifact WHERE root IN"
+DELETE_FILES = ("DELETE FROM artifact WHERE root IN", "DELETE FROM artifact_folder WHERE root IN")
 CHUNK = 500
 
 
@@ -135,7 +135,8 @@ def _delete(tx: Tx, experiment_id: str, trace_ids: list[str]) -> None:
     for sql in DELETES:
         tx.execute(f"{sql} {names}", values)
     names, values = "[:ids]", {"ids": [trace_root(experiment_id, one) for one in trace_ids]}
-    tx.execute(f"{DELETE_FILES} {names}", values)
+    for sql in DELETE_FILES:
+        tx.execute(f"{sql} {names}", values)
 
 
 def _link(tx: Tx, links: list[tuple[str, str]], kind: str) -> None:
