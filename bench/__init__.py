@@ -1,0 +1,1 @@
+"""Measurements: one file a capability, each run by itself as `python bench/NAME.py`."""
