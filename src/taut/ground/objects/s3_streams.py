@@ -2,7 +2,7 @@
 
 Which digest an upload has is known only at its end, and the name of an object is its digest. So a small one waits in
 memory, and a large one goes part by part to `tmp/…`, is copied by the server to its name, and the other key deleted:
-why not through a local disk is told in docs/decisions/0011-artifacts-stream.md.
+why not through a local disk is told in docs/decisions/0006-artifacts-stream.md.
 """
 
 import hashlib
