@@ -1,6 +1,7 @@
 """The server as an application: a route for every verb, for objects, for health, and the protocols beside them."""
 
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -11,11 +12,10 @@ from starlette.routing import Route
 from taut import __version__
 from taut.errors import TautError
 from taut.faces.http.bodies import store_body
-from taut.faces.http.callers import actor_of
 from taut.faces.http.counting import MEDIA_TYPE, Counted
 from taut.faces.http.dispatch import Dispatch
 from taut.faces.http.downloads import object_response
-from taut.faces.http.exchange import threads
+from taut.faces.http.exchange import again_after, caller_of, threads
 from taut.faces.http.guard import App, Guard
 from taut.faces.http.reading import read_body
 from taut.faces.mlflow import SPEAKS
@@ -30,8 +30,10 @@ Handler = Callable[[Request], Awaitable[Response]]
 def make_app(home: Home, *, hosts: frozenset[str], trusted: str = "") -> App:
     """The application of one home. `hosts` are the names it answers to, `trusted` see `callers.actor_of`."""
 
+    pool = threads()
+
     def guarded(handle: Callable[[Home, Request], Awaitable[Response]]) -> Handler:
-        return _as_caller(home, trusted, handle)
+        return _as_caller(home, pool, trusted, handle)
 
     routes = [
         Route("/health", _health, methods=["GET"]),
@@ -44,25 +46,28 @@ def make_app(home: Home, *, hosts: frozenset[str], trusted: str = "") -> App:
         Route("/api/taut/v1/objects/missing", guarded(_missing_objects), methods=["POST"]),
         Route("/api/taut/v1/objects/{oid}", guarded(_get_object), methods=["GET"]),
     ]
-    fixed, open_places = mlflow_routes(home, threads(), trusted=trusted)
+    fixed, open_places = mlflow_routes(home, pool, trusted=trusted)
     return Guard(Counted(Dispatch(fixed, Starlette(routes=[*routes, *open_places]))), hosts)
 
 
 def problem(error: TautError, status: int | None = None) -> Response:
     """An error as JSON, with the HTTP status of its kind."""
     body = wire.encode({"error": error.kind, "message": error.message, "hint": error.hint})
-    return Response(body, status or error.http_status, media_type="application/json")
+    headers = {name.decode(): value.decode() for name, value in again_after(error)}
+    return Response(body, status or error.http_status, headers=headers, media_type="application/json")
 
 
-def _as_caller(home: Home, trusted: str, handle: Callable[[Home, Request], Awaitable[Response]]) -> Handler:
+def _as_caller(
+    home: Home, pool: ThreadPoolExecutor, trusted: str, handle: Callable[[Home, Request], Awaitable[Response]]
+) -> Handler:
     """Run a handler on the home in the caller's hands; errors of taut become answers."""
 
     async def answer(request: Request) -> Response:
         try:
-            authorization = request.headers.get("authorization", "")
-            actor = await run_in_threadpool(actor_of, home, authorization, trusted=trusted)
+            actor = await caller_of(pool, home, request.scope, trusted=trusted)
             if actor is None:
-                message = "this server asks for a token" if not authorization else "this token does not work here"
+                given = request.headers.get("authorization")
+                message = "this token does not work here" if given else "this server asks for a token"
                 body = wire.encode({"error": "Denied", "message": message, "hint": "set TAUT_TOKEN"})
                 headers = {"www-authenticate": "Bearer"}
                 return Response(body, 401, headers=headers, media_type="application/json")

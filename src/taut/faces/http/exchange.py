@@ -5,9 +5,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from taut.errors import Invalid
+from taut.errors import Invalid, TautError, Throttled
+from taut.faces.http.callers import MISS, actor_of, cached_actor_of
 from taut.faces.http.guard import Receive, Scope, Send
 from taut.faces.http.reading import BODY_BYTES_MAX
+from taut.ground.access import Actor
+from taut.home import Home
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -62,6 +65,21 @@ async def answer(send: Send, data: bytes, status: int = 200, *more: tuple[bytes,
     headers = [JSON, (b"content-length", str(len(data)).encode()), *more]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": data})
+
+
+async def caller_of(pool: ThreadPoolExecutor, home: Home, scope: Scope, *, trusted: str = "") -> Actor | None:
+    """Who calls, see `callers.actor_of`: at once where that is known, else from a thread."""
+    authorization = header(scope, b"authorization")
+    actor = cached_actor_of(home, authorization, trusted=trusted)
+    if actor is not MISS:
+        return actor
+    address = (scope.get("client") or ("",))[0]
+    return await in_thread(pool, actor_of, home, authorization, trusted=trusted, address=address)
+
+
+def again_after(error: TautError) -> list[tuple[bytes, bytes]]:
+    """The header that says when to ask again, where that is known."""
+    return [(b"retry-after", str(error.retry_after_s).encode())] if isinstance(error, Throttled) else []
 
 
 def header(scope: Scope, name: bytes) -> str:

@@ -15,7 +15,7 @@ from taut.errors import (
     Unavailable,
     UsageError,
 )
-from taut.faces.http.exchange import answer
+from taut.faces.http.exchange import again_after, answer
 from taut.faces.http.guard import Send
 from taut.ground.objects import NoRoom
 
@@ -37,22 +37,13 @@ async def send_error(send: Send, error: TautError) -> None:
     """Answer a request that failed so, on bare ASGI."""
     code, status = CODES.get(type(error), ("INTERNAL_ERROR", 500))
     hint = f" ({error.hint})" if error.hint else ""
-    await send_coded(send, code, f"{error.message}{hint}", status)
+    body = msgspec.json.encode({"error_code": code, "message": f"{error.message}{hint}"})
+    await answer(send, body, status, *again_after(error))
 
 
 async def send_coded(send: Send, code: str, message: str, status: int) -> None:
     """An error in MLflow's shape, on bare ASGI."""
     await answer(send, msgspec.json.encode({"error_code": code, "message": message}), status)
-
-
-def error_answer(error: TautError) -> JSONResponse:
-    """The answer to a request that failed so."""
-    code, status = CODES.get(type(error), ("INTERNAL_ERROR", 500))
-    hint = f" ({error.hint})" if error.hint else ""
-    answer = coded_answer(code, f"{error.message}{hint}", status)
-    if isinstance(error, Throttled):
-        answer.headers["retry-after"] = str(error.retry_after_s)
-    return answer
 
 
 def coded_answer(code: str, message: str, status: int) -> JSONResponse:

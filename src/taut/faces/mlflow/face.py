@@ -12,13 +12,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route as HttpRoute
 
 from taut.errors import Invalid, TautError
-from taut.faces.http.callers import MISS, actor_of, cached_actor_of
-from taut.faces.http.exchange import Gone, answer, body_of, header, in_thread
+from taut.faces.http.exchange import Gone, answer, body_of, caller_of, in_thread
 from taut.faces.http.gathering import Gathering
 from taut.faces.http.guard import App, Receive, Scope, Send
 from taut.faces.mlflow.errors import coded_answer, send_coded, send_error
 from taut.faces.mlflow.routes import ROUTES, Answer, Route, Stream
-from taut.ground.access import ANY, PERMISSIONS, Actor, is_allowed
+from taut.ground.access import ANY, PERMISSIONS, is_allowed
 from taut.ground.whole import LONG, check_whole
 from taut.home import Home, require
 from taut.runs import Batch, ensure_experiment
@@ -78,7 +77,7 @@ class _Endpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error of taut becomes an answer."""
         try:
-            actor = await self._actor(scope)
+            actor = await caller_of(self._threads, self._home, scope, trusted=self._trusted)
             if actor is None:
                 await send_coded(send, "UNAUTHENTICATED", NO_TOKEN, 401)
                 return
@@ -101,16 +100,6 @@ class _Endpoint:
             await send_error(send, error)
         except (ClientDisconnect, Gone):
             return
-
-    async def _actor(self, scope: Scope) -> Actor | None:
-        authorization = header(scope, b"authorization")
-        actor = cached_actor_of(self._home, authorization, trusted=self._trusted)
-        if actor is MISS:
-            address = (scope.get("client") or ("",))[0]
-            return await in_thread(
-                self._threads, actor_of, self._home, authorization, trusted=self._trusted, address=address
-            )
-        return actor
 
     async def _asked(self, takes: type[msgspec.Struct], scope: Scope, receive: Receive) -> msgspec.Struct:
         body = await body_of(receive) if scope["method"] != "GET" else b""
