@@ -229,8 +229,9 @@ def _new(tx: Tx, given: list[tuple[Series, list[Triple]]]) -> Iterator[tuple[Ser
 def _log(tx: Tx, series: Series, new: list[Triple]) -> list[tuple[Value, ...]]:
     """Take points into a series; returns those that become rows."""
     series.points += len(new)
-    if rank(new[-1]) > rank(series.latest):
-        series.step, series.at_ms, series.value = new[-1]
+    last = new[-1]
+    if last[:2] > (series.step, series.at_ms) or rank(last) > rank(series.latest):
+        series.step, series.at_ms, series.value = last
     full = series.tail + len(new) >= TAIL or len(new) >= TAIL // 4  # Many at once need not be rows first.
     if full and _seal(tx, series, new):
         return []
@@ -298,6 +299,10 @@ def _write_chunks(tx: Tx, series: Series, points: list[Triple]) -> None:
 
 def _mark_newest(known: dict[Name, Series], given: Iterable[Name], changed: dict[int, Series]) -> None:
     """Mark of each metric the one series that holds its latest point; a sibling that no longer does has changed too."""
+    if len({name[:2] for name in known}) == len(known):  # As nearly always: each metric is one series.
+        for name in given:
+            known[name].newest = 1
+        return
     siblings: dict[tuple[str, str], list[Series]] = defaultdict(list)
     for series in known.values():
         siblings[series.run_id, series.key].append(series)

@@ -16,6 +16,8 @@ from taut.ground.meta.migrate import migrate
 from taut.ground.meta.protocol import Cell, Insert, Parameters, Row, Tx, Update, Value, fitting
 
 GROUP_MAX = 64  # Members of one group commit: past this the wait of the first outweighs the fsyncs saved.
+# Bytes of pages that a connection keeps at most. With SQLite's own 2 MB a large batch would be written to disk twice.
+WRITER_CACHE, READER_CACHE = 64 << 20, 16 << 20
 BUSY_TIMEOUT_S = 30.0  # Another process may hold the write lock for one group; this is far past any group.
 
 
@@ -122,6 +124,7 @@ class SqliteMetadata:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{(READER_CACHE if read_only else WRITER_CACHE) // 1024}")
         if read_only:
             connection.execute("PRAGMA query_only = ON")
         return connection
