@@ -1,40 +1,41 @@
 """A run with all that was logged to it: latest points of its metrics, datasets it read, models it made."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
+from taut.errors import Invalid
 from taut.ground import wire
 from taut.ground.meta import Row, Tx
 from taut.home import Home
 from taut.records import Capture, Run
+from taut.runs.filters import parse_order
 from taut.runs.points import MetricPoint
 
 # All that belongs to some runs, as one query: one trip to a database far away, and one moment without a transaction.
 # The first column says what a row is; the others hold what each kind has, and NULL where it has nothing.
 RUN, PARAM, TAG, METRIC, INPUT, OUTPUT = range(6)
 NONE = "CAST(NULL AS TEXT)"
-SELECT_ALL = f"""
+SELECT_RUN = f"""
 SELECT {RUN} AS kind, run.id AS run_id, run.name AS a, run.experiment_id AS b, CAST(NULL AS DOUBLE PRECISION) AS value,
     run.started_ms AS step, run.ended_ms AS at_ms, experiment.name AS c, run.status AS d, run.actor AS e,
     run.lifecycle AS f, run.cause AS g, run.capture AS h
 FROM run JOIN experiment ON experiment.id = run.experiment_id WHERE run.id IN [:ids]
-UNION ALL
-SELECT {PARAM}, run_id, key, value, NULL, NULL, NULL, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}
-FROM param WHERE run_id IN [:ids]
-UNION ALL
-SELECT {TAG}, run_id, key, value, NULL, NULL, NULL, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}
-FROM run_tag WHERE run_id IN [:ids]
-UNION ALL
-SELECT {METRIC}, run_id, key, {NONE}, value, step, at_ms, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}
-FROM series WHERE run_id IN [:ids] AND newest = 1
-UNION ALL
-SELECT {INPUT}, run_id, name, digest, NULL, NULL, NULL, source_type, source, columns, profile, tags, {NONE}
-FROM run_input WHERE run_id IN [:ids]
-UNION ALL
-SELECT {OUTPUT}, run_id, model_id, {NONE}, NULL, step, NULL, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}, {NONE}
-FROM run_output WHERE run_id IN [:ids]
 """  # noqa: S608  # Constants only.
+SIX_NONE = ", ".join([NONE] * 6)
+# Kind -> the columns, the table, and what else its rows must meet.
+MORE = {
+    PARAM: (f"run_id, key, value, NULL, NULL, NULL, {SIX_NONE}", "param", ""),
+    TAG: (f"run_id, key, value, NULL, NULL, NULL, {SIX_NONE}", "run_tag", ""),
+    METRIC: (f"run_id, key, {NONE}, value, step, at_ms, {SIX_NONE}", "series", " AND newest = 1"),
+    INPUT: (
+        f"run_id, name, digest, NULL, NULL, NULL, source_type, source, columns, profile, tags, {NONE}", "run_input", "",
+    ),
+    OUTPUT: (f"run_id, model_id, {NONE}, NULL, step, NULL, {SIX_NONE}", "run_output", ""),
+}  # fmt: skip
+KEYS = {PARAM: "params", TAG: "tags", METRIC: "metrics"}
+EVERY = "*"
 
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
 
@@ -70,14 +71,61 @@ class RunDetail:
     outputs: tuple[ModelOutput, ...] = ()
 
 
-def read_runs(tx: Tx, ids: Sequence[str]) -> list[RunDetail]:
-    """The runs of these ids in their order, with everything, by one query; unknown ids are left out."""
-    return _put_together(tx.rows(SELECT_ALL, {"ids": list(ids)}), ids) if ids else []
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which of what was logged is wanted: keys of each kind, `*` among them for all; inputs and outputs or not."""
+
+    keys: Mapping[int, tuple[str, ...]]
+    inputs: bool
+    outputs: bool
+
+
+def parse_columns(written: Sequence[str]) -> Columns:
+    """Columns as they are asked for: `metrics.KEY`, `params.KEY`, `tags.KEY`, `metrics.*`, `inputs`, `outputs`.
+
+    Raises Invalid for any other word.
+
+    >>> parse_columns(["metrics.auc", "params.*"]).keys[METRIC]
+    ('auc',)
+    """
+    keys: dict[int, list[str]] = {PARAM: [], TAG: [], METRIC: []}
+    kinds = {"param": PARAM, "tag": TAG, "metric": METRIC}
+    for term in parse_order([word for word in written if word not in {"inputs", "outputs"}]):
+        if term.entity not in kinds or term.descending:
+            raise Invalid(f"{term.key!r} is no column; write metrics.KEY, params.KEY, tags.KEY, inputs or outputs")
+        keys[kinds[term.entity]].append(term.key)
+    return Columns({kind: tuple(some) for kind, some in keys.items()}, "inputs" in written, "outputs" in written)
+
+
+def read_runs(tx: Tx, ids: Sequence[str], columns: Columns | None = None) -> list[RunDetail]:
+    """The runs of these ids in their order, with everything or some of it, by one query; unknown ids are left out."""
+    return _put_together(tx.rows(*_asked(ids, columns)), ids) if ids else []
 
 
 def ask_runs(home: Home, ids: Sequence[str]) -> list[RunDetail]:
-    """The same where nothing else is read at that moment."""
-    return _put_together(home.meta.ask(SELECT_ALL, {"ids": list(ids)}), ids) if ids else []
+    """The same, with everything, where nothing else is read at that moment."""
+    return _put_together(home.meta.ask(*_asked(ids, None)), ids) if ids else []
+
+
+def _asked(ids: Sequence[str], columns: Columns | None) -> tuple[str, dict[str, list[str]]]:
+    values = {"ids": list(ids)}
+    if columns is None:
+        return _select(tuple((kind, True) for kind in MORE)), values
+    kinds = [(kind, EVERY in keys) for kind, keys in columns.keys.items() if keys]
+    kinds += [(kind, True) for kind, wanted in ((INPUT, columns.inputs), (OUTPUT, columns.outputs)) if wanted]
+    values |= {KEYS[kind]: list(columns.keys[kind]) for kind, whole in kinds if not whole}
+    return _select(tuple(kinds)), values
+
+
+@lru_cache(maxsize=64)
+def _select(kinds: tuple[tuple[int, bool], ...]) -> str:
+    """The query for these kinds, all keys of each or those named."""
+    parts = [SELECT_RUN]
+    for kind, whole in kinds:
+        columns, table, also = MORE[kind]
+        named = "" if whole else f" AND key IN [:{KEYS[kind]}]"
+        parts.append(f"SELECT {kind}, {columns} FROM {table} WHERE run_id IN [:ids]{also}{named}")  # noqa: S608
+    return "\nUNION ALL\n".join(parts)
 
 
 def _put_together(rows: Sequence[Row], ids: Sequence[str]) -> list[RunDetail]:

@@ -13,7 +13,7 @@ from taut.ground.access import ANY
 from taut.ground.meta import Row, Tx
 from taut.home import Home, sight, verb
 from taut.records import Run
-from taut.runs.detail import RunDetail, read_runs
+from taut.runs.detail import RunDetail, parse_columns, read_runs
 from taut.runs.filters import Comparison, Condition, Order, parse_filter, parse_order
 from taut.runs.pages import Place, check_page_size, read_token, token_of
 from taut.runs.questions import INDEXED, TABLES, Bound, Question, Term, View
@@ -80,20 +80,22 @@ def page_of_runs(
     view: View = "active",
     max_results: int = PAGE,
     page_token: str = "",
+    columns: list[str] | None = None,
 ) -> RunPage:
-    """A page of the runs of these experiments, with all that was logged to them.
+    """A page of the runs of these experiments, with all that was logged to them or the `columns` asked for.
 
     The token names the last run of the page, so runs that come and go meanwhile neither repeat nor hide others.
     """
     check_page_size(max_results)
     search = _read(home, filter, order_by or [], view, max_results, page_token)
+    wanted = None if columns is None else parse_columns(columns)
     seen = sight(home, "experiment", "run:read")
     experiment_ids = [one for one in experiment_ids if seen.sees(one)]
     if not experiment_ids:
         return RunPage(())
     with home.meta.read() as tx:
         rows = _found(tx, search, experiment_ids)
-        details = read_runs(tx, [str(row[0]) for row in rows[:max_results]])
+        details = read_runs(tx, [str(row[0]) for row in rows[:max_results]], wanted)
     more = len(rows) > max_results
     return RunPage(tuple(details), token_of(list(rows[max_results - 1][1:])) if more else "")
 
