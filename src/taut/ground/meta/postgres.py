@@ -138,11 +138,11 @@ class _Tx:
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         with fitting():
-            return self._connection.execute(_translated(sql), parameters or {}).fetchall()
+            return self._connection.execute(_translated(sql), parameters or {}, binary=True).fetchall()
 
     def row(self, sql: str, parameters: Parameters | None = None) -> Row | None:
         with fitting():
-            found: Row | None = self._connection.execute(_translated(sql), parameters or {}).fetchone()
+            found: Row | None = self._connection.execute(_translated(sql), parameters or {}, binary=True).fetchone()
         return found
 
 
