@@ -213,7 +213,7 @@ def test_the_server_ends_orderly_when_asked(home, free_port):
 def test_beyond_loopback_without_tokens_nothing_listens(home, free_port):
     said = taut(home.project, "server", "--host", "0.0.0.0", "--port", str(free_port))
     assert (said.status, is_two_lines(said)) == (12, True)
-    assert "taut token create" in said.err
+    assert "taut user create" in said.err
 
 
 def test_whoever_is_nobody_is_in_the_ledger_of_no_change(home):
