@@ -113,16 +113,6 @@ def test_mlflow_clients_are_told_the_field_they_sent(home, url):
         assert said.message.startswith(f"start_time is {number}, but")
 
 
-@pytest.mark.parametrize("path", ["objects/{oid}?start=", "objects/{oid}?length="])
-@pytest.mark.parametrize("number", [str(PAST), "9" * 5000, "²", "-1", "one"])
-def test_a_part_of_an_object_is_asked_for_in_numbers_that_are_some(url, path, number):
-    oid = json.loads(POOL.request("POST", f"{url}/api/taut/v1/objects", body=b"bytes").data)
-    answer = POOL.request("GET", f"{url}/api/taut/v1/{path.format(oid=oid)}{number}")
-    said = json.loads(answer.data)
-    assert (answer.status, said["error"]) == (400, "Invalid")
-    assert said["message"].startswith(("start is", "length is", "start '", "length '")), said
-
-
 @pytest.mark.parametrize(
     ("words", "told"),
     [
