@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -123,7 +123,7 @@ def test_a_commit_that_fails_is_told_to_all_of_its_group_and_the_next_group_is_w
 
     monkeypatch.setattr(gathering, "log_batches", failing)
 
-    async def go() -> tuple[list[object], list[object]]:
+    async def go() -> tuple[Sequence[object], Sequence[object]]:
         gather = Gathering(home, threads)
         first = await asyncio.gather(
             *(gather.log(Batch(run, home.actor, [point(1.0, n)])) for n in range(5)), return_exceptions=True
@@ -151,7 +151,7 @@ def test_a_defect_in_writing_reaches_those_who_wait_and_does_not_stop_the_next(h
 
     monkeypatch.setattr(gathering, "log_batches", breaking)
 
-    async def go() -> list[object]:
+    async def go() -> Sequence[object]:
         gather = Gathering(home, threads)
         first = await asyncio.gather(gather.log(Batch(run, home.actor, [point(1.0)])), return_exceptions=True)
         with contextlib.suppress(ZeroDivisionError):
