@@ -1,5 +1,6 @@
 """The errors that users meet: one root and eight kinds, each with one exit status and one HTTP status."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -48,6 +49,10 @@ class Denied(TautError):
     """The caller may not do this."""
 
     exit_status, http_status = 12, 403
+
+    def __init__(self, message: str, *, hint: str = "", refusal: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.refusal = refusal  # What the ledger says of it; a transaction that is undone takes that with it.
 
 
 class Invalid(TautError):

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -226,13 +226,19 @@ def require(home: Home, permission: str, *, verb: str, resource: str = "") -> No
         if is_allowed(actor, permission, resource):
             return
     told = f" on {resource}" if ":" in resource else ""
-    with home.meta.transaction() as tx:
-        body = {"permission": permission, "verb": verb, **({"resource": resource} if told else {})}
-        home.append(tx, "access.denied", subject=f"actor:{actor.name}", body=body)
+    refusal = {"permission": permission, "verb": verb, **({"resource": resource} if told else {})}
+    note_refusal(home, refusal)
     raise Denied(
         f"{actor.name} ({actor.role}) may not do {verb}{told}: it needs {permission}",
         hint="ask an owner of this home for another role",
+        refusal=refusal,
     )
+
+
+def note_refusal(home: Home, refusal: Mapping[str, str]) -> None:
+    """Write to the ledger what the actor may not do, in a transaction of its own."""
+    with home.meta.transaction() as tx:
+        home.append(tx, "access.denied", subject=f"actor:{home.actor.name}", body=refusal)
 
 
 def sight(home: Home, kind: Kind, permission: str) -> Sight:

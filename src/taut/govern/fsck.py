@@ -1,4 +1,4 @@
-"""`fsck`: the truth about a home: every object a row names is there and whole, every ledger entry follows the last."""
+"""`fsck`: the truth about a home: what rows name is there and whole, ledger entries follow the last, points add up."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -13,6 +13,7 @@ from taut.ground.objects.protocol import chunks
 from taut.ground.progress import Progress, Silent, progress
 from taut.home import Home, verb
 from taut.records import Capture, TreeFile
+from taut.runs import unsound_series
 
 COUNT_EVENTS = "SELECT count(*) FROM ledger"
 SELECT_TREES = """
@@ -52,11 +53,15 @@ class Health:
 
 @verb("home.fsck", needs="home:check")
 def check_home(home: Home, *, quick: bool = False) -> Health:
-    """Check the ledger's chain and every object anything refers to; `quick` only asks whether objects are there."""
+    """Check the ledger's chain, every object anything refers to and the points of every metric.
+
+    `quick` only asks whether objects are there and counts points.
+    """
     with home.meta.read() as tx:
         row = tx.row(COUNT_EVENTS)
         problems = [Problem("ledger", "ledger", said) for said in verify_ledger(tx)]
         problems += [Problem("orphan", str(point), "its model version is gone") for (point,) in tx.rows(SELECT_ORPHANS)]
+        problems += [Problem("damaged", whom, said) for whom, said in unsound_series(tx, deep=not quick)]
         named = _named(home, tx, problems)
     with progress("checking objects", len(named), unit="obj") as bar:
         size_bytes = sum(

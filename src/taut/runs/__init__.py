@@ -81,6 +81,7 @@ from taut.runs.pages import page_of
 from taut.runs.points import MetricPoint
 from taut.runs.recording import reconcile_runs
 from taut.runs.search import RunPage, page_of_runs, search_runs
+from taut.runs.sound import unsound_series
 from taut.runs.tally import Count, add_up, count_all, file_tally, logged_tally, run_tally, tally_logged_model, tally_run
 from taut.runs.tracking import (
     create_run,
@@ -198,5 +199,6 @@ __all__ = [
     "tally_logged_model",
     "tally_run",
     "unlink_evaluation",
+    "unsound_series",
     "update_run",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import uvicorn
 
 from taut.errors import Conflict, Denied, Invalid, UsageError
+from taut.faces.http.alone import only_server
 from taut.faces.http.app import make_app
 from taut.faces.http.guard import LOOPBACK, hosts_of
 from taut.faces.http.telling import webhooks_told
@@ -19,19 +20,20 @@ GRACE_S = 10  # Requests under way are answered; whoever takes longer is let go.
 def serve_home(home: Home, host: str, port: int, *, when_ready: Callable[[str], None] = lambda _: None) -> None:
     """Serve a home until SIGTERM or Ctrl-C; requests under way are answered first. `when_ready` hears the URL.
 
-    Raises Conflict where the port is taken, Denied beyond loopback while nobody could log in, UsageError for a home
-    that is itself a server, Invalid for a host that is none.
+    Raises Conflict where the port is taken or the SQLite file has a server already, Denied beyond loopback while nobody
+    could log in, UsageError for a home that is itself a server, Invalid for a host that is none.
     """
     if home.remote is not None:
         raise UsageError(f"{home.place} is a server already", hint="taut --home FOLDER server")
     if host not in LOOPBACK:
         _must_ask_who_calls(home, host)
-    listener = bound(host, port)
-    config = server_config(make_app(home, hosts=hosts_of(host)))
-    server = uvicorn.Server(config)
-    when_ready(f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}")
-    with webhooks_told(home):
-        server.run(sockets=[listener])
+    with only_server(home):
+        listener = bound(host, port)
+        config = server_config(make_app(home, hosts=hosts_of(host)))
+        server = uvicorn.Server(config)
+        when_ready(f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}")
+        with webhooks_told(home):
+            server.run(sockets=[listener])
 
 
 def server_config(app: object) -> uvicorn.Config:

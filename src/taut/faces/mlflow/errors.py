@@ -17,6 +17,7 @@ from taut.errors import (
 )
 from taut.faces.http.exchange import again_after, answer
 from taut.faces.http.guard import Send
+from taut.ground.answered import OtherRequest
 from taut.ground.objects import NoRoom
 
 CODES: dict[type[TautError], tuple[str, int]] = {
@@ -30,6 +31,7 @@ CODES: dict[type[TautError], tuple[str, int]] = {
     Unavailable: ("TEMPORARILY_UNAVAILABLE", 503),
     Throttled: ("REQUEST_LIMIT_EXCEEDED", 429),
     NoRoom: ("RESOURCE_EXHAUSTED", 507),
+    OtherRequest: ("INVALID_PARAMETER_VALUE", 422),
 }
 
 

@@ -4,6 +4,7 @@ import types
 import typing
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -12,18 +13,21 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route as HttpRoute
 
 from taut.errors import Invalid, TautError
-from taut.faces.http.exchange import Gone, answer, body_of, caller_of, in_thread
+from taut.faces.http.exchange import Gone, answer, body_of, caller_of, header, in_thread
 from taut.faces.http.gathering import Gathering
 from taut.faces.http.guard import App, Receive, Scope, Send
+from taut.faces.http.once import answer_once, digest_of_request
 from taut.faces.mlflow.errors import coded_answer, send_coded, send_error
 from taut.faces.mlflow.routes import ROUTES, Answer, Route, Stream
 from taut.ground.access import ANY, PERMISSIONS, is_allowed
+from taut.ground.answered import Keyed
 from taut.ground.whole import LONG, check_whole
 from taut.home import Home, require
-from taut.runs import Batch, ensure_experiment
+from taut.runs import Batch, ensure_experiment, log_batches
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 SERVER_INFO = msgspec.json.encode({"store_type": "SqlStore", "workspaces_enabled": False})
+REPLAYED = (b"idempotency-replayed", b"true")
 NO_TOKEN = "this server asks for a token: set MLFLOW_TRACKING_TOKEN"  # noqa: S105  # Words, no token.
 
 
@@ -72,6 +76,7 @@ class _Endpoint:
         self._threads = threads
         self._gathering = gathering
         self._trusted = trusted
+        self._heeds_keys = row.heeds_keys
         self._decoder = msgspec.json.Decoder(row.takes, strict=False) if row.takes is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,8 +93,16 @@ class _Endpoint:
             if row.takes is None:
                 await _stream(theirs, row, scope, receive, send)
                 return
-            asked = await self._asked(row.takes, scope, receive)
+            body = await body_of(receive) if scope["method"] != "GET" else b""
+            asked = self._asked(row.takes, scope, body)
             answers: Answer = row.answers  # type: ignore[assignment]  # A row with `takes` does not read itself.
+            if self._heeds_keys and (key := header(scope, b"idempotency-key")):
+                keyed = Keyed(actor.name, key, digest_of_request(scope, body))
+                data, is_known = await in_thread(
+                    self._threads, answer_once, theirs, keyed, partial(_answered, answers, asked)
+                )
+                await answer(send, data, 200, *([REPLAYED] if is_known else []))
+                return
             if row.logs:
                 batch: Batch = answers(theirs, asked)  # type: ignore[assignment]  # What it wants to be written.
                 await self._gathering.log(batch)
@@ -101,8 +114,7 @@ class _Endpoint:
         except (ClientDisconnect, Gone):
             return
 
-    async def _asked(self, takes: type[msgspec.Struct], scope: Scope, receive: Receive) -> msgspec.Struct:
-        body = await body_of(receive) if scope["method"] != "GET" else b""
+    def _asked(self, takes: type[msgspec.Struct], scope: Scope, body: bytes) -> msgspec.Struct:
         plain = not scope["query_string"] and not scope.get("path_params") and b"\\u0000" not in body
         # A batch checks its own numbers; of others only long digits can be past 64 bits.
         if body and plain and (self._row.logs or not LONG.search(body)):
@@ -113,6 +125,17 @@ class _Endpoint:
             else:
                 return asked
         return _converted(takes, _given(takes, scope, body))
+
+
+def _answered(answers: Answer, asked: msgspec.Struct, home: Home) -> bytes:
+    """Answer a request whose key asks that it be done once."""
+    answered = answers(home, asked)
+    if isinstance(answered, Batch):
+        (problem,) = log_batches(home, [answered])
+        if problem is not None:
+            raise problem
+        return b"{}"
+    return msgspec.json.encode(answered)
 
 
 async def _stream(home: Home, row: Route, scope: Scope, receive: Receive, send: Send) -> None:

@@ -54,6 +54,12 @@ class Route:
             return (self.path,)
         return f"/api/{self.api}/{self.path}", f"/ajax-api/{self.api}/{self.path}"
 
+    @property
+    def heeds_keys(self) -> bool:
+        """Whether an Idempotency-Key counts: where something is changed, within the home, and answered in JSON."""
+        changes = self.method != "GET" and not self.needs.endswith(":read")
+        return changes and self.takes is not None and self.answers is not webhooks.test
+
 
 E = "mlflow/experiments"
 R = "mlflow/runs"
