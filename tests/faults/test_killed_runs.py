@@ -168,7 +168,7 @@ def read_tree(project: Path) -> dict[str, str]:
     return {str(p.relative_to(project)): p.read_text() for p in (project / "tree").rglob("*.txt")}
 
 
-@pytest.mark.parametrize("step", [1, 6, 15, 24, 31, 36, 40, 42, 44, 46, 48, 50])
+@pytest.mark.parametrize("step", [1, 6, 15, 24, 31, 36, 39, 41, 43, 44, 45, 46])
 def test_an_add_killed_anywhere_is_whole_or_absent_and_typed_again_finishes(project: Path, step: int):
     tree = write_tree(project, "one")
     assert spawn(DATA, str(project), "add", str(step)).wait() == -signal.SIGKILL
