@@ -23,9 +23,9 @@ from taut.runs.rights import (
 # Verbs that go by the role alone although their permission can be granted on a resource: what they are about is none.
 BY_ROLE_ALONE = {
     "home.status",
-    # Runs, until their verbs say which experiment they are about.
-    "run.capture", "run.create", "run.delete", "run.detail", "run.get", "run.history", "run.inputs", "run.log",
-    "run.outputs", "run.page", "run.resolve", "run.restore", "run.search", "run.untag", "run.update",
+    # A whole store is moved in by whoever runs the home, not by whoever was given a part of it.
+    "experiment.import", "logged.import", "model.import", "model.import_version", "model.imported", "moved.list",
+    "run.import", "run.imported",
 }  # fmt: skip
 
 

@@ -8,12 +8,13 @@ from taut.home import Home, verb
 from taut.runs.batches import lock_run, write_tags
 from taut.runs.detail import read_runs
 from taut.runs.names import TAG_VALUE_MAX
+from taut.runs.rights import of_run
 
 HISTORY_TAG = "mlflow.log-model.history"
 NEEDED = ("artifact_path", "flavors", "run_id", "utc_time_created")
 
 
-@verb("run.note_model", needs="run:write")
+@verb("run.note_model", needs="run:write", on=of_run)
 def note_model(home: Home, run_id: str, model_json: str) -> None:
     """Add the description of a model that a client before MLflow 3 logged to what the run's tag lists already.
 

@@ -9,6 +9,7 @@ NEW_EXPERIMENT = f"{NEW}:experiment"
 
 SELECT_BY_NAME = "SELECT id FROM experiment WHERE name = :name"
 SELECT_OF_RUN = "SELECT experiment_id FROM run WHERE id = :id"
+SELECT_OF_TRACE = "SELECT experiment_id FROM trace WHERE id = :id"
 SELECT_OF_MODEL = "SELECT experiment_id FROM logged_model WHERE id = :id"
 
 
@@ -57,6 +58,22 @@ def of_logged_model(home: Home, model_id: str, *_: Any, **__: Any) -> str:
         known = f"experiment:{found[0]}"
         home.access.owners.put(model_id, known)
     return known
+
+
+def of_trace(home: Home, trace_id: str, *_: Any, **__: Any) -> str:
+    """The experiment of a trace; some experiment where there is no such trace, which the verb then says."""
+    found = home.meta.ask(SELECT_OF_TRACE, {"id": trace_id})
+    return f"experiment:{found[0][0]}" if found else ANY
+
+
+def of_owner(_: Home, owned: Any, *__: Any, **___: Any) -> str:
+    """The experiment that a record given first names as its own."""
+    return f"experiment:{owned.experiment_id}"
+
+
+def of_assessed(home: Home, assessment: Any, *_: Any, **__: Any) -> str:
+    """The experiment of the trace that an assessment given first is about."""
+    return of_trace(home, assessment.trace_id)
 
 
 def _by_name(home: Home, name: str) -> str:

@@ -12,6 +12,7 @@ from taut.runs.detail import RunDetail
 from taut.runs.history import metric_history
 from taut.runs.logged import LoggedModel, get_logged_model
 from taut.runs.points import MetricPoint
+from taut.runs.rights import of_logged_model, of_run
 from taut.runs.tracking import run_detail
 
 SUM_BYTES = 16
@@ -26,14 +27,14 @@ class Count:
     digest: str = ""
 
 
-@verb("run.tally", needs="run:read")
+@verb("run.tally", needs="run:read", on=of_run)
 def tally_run(home: Home, run_id: str) -> dict[str, Count]:
     """What a run holds, by kind: itself, params, tags, metric points, inputs, outputs, files. Raises NotFound."""
     detail = run_detail(home, run_id)
     return run_tally(detail, _points(home, detail), _stored(home, run_root(detail.run.experiment_id, run_id)))
 
 
-@verb("logged.tally", needs="run:read")
+@verb("logged.tally", needs="run:read", on=of_logged_model)
 def tally_logged_model(home: Home, model_id: str) -> dict[str, Count]:
     """What a logged model holds, by kind: itself with params, tags and latest metrics, and files. Raises NotFound."""
     model = get_logged_model(home, model_id)

@@ -11,6 +11,7 @@ from taut.ground.clock import new_id
 from taut.ground.meta import Tx, Value
 from taut.home import Home, verb
 from taut.runs.names import KEY_MAX, check_key
+from taut.runs.rights import of_assessed, of_trace
 from taut.runs.traces.reading import assessment_of, no_trace
 from taut.runs.traces.records import SESSION_KEY, Assessment
 
@@ -33,7 +34,7 @@ SET_VALID = "UPDATE trace_assessment SET valid = :valid WHERE id = :id AND trace
 DELETE = "DELETE FROM trace_assessment WHERE id = :id"
 
 
-@verb("assessment.create", needs="run:write")
+@verb("assessment.create", needs="run:write", on=of_assessed)
 def assess_trace(home: Home, assessment: Assessment) -> Assessment:
     """Assess a trace; one that it overrides is not valid any more. Raises NotFound, Invalid.
 
@@ -48,14 +49,14 @@ def assess_trace(home: Home, assessment: Assessment) -> Assessment:
         return _read(tx, made.trace_id, made.id)
 
 
-@verb("assessment.get", needs="run:read")
+@verb("assessment.get", needs="run:read", on=of_trace)
 def get_assessment(home: Home, trace_id: str, assessment_id: str) -> Assessment:
     """One assessment of a trace. Raises NotFound."""
     with home.meta.read() as tx:
         return _read(tx, trace_id, assessment_id)
 
 
-@verb("assessment.update", needs="run:write")
+@verb("assessment.update", needs="run:write", on=of_trace)
 def update_assessment(
     home: Home,
     trace_id: str,
@@ -88,7 +89,7 @@ def update_assessment(
         return _read(tx, trace_id, assessment_id)
 
 
-@verb("assessment.delete", needs="run:write")
+@verb("assessment.delete", needs="run:write", on=of_trace)
 def delete_assessment(home: Home, trace_id: str, assessment_id: str) -> None:
     """Take an assessment away; one that it overrode is valid again. Deleting twice is deleting once.
 

@@ -2,8 +2,9 @@
 
 from taut.errors import Invalid, NotFound
 from taut.ground.meta import Tx, Value
-from taut.home import Home, verb
+from taut.home import Home, require, verb
 from taut.runs.names import TAG_VALUE_MAX, check_key
+from taut.runs.rights import of_experiment, of_run, of_trace
 from taut.runs.traces.reading import IDS_MAX, no_trace, read_trace
 from taut.runs.traces.records import NAME_TAG, Trace, trace_root
 from taut.runs.traces.writing import COMPUTED_TAGS, TRACE_ID, write_tags
@@ -36,7 +37,11 @@ DELETE_FILES = ("DELETE FROM artifact WHERE root IN", "DELETE FROM artifact_fold
 CHUNK = 500
 
 
-@verb("trace.tag", needs="run:write")
+def _of_run_said(home: Home, trace_ids: list[str], run_id: str) -> str:
+    return of_run(home, run_id)
+
+
+@verb("trace.tag", needs="run:write", on=of_trace)
 def tag_trace(home: Home, trace_id: str, key: str, value: str | None) -> Trace:
     """Set a tag; None takes it away. Raises NotFound, also for a tag that is not there; Invalid for a bad key."""
     if key in COMPUTED_TAGS:
@@ -58,7 +63,7 @@ def tag_trace(home: Home, trace_id: str, key: str, value: str | None) -> Trace:
         return read_trace(tx, trace_id)
 
 
-@verb("trace.link", needs="run:write")
+@verb("trace.link", needs="run:write", on=_of_run_said)
 def link_traces(home: Home, trace_ids: list[str], run_id: str) -> None:
     """Say that traces belong to a run, also before they have come; twice is once. Raises NotFound for the run."""
     if len(trace_ids) > LINKS_MAX:
@@ -67,12 +72,14 @@ def link_traces(home: Home, trace_ids: list[str], run_id: str) -> None:
         if not TRACE_ID.fullmatch(trace_id):
             raise Invalid(f"{trace_id[:80]!r} cannot be the id of a trace")
     get_run(home, run_id)
+    for resource in {of_trace(home, one) for one in trace_ids} if home.actor.is_bound else ():
+        require(home, "run:write", verb="trace.link", resource=resource)
     with home.meta.transaction() as tx:
         _link(tx, [(one, run_id) for one in trace_ids], "run")
         home.append(tx, "trace.linked", subject=f"run:{run_id}", body={"traces": len(trace_ids)})
 
 
-@verb("trace.prompt", needs="run:write")
+@verb("trace.prompt", needs="run:write", on=of_trace)
 def link_prompts(home: Home, trace_id: str, prompts: list[str]) -> None:
     """Say which prompts, as NAME/VERSION, a trace used; twice is once. Raises NotFound."""
     for prompt in prompts:
@@ -85,7 +92,7 @@ def link_prompts(home: Home, trace_id: str, prompts: list[str]) -> None:
         home.append(tx, "trace.linked", subject=f"trace:{trace_id}", body={"prompts": len(prompts)})
 
 
-@verb("trace.delete", needs="run:delete")
+@verb("trace.delete", needs="run:delete", on=of_experiment)
 def delete_traces(
     home: Home,
     experiment_id: str,

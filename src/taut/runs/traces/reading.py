@@ -9,8 +9,10 @@ import msgspec
 
 from taut.errors import Invalid, NotFound
 from taut.ground import wire
+from taut.ground.access import ANY
 from taut.ground.meta import Row, Tx
-from taut.home import Home, verb
+from taut.home import Home, require, sight, verb
+from taut.runs.rights import of_trace
 from taut.runs.traces.records import (
     SIZES_KEY,
     Assessment,
@@ -51,39 +53,42 @@ class SpanContent(msgspec.Struct, omit_defaults=True):
     kind: int = 0
 
 
-@verb("trace.get", needs="run:read")
+@verb("trace.get", needs="run:read", on=of_trace)
 def get_trace(home: Home, trace_id: str) -> Trace:
     """The trace of that id, without its spans. Raises NotFound."""
     with home.meta.read() as tx:
         return read_trace(tx, trace_id)
 
 
-@verb("trace.list", needs="run:read")
+@verb("trace.list", needs="run:read", on=ANY)
 def list_traces(home: Home, trace_ids: list[str], *, experiment_ids: list[str] | None = None) -> list[Trace]:
     """The traces of these ids that are there, in this order, of these experiments where some are named."""
     with home.meta.read() as tx:
         found = _read_checked(tx, trace_ids)
+    seen = sight(home, "experiment", "run:read")
+    found = [trace for trace in found if seen.sees(trace.experiment_id)]
     return [trace for trace in found if experiment_ids is None or trace.experiment_id in experiment_ids]
 
 
-@verb("trace.detail", needs="run:read")
+@verb("trace.detail", needs="run:read", on=of_trace)
 def trace_detail(home: Home, trace_id: str) -> TraceDetail:
     """A trace with its spans. Raises NotFound."""
     with home.meta.read() as tx:
         return _detail(read_trace(tx, trace_id), read_spans(tx, [trace_id])[trace_id])
 
 
-@verb("trace.details", needs="run:read")
+@verb("trace.details", needs="run:read", on=ANY)
 def trace_details(home: Home, trace_ids: list[str], *, experiment_ids: list[str] | None = None) -> list[TraceDetail]:
     """The traces of these ids that are there, with their spans, in this order."""
+    seen = sight(home, "experiment", "run:read")
     with home.meta.read() as tx:
-        found = _read_checked(tx, trace_ids)
+        found = [trace for trace in _read_checked(tx, trace_ids) if seen.sees(trace.experiment_id)]
         chosen = [trace for trace in found if experiment_ids is None or trace.experiment_id in experiment_ids]
         spans = read_spans(tx, [trace.id for trace in chosen])
     return [_detail(trace, spans[trace.id]) for trace in chosen]
 
 
-@verb("trace.resolve", needs="run:read")
+@verb("trace.resolve", needs="run:read", on=ANY)
 def resolve_trace(home: Home, written: str) -> TraceDetail:
     """The trace that somebody meant, with its spans: its id, or the first letters of it where only one begins so.
 
@@ -105,7 +110,9 @@ def resolve_trace(home: Home, written: str) -> TraceDetail:
             if not ids:
                 raise no_trace(written)
             written = ids[0]
-        return _detail(read_trace(tx, written), read_spans(tx, [written])[written])
+        found = _detail(read_trace(tx, written), read_spans(tx, [written])[written])
+    require(home, "run:read", verb="trace.resolve", resource=f"experiment:{found.trace.experiment_id}")
+    return found
 
 
 def read_trace(tx: Tx, trace_id: str) -> Trace:

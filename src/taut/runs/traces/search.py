@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from taut.errors import Invalid
+from taut.ground.access import ANY
 from taut.ground.meta import Row, Tx, Value
-from taut.home import Home, verb
+from taut.home import Home, sight, verb
 from taut.runs.filters import TRACE_ENTITIES, Comparison, Order, all_of, matches, parse_filter, parse_order
 from taut.runs.pages import Place, check_page_size, read_token, token_of
 from taut.runs.traces.reading import SELECT_SPANS, read_traces, span_of
@@ -53,7 +54,7 @@ OF_SESSIONS = (
 Term = tuple[str, bool, type[int] | type[str]]  # An expression, whether it goes downwards, what its values are.
 
 
-@verb("trace.page", needs="run:read")
+@verb("trace.page", needs="run:read", on=ANY)
 def page_of_traces(
     home: Home,
     experiment_ids: list[str],
@@ -71,6 +72,8 @@ def page_of_traces(
     check_page_size(max_results, at_most=PAGE_MAX)
     question = _Question(home.meta.dialect)
     question.ask(filter, order_by or [])
+    seen = sight(home, "experiment", "run:read")
+    experiment_ids = [one for one in experiment_ids if seen.sees(one)]
     if not experiment_ids:
         return TracePage(())
     with home.meta.read() as tx:

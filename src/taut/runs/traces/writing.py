@@ -15,6 +15,7 @@ from taut.ground.meta import Tx
 from taut.home import Home, verb
 from taut.runs.experiments import read_experiment
 from taut.runs.names import TAG_VALUE_MAX, check_key
+from taut.runs.rights import of_experiment, of_owner, of_trace
 from taut.runs.traces.assessing import insert_assessment
 from taut.runs.traces.reading import SpanContent, no_trace, read_trace
 from taut.runs.traces.records import (
@@ -95,7 +96,7 @@ class Logged:
     spans: int
 
 
-@verb("trace.log", needs="run:write")
+@verb("trace.log", needs="run:write", on=of_experiment)
 def log_spans(home: Home, experiment_id: str, spans: list[Span]) -> Logged:
     """Store spans, all or none; sent again, they are stored once. A trace that is not there yet is made of them.
 
@@ -119,7 +120,7 @@ def log_spans(home: Home, experiment_id: str, spans: list[Span]) -> Logged:
     return Logged(len(by_trace), len(spans))
 
 
-@verb("trace.start", needs="run:write")
+@verb("trace.start", needs="run:write", on=of_owner)
 def start_trace(home: Home, trace: Trace) -> Trace:
     """Describe a whole trace; that stands against what its spans tell, before and after. Said twice is said once.
 
@@ -144,7 +145,7 @@ def start_trace(home: Home, trace: Trace) -> Trace:
         return read_trace(tx, trace.id)
 
 
-@verb("trace.end", needs="run:write")
+@verb("trace.end", needs="run:write", on=of_trace)
 def end_trace(
     home: Home,
     trace_id: str,
