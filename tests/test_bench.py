@@ -215,6 +215,14 @@ def test_a_work_that_does_not_exist_is_refused_by_name():
     assert "no work is called 'searching'" in done.stderr
 
 
+def test_a_kill_is_told_with_what_it_cost_and_the_load():
+    command = [sys.executable, "bench/faults.py", "--kills", "1", "--cuts", "0"]
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": "src"})
+    assert "kill -9, SQLite: 1 times: " in done.stdout, done.stderr
+    assert "lost 0, duplicated 0, torn 0; restart median" in done.stdout
+    assert "load average" in done.stdout
+
+
 def test_make_bench_runs_what_measures_and_leaves_its_parts_alone():
     run = subprocess.run(["make", "-n", "bench"], cwd=HERE, capture_output=True, text=True, check=True).stdout
     assert "grep -l" in run

@@ -284,6 +284,7 @@ def _explained(problem: sqlite3.Error, path: Path) -> TautError:
         return Denied(f"the metadata in {path} cannot be written: {words}", hint=f"ls -ld {path.parent}")
     if "not a database" in words or "malformed" in words:
         return Corrupt(f"{path} is damaged or no database: {words}", hint="taut fsck")
-    if "full" in words:
+    # SQLite's own shared memory is a file beside the database, and a disk without room for it is an I/O error to it.
+    if "full" in words or getattr(problem, "sqlite_errorname", "") == "SQLITE_IOERR_SHMSIZE":
         return Unavailable(f"no room left for {path}: {words}", hint=f"df -h {path.parent}")
     return Unavailable(f"the metadata in {path} did not answer: {words}")
