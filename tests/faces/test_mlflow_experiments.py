@@ -31,7 +31,7 @@ def test_an_experiment_that_is_made_is_read_by_its_id_and_by_its_name(ask: Speak
     assert told["experiment"] == {
         "experiment_id": made, "name": "late", "lifecycle_stage": "active", "creation_time": NOW_MS,
         "last_update_time": NOW_MS, "artifact_location": f"mlflow-artifacts:/{made}",
-        "tags": [{"key": "team", "value": "a"}],
+        "tags": [{"key": "team", "value": "a"}], "workspace": "default",
     }  # fmt: skip
 
 

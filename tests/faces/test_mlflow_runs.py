@@ -67,7 +67,7 @@ def test_nothing_is_read_of_a_run_that_is_not_there(ask: Speaker, path: str):
 
 
 def test_one_point_param_or_tag_for_a_missing_run_is_told_so(ask: Speaker):
-    assert ask.post(f"{R}/log-metric", run_id="nobody", key="m", value=1).code == NOT_FOUND
+    assert ask.post(f"{R}/log-metric", run_id="nobody", key="m", value=1, timestamp=1).code == NOT_FOUND
     for path in ("log-parameter", "set-tag", "delete-tag"):
         assert ask.post(f"{R}/{path}", run_id="nobody", key="k", value="v").code == NOT_FOUND, path
     assert ask.post(f"{R}/create", experiment_id="404").code == NOT_FOUND
@@ -87,14 +87,14 @@ def test_a_time_or_step_past_64_bits_is_refused_and_nothing_is_stored(ask: Speak
     before = get_run(home, run)
     assert ask.post(f"{R}/create", start_time=number).code == INVALID
     assert ask.post(f"{R}/update", run_id=run, end_time=number).code == INVALID
-    assert ask.post(f"{R}/log-metric", run_id=run, key="m", value=1, step=number).code == INVALID
+    assert ask.post(f"{R}/log-metric", run_id=run, key="m", value=1, timestamp=1, step=number).code == INVALID
     assert ask.post(f"{R}/log-metric", run_id=run, key="m", value=1, timestamp=number).code == INVALID
     assert ask.post(f"{R}/outputs", run_id=run, models=[{"model_id": "m-1", "step": number}]).code == INVALID
     assert get_run(home, run) == before
     assert ask.get(f"{R}/get", run_id=run).body["run"]["outputs"] == {"model_outputs": []}
 
 
-@pytest.mark.parametrize("number", [INT64_MAX, 2**53 + 1, -5, 0])
+@pytest.mark.parametrize("number", [INT64_MAX, 2**53 + 1, 5, 0])
 def test_a_number_of_64_bits_is_kept_to_the_last_digit_as_number_and_as_text(ask: Speaker, run: str, number: int):
     for key, sent in (("number", number), ("text", str(number))):
         ask.told(f"{R}/log-metric", run_id=run, key=key, value=0.5, step=sent, timestamp=sent)
@@ -110,14 +110,14 @@ def test_a_value_is_read_back_as_it_was_meant(ask: Speaker, run: str, sent: obje
 
 @pytest.mark.parametrize("value", ["", "many", [1], {"a": 1}, True, 10**400])
 def test_a_value_that_is_no_number_is_refused(ask: Speaker, run: str, value: object):
-    assert ask.post(f"{R}/log-metric", run_id=run, key="m", value=value).code == INVALID
+    assert ask.post(f"{R}/log-metric", run_id=run, key="m", value=value, timestamp=1).code == INVALID
     assert points(ask) == []
 
 
 @pytest.mark.parametrize("key", ["", "../up", "/root", "a//b", "a/./b", "x" * 251, "a\nb", 'a"b'])
 def test_a_key_that_could_leave_its_folder_is_refused_wherever_keys_are_taken(ask: Speaker, home: Home, key: str):
     create_run(home, run_id="r")
-    assert ask.post(f"{R}/log-metric", run_id="r", key=key, value=1).code == INVALID
+    assert ask.post(f"{R}/log-metric", run_id="r", key=key, value=1, timestamp=1).code == INVALID
     for path in ("log-parameter", "set-tag"):
         assert ask.post(f"{R}/{path}", run_id="r", key=key, value="v").code == INVALID, path
     assert (get_run(home, "r").params, get_run(home, "r").metrics) == ({}, {})
@@ -146,7 +146,7 @@ def test_a_batch_holds_as_much_as_mlflow_allows_and_one_more_is_refused_whole(
     ask: Speaker, home: Home, run: str, field: str, most: int
 ):
     value: object = 1 if field == "metrics" else "v"
-    items = [{"key": f"k{place}", "value": value} for place in range(most + 1)]
+    items = [{"key": f"k{place}", "value": value, "timestamp": 1} for place in range(most + 1)]
     assert ask.post(f"{R}/log-batch", run_id=run, **{field: items}).code == INVALID
     stored = get_run(home, run)
     assert not {f"k{place}" for place in range(most + 1)} & {*stored.metrics, *stored.params, *stored.tags}
@@ -155,13 +155,13 @@ def test_a_batch_holds_as_much_as_mlflow_allows_and_one_more_is_refused_whole(
 
 
 def test_a_batch_past_a_thousand_things_together_is_refused(ask: Speaker, home: Home, run: str):
-    metrics = [{"key": f"m{place}", "value": 1} for place in range(1000)]
+    metrics = [{"key": f"m{place}", "value": 1, "timestamp": 1} for place in range(1000)]
     assert ask.post(f"{R}/log-batch", run_id=run, metrics=metrics, tags=[{"key": "t", "value": "v"}]).code == INVALID
     assert get_run(home, run).metrics == {}
 
 
 def test_a_batch_is_one_entry_of_the_ledger(ask: Speaker, home: Home, run: str):
-    metrics = [{"key": "m", "value": step, "step": step} for step in range(50)]
+    metrics = [{"key": "m", "value": step, "timestamp": 1, "step": step} for step in range(50)]
     ask.told(f"{R}/log-batch", run_id=run, metrics=metrics, params=[{"key": "p", "value": "1"}])
     with home.meta.read() as tx:
         assert len(events(tx, kind="run.logged")) == 1
@@ -203,15 +203,15 @@ def test_what_a_run_read_and_made_is_told_with_it_once(ask: Speaker, run: str):
     assert told["outputs"] == {"model_outputs": [{"model_id": "m-1", "step": 2}]}
     said = ask.post(f"{R}/log-inputs", run_id=run, datasets=[{"dataset": {"name": "flights"}}])
     assert said.code == INVALID
-    assert "$.datasets[0].dataset" in said.message
+    assert "datasets[0].dataset.digest" in said.message
 
 
 def test_a_deleted_run_takes_nothing_and_comes_back_as_it_was(ask: Speaker, home: Home, run: str):
-    ask.told(f"{R}/log-metric", run_id=run, key="m", value=1)
+    ask.told(f"{R}/log-metric", run_id=run, key="m", value=1, timestamp=1)
     ask.told(f"{R}/delete", run_id=run)
     assert ask.get(f"{R}/get", run_id=run).body["run"]["info"]["lifecycle_stage"] == "deleted"
     for path in ("log-metric", "log-parameter", "set-tag"):
-        assert ask.post(f"{R}/{path}", run_id=run, key="x", value="1").code == INVALID, path
+        assert ask.post(f"{R}/{path}", run_id=run, key="x", value="1", timestamp=1).code == INVALID, path
     ask.told(f"{R}/restore", run_id=run)
     restored = get_run(home, run)
     assert (restored.lifecycle, restored.metrics, restored.params) == ("active", {"m": 1.0}, {})
@@ -220,7 +220,7 @@ def test_a_deleted_run_takes_nothing_and_comes_back_as_it_was(ask: Speaker, home
 def test_runs_are_found_by_view_filter_order_and_page(ask: Speaker, home: Home):
     for place in range(4):
         create_run(home, run_id=f"r{place}")
-        ask.told(f"{R}/log-metric", run_id=f"r{place}", key="auc", value=place / 10)
+        ask.told(f"{R}/log-metric", run_id=f"r{place}", key="auc", value=place / 10, timestamp=1)
     ask.told(f"{R}/delete", run_id="r0")
 
     def ids(**question: object) -> list[str]:

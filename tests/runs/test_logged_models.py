@@ -135,7 +135,7 @@ def test_tags_are_set_and_taken_away_all_or_none(home, place):
     made = create_logged_model(home, place, tags={"t": "x"})
     assert tag_logged_model(home, made.id, {"t": "y", "u": "z"}).tags == {"t": "y", "u": "z"}
     assert tag_logged_model(home, made.id, {"u": None}).tags == {"t": "y"}
-    with pytest.raises(NotFound, match="no tag 'u'"):
+    with pytest.raises(NotFound, match="No tag with key 'u'"):
         tag_logged_model(home, made.id, {"t": "lost", "u": None})
     assert get_logged_model(home, made.id).tags == {"t": "y"}
 

@@ -109,7 +109,7 @@ def test_a_page_of_no_or_too_many_rows_is_refused(home, size):
         lambda: search_logged_models(home, ["0"], max_results=size),
         lambda: check_page_size(size),
     ):
-        with pytest.raises(Invalid, match="max_results is between 1 and 50000"):
+        with pytest.raises(Invalid, match="for parameter 'max_results' supplied: it is between 1 and 50000"):
             ask()
 
 

@@ -48,7 +48,7 @@ def delete_alias(home: Home, name: str, alias: str) -> None:
 
 def check_alias(alias: str) -> None:
     """Raise Invalid for what could not be told from a number or a version, as MLflow's registry does."""
-    if not re.fullmatch(r"[\w-]{1,255}", alias) or alias == "latest" or re.fullmatch(r"v?\d+", alias):
+    if not re.fullmatch(r"[\w-]{1,255}", alias) or re.fullmatch(r"latest|v?\d+", alias, re.IGNORECASE):
         raise Invalid(
             f"{alias[:80]!r} cannot be an alias: use letters, digits, _ and -; not 'latest', 'v1' or a number"
         )

@@ -142,10 +142,7 @@ def set_stage(home: Home, name: str, number: int, stage: str, *, archive_others:
 
     Stages are labels for older clients: taut itself goes by aliases. Raises Invalid for an unknown stage.
     """
-    known = {each.lower(): each for each in get_args(Stage)}
-    if stage.lower() not in known:
-        raise Invalid(f"there is no stage {stage!r}; there are {', '.join(get_args(Stage))}")
-    chosen = known[stage.lower()]
+    chosen = stage_named(stage)
     with home.meta.transaction() as tx:
         version = _locked(home, tx, name, number)
         others = [v for v in versions_in(tx, name) if archive_others and v.stage == chosen and v.number != number]
@@ -187,3 +184,15 @@ def _tagged(tags: dict[str, str], key: str, value: str | None) -> dict[str, str]
         raise Invalid(f"{key[:80]!r} cannot be a tag: it must have 1 to 250 characters and not be taut's own")
     rest = {known: kept for known, kept in tags.items() if known != key}
     return rest if value is None else {**rest, key: value}
+
+
+def stage_named(written: str) -> Stage:
+    """The stage that a word in any letters' size means. Raises Invalid.
+
+    >>> stage_named("production")
+    'Production'
+    """
+    known: dict[str, Stage] = {each.lower(): each for each in get_args(Stage)}
+    if written.lower() not in known:
+        raise Invalid(f"there is no stage {written[:80]!r}; there are {', '.join(get_args(Stage))}")
+    return known[written.lower()]

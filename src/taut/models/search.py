@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from taut.errors import Invalid
 from taut.home import Home, verb
+from taut.models.keeping import stage_named
 from taut.models.registry import list_models, list_versions
 from taut.models.rights import of_model
 from taut.models.versions import RegisteredModel
@@ -19,6 +20,7 @@ T = TypeVar("T", RegisteredModel, ModelVersion)
 NO_PROMPT = {"mlflow.prompt.is_prompt": "false"}
 
 MODELS_A_PAGE, VERSIONS_A_PAGE = 100, 10_000  # What MLflow's server answers where the client says nothing.
+MODELS_MAX, VERSIONS_MAX = 1000, 200_000  # And the most that it gives at once.
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def search_models(
 ) -> ModelPage:
     """A page of registered models that meet a filter on `name` and `tags.KEY`, by name where no order is said."""
     found = _chosen(list_models(home), filter, order_by or [], _facts_of_model)
-    page, token = page_of(found, page_token, max_results, key=lambda model: model.name)
+    page, token = page_of(found, page_token, max_results, key=lambda model: model.name, at_most=MODELS_MAX)
     return ModelPage(tuple(page), token)
 
 
@@ -67,13 +69,15 @@ def search_versions(
     """
     versions = sorted(list_versions(home), key=lambda version: (version.name, -version.number))
     found = _chosen(versions, filter, order_by or [], _facts_of_version)
-    page, token = page_of(found, page_token, max_results, key=lambda version: version.point)
+    page, token = page_of(found, page_token, max_results, key=lambda version: version.point, at_most=VERSIONS_MAX)
     return VersionPage(tuple(page), token)
 
 
 @verb("model.latest", needs="model:read", on=of_model)
 def latest_versions(home: Home, name: str, *, stages: list[str] | None = None) -> list[ModelVersion]:
-    """The newest version of each of MLflow's stages, or of those named. Raises NotFound."""
+    """The newest version of each of MLflow's stages, or of those named. Raises NotFound; Invalid for no stage."""
+    for stage in stages or ():
+        stage_named(stage)
     newest = {version.stage: version for version in list_versions(home, name)}
     wanted = {stage.lower() for stage in stages or newest}
     return [version for stage, version in newest.items() if stage.lower() in wanted]

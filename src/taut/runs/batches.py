@@ -129,7 +129,7 @@ def delete_tag(home: Home, run_id: str, key: str) -> None:
     with home.meta.transaction() as tx:
         lock_run(tx, run_id)
         if not tx.execute(DELETE_TAG, {"run_id": run_id, "key": key}):
-            raise NotFound(f"run {run_id} has no tag {key!r}")
+            raise NotFound(f"No tag with name: {key} in run {run_id}")
         home.append(tx, "run.untagged", subject=f"run:{run_id}", body={"key": key})
 
 
@@ -227,8 +227,8 @@ def _contradiction(batch: Batch, stored: Mapping[tuple[str, str], str]) -> TautE
         there = stored.get((batch.run_id, key), value)
         if there != value:
             return Invalid(
-                f"param {key!r} of run {batch.run_id} is {there!r} already and cannot become {value!r}: "
-                "params are written once"
+                f"Changing param values is not allowed: param {key!r} of run {batch.run_id} is {there!r} already "
+                f"and cannot become {value!r}"
             )
     return None
 
@@ -236,7 +236,7 @@ def _contradiction(batch: Batch, stored: Mapping[tuple[str, str], str]) -> TautE
 def _not_active(run_id: str, there: bool) -> TautError:
     if there:
         return Invalid(f"run {run_id} is deleted; restore it before you change it")
-    return NotFound(f"there is no run with the id {run_id[:80]!r}", hint="taut runs list")
+    return NotFound(f"Run with id {run_id[:80]!r} not found", hint="taut runs list")
 
 
 def _check_sizes(metrics: int, params: int, tags: int) -> None:

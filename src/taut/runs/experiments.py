@@ -25,6 +25,7 @@ BY_NAME = f"{SELECT} WHERE name = :name"
 ALL = f"{SELECT} ORDER BY created_ms DESC, id"
 RENAME = "UPDATE experiment SET name = :name, updated_ms = :at_ms WHERE id = :id"
 SET_LIFECYCLE = "UPDATE experiment SET lifecycle = :lifecycle, updated_ms = :at_ms WHERE id = :id"
+SET_RUNS_LIFECYCLE = "UPDATE run SET lifecycle = :lifecycle WHERE experiment_id = :id"
 SET_TAGS = "UPDATE experiment SET tags = :tags, updated_ms = :at_ms WHERE id = :id"
 # Who changes tags reads them first; this takes the row, so that two who add a tag at once keep both.
 LOCK = "UPDATE experiment SET updated_ms = updated_ms WHERE id = :id"
@@ -120,14 +121,14 @@ def rename_experiment(home: Home, experiment_id: str, name: str) -> Experiment:
 
 @verb("experiment.delete", needs="run:delete", on=of_experiment)
 def delete_experiment(home: Home, experiment_id: str) -> Experiment:
-    """Mark it deleted; its runs stay and it can be brought back. Raises NotFound, Invalid for `Default`."""
+    """Mark it and its runs deleted; all of them can be brought back. Raises NotFound, Invalid for `Default`."""
     _check_not_default(experiment_id, doing="deleted")
     return _set_lifecycle(home, experiment_id, "deleted", only_from="active")
 
 
 @verb("experiment.restore", needs="run:delete", on=of_experiment)
 def restore_experiment(home: Home, experiment_id: str) -> Experiment:
-    """Bring a deleted one back. Raises NotFound."""
+    """Bring a deleted one back with all of its runs, as MLflow does. Raises NotFound."""
     return _set_lifecycle(home, experiment_id, "active", only_from="deleted")
 
 
@@ -189,6 +190,7 @@ def _set_lifecycle(home: Home, experiment_id: str, lifecycle: Lifecycle, *, only
         if read_experiment(tx, experiment_id).lifecycle != only_from:
             raise NotFound(f"experiment {experiment_id} is not {only_from}")
         tx.execute(SET_LIFECYCLE, {"id": experiment_id, "lifecycle": lifecycle, "at_ms": home.clock.now_ms()})
+        tx.execute(SET_RUNS_LIFECYCLE, {"id": experiment_id, "lifecycle": lifecycle})
         kind = "experiment.deleted" if lifecycle == "deleted" else "experiment.restored"
         home.append(tx, kind, subject=f"experiment:{experiment_id}")
         return read_experiment(tx, experiment_id)

@@ -84,7 +84,7 @@ def chart_history(
 def _series_of(tx: Tx, run_id: str, key: str) -> list[Series]:
     series = read_series(tx, [run_id], [key])
     if not series and tx.row(SELECT_RUN, {"run_id": run_id}) is None:
-        raise NotFound(f"there is no run with the id {run_id[:80]!r}", hint="taut runs list")
+        raise NotFound(f"Run with id {run_id[:80]!r} not found", hint="taut runs list")
     return series
 
 

@@ -224,7 +224,7 @@ def _tagged(model: LoggedModel, changes: Mapping[str, str | None]) -> dict[str, 
         if value is not None:
             tags.update(_cut({key: value}, "tag"))
         elif tags.pop(key, None) is None:
-            raise NotFound(f"logged model {model.id} has no tag {key!r}")
+            raise NotFound(f"No tag with key {key!r} on logged model {model.id}")
     return tags
 
 
@@ -296,7 +296,7 @@ def _attributes(model: LoggedModel) -> dict[str, Found]:
 
 
 def _no_model(model_id: str) -> NotFound:
-    return NotFound(f"there is no logged model {model_id[:80]!r}")
+    return NotFound(f"Logged model {model_id[:80]!r} not found")
 
 
 def _model(row: Row, metrics: tuple[MetricPoint, ...]) -> LoggedModel:

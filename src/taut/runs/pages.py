@@ -10,6 +10,7 @@ import msgspec
 from taut.errors import Invalid
 from taut.ground.whole import is_past
 
+PAGE_MAX = 50_000
 T = TypeVar("T")
 Place = list[str | int | float | None]
 
@@ -38,12 +39,14 @@ def read_token(token: str, *, length: int) -> Place | None:
     return place
 
 
-def page_of(rows: Sequence[T], token: str, max_results: int, *, key: Callable[[T], str]) -> tuple[list[T], str]:
+def page_of(
+    rows: Sequence[T], token: str, max_results: int, *, key: Callable[[T], str], at_most: int = PAGE_MAX
+) -> tuple[list[T], str]:
     """A page of rows that are in memory and in order, and the token of the next, empty on the last.
 
     It starts after the row whose `key` the token names; where that row is gone, at the place it had.
     """
-    check_page_size(max_results)
+    check_page_size(max_results, at_most=at_most)
     place = read_token(token, length=2)
     start = 0
     if place is not None:
@@ -60,7 +63,9 @@ def _index(written: str | int | float | None, token: str) -> int:
     return written
 
 
-def check_page_size(max_results: int, *, at_most: int = 50_000) -> None:
+def check_page_size(max_results: int, *, at_most: int = PAGE_MAX) -> None:
     """Raises Invalid for a page of no or too many rows."""
     if not 1 <= max_results <= at_most:
-        raise Invalid(f"max_results is between 1 and {at_most}, not {max_results}")
+        raise Invalid(
+            f"Invalid value {max_results} for parameter 'max_results' supplied: it is between 1 and {at_most}"
+        )

@@ -188,7 +188,7 @@ def active_run(tx: Tx, run_id: str) -> Run:
 
 def no_run(run_id: str) -> NotFound:
     """The error for an id that no run has."""
-    return NotFound(f"there is no run with the id {run_id[:80]!r}", hint="taut runs list")
+    return NotFound(f"Run with id {run_id[:80]!r} not found", hint="taut runs list")
 
 
 def _experiment_of(home: Home, tx: Tx, name: str, experiment_id: str) -> Experiment:

@@ -1,27 +1,24 @@
 """MLflow's protocol on our routes: where a row of the table is reached, how its request is read, how it answers."""
 
-import types
-import typing
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route as HttpRoute
 
-from taut.errors import Invalid, TautError
+from taut.errors import TautError
 from taut.faces.http.exchange import Gone, answer, body_of, caller_of, header, in_thread
 from taut.faces.http.gathering import Gathering
 from taut.faces.http.guard import App, Receive, Scope, Send
 from taut.faces.http.once import answer_once, digest_of_request
+from taut.faces.mlflow.asked import check_content_type, check_said, converted, given
 from taut.faces.mlflow.errors import coded_answer, send_coded, send_error
 from taut.faces.mlflow.routes import ROUTES, Answer, Route, Stream
 from taut.ground.access import ANY, PERMISSIONS, is_allowed
 from taut.ground.answered import Keyed
-from taut.ground.whole import LONG, check_whole
+from taut.ground.whole import LONG
 from taut.home import Home, require
 from taut.runs import Batch, ensure_experiment, log_batches
 
@@ -115,6 +112,8 @@ class _Endpoint:
             return
 
     def _asked(self, takes: type[msgspec.Struct], scope: Scope, body: bytes) -> msgspec.Struct:
+        if body and scope["method"] == "POST":
+            check_content_type(header(scope, b"content-type"))
         plain = not scope["query_string"] and not scope.get("path_params") and b"\\u0000" not in body
         # A batch checks its own numbers; of others only long digits can be past 64 bits.
         if body and plain and (self._row.logs or not LONG.search(body)):
@@ -123,8 +122,11 @@ class _Endpoint:
             except (msgspec.MsgspecError, RecursionError):
                 pass  # It is read again below, where nulls are left out and what is wrong is said in full.
             else:
+                check_said(asked)
                 return asked
-        return _converted(takes, _given(takes, scope, body))
+        asked = converted(takes, given(takes, scope, body))
+        check_said(asked)
+        return asked
 
 
 def _answered(answers: Answer, asked: msgspec.Struct, home: Home) -> bytes:
@@ -142,62 +144,6 @@ async def _stream(home: Home, row: Route, scope: Scope, receive: Receive, send: 
     stream: Stream = row.answers  # type: ignore[assignment]  # A row without `takes` holds one that reads itself.
     response = await stream(home, Request(scope, receive, send))
     await response(scope, receive, send)
-
-
-def _given(takes: type[msgspec.Struct], scope: Scope, body: bytes) -> dict[str, Any]:
-    """The JSON body, then the query, then the path: what stands nearer to the route wins."""
-    given: dict[str, Any] = {}
-    if body:
-        try:
-            decoded = msgspec.json.decode(body)
-        except (msgspec.DecodeError, RecursionError) as problem:
-            raise Invalid(f"the body is no JSON: {problem}") from None
-        if not isinstance(decoded, dict):
-            raise Invalid("the body must be a JSON object")
-        given |= {name: value for name, value in decoded.items() if value is not None}
-    query = scope["query_string"]
-    if query:
-        lists, said = _lists(takes), dict[str, list[str]]()
-        for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
-            said.setdefault(name, []).append(value)
-        given |= {name: values if name in lists else values[-1] for name, values in said.items()}
-    path: Mapping[str, Any] = scope.get("path_params") or {}
-    given |= path
-    if b"\\u0000" in body or b"%00" in query or "\0" in scope["path"]:
-        _refuse_nul(given)
-    return given
-
-
-def _refuse_nul(value: Any) -> None:
-    """Raise Invalid for text with the character NUL, which PostgreSQL cannot keep and SQLite would."""
-    if isinstance(value, str) and "\0" in value:
-        raise Invalid(f"text cannot hold the character NUL: {value[:40]!r}")
-    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        _refuse_nul(part)
-
-
-def _converted(takes: type[msgspec.Struct], given: dict[str, Any]) -> msgspec.Struct:
-    """The request as the endpoint takes it. Numbers may come as texts, as protocol buffers write them."""
-    try:
-        asked: msgspec.Struct = msgspec.convert(given, takes, strict=False)
-    except msgspec.ValidationError as problem:
-        raise Invalid(f"the request is not valid: {problem}") from None
-    for name in takes.__struct_fields__:
-        check_whole(name, getattr(asked, name))
-    return asked
-
-
-def _lists(takes: type[msgspec.Struct]) -> set[str]:
-    """The fields that a query may repeat."""
-    names = {field.encode_name: field.type for field in msgspec.structs.fields(takes)}
-    return {name for name, kind in names.items() if _is_list(kind)}
-
-
-def _is_list(kind: Any) -> bool:
-    origin = typing.get_origin(kind)
-    if origin in (typing.Union, types.UnionType):
-        return any(_is_list(part) for part in typing.get_args(kind))
-    return origin in (list, tuple)
 
 
 async def _server_info(_: Scope, receive: Receive, send: Send) -> None:

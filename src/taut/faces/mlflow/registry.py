@@ -4,7 +4,7 @@ import re
 
 import msgspec
 
-from taut.errors import Invalid, NotFound
+from taut.errors import Conflict, Invalid, NotFound
 from taut.faces.mlflow.shapes import SCHEME, Json, Pair, pairs_of, registered_model_shape, version_shape
 from taut.home import Home
 from taut.models import (
@@ -68,11 +68,16 @@ class Tag(msgspec.Struct):
 
 
 class Alias(msgspec.Struct):
-    """registered-models/alias."""
+    """registered-models/alias, of GET and DELETE."""
 
     name: str
     alias: str
-    version: int = 0
+
+
+class PointAlias(Alias):
+    """registered-models/alias, of POST."""
+
+    version: int
 
 
 class Latest(msgspec.Struct):
@@ -124,26 +129,33 @@ class DescribeVersion(ByVersion):
 class Stage(ByVersion):
     """model-versions/transition-stage."""
 
-    stage: str = ""
+    stage: str
     archive_existing_versions: bool = False
 
 
 class VersionTag(ByVersion):
     """model-versions/set-tag, delete-tag."""
 
-    key: str = ""
+    key: str
     value: str = ""
 
 
 def create(home: Home, asked: CreateModel) -> Json:
     """Register a name."""
-    model = create_model(home, asked.name, description=asked.description, tags=pairs_of(asked.tags, what="tag"))
+    tags = pairs_of(asked.tags, what="tag")
+    try:
+        model = create_model(home, asked.name, description=asked.description, tags=tags)
+    except Conflict as problem:
+        raise Conflict(f"Registered Model (name={asked.name}) already exists.", hint=problem.hint) from None
     return {"registered_model": registered_model_shape(model, [])}
 
 
 def get(home: Home, asked: ByName) -> Json:
     """One by its name."""
-    return _with_latest(home, show_model(home, asked.name))
+    try:
+        return _with_latest(home, show_model(home, asked.name))
+    except NotFound as problem:
+        raise NotFound(f"Registered Model with name={asked.name} not found: {problem.message}") from None
 
 
 def rename(home: Home, asked: Rename) -> Json:
@@ -174,7 +186,7 @@ def delete_tag(home: Home, asked: Tag) -> Json:
     return {}
 
 
-def point_alias(home: Home, asked: Alias) -> Json:
+def point_alias(home: Home, asked: PointAlias) -> Json:
     """Point an alias at a version."""
     set_alias(home, asked.name, asked.alias, asked.version)
     return {}
@@ -217,16 +229,19 @@ def search(home: Home, asked: SearchModels) -> Json:
 def create_version(home: Home, asked: CreateVersion) -> Json:
     """Make the next version of a model out of artifacts that this home keeps; the model must be registered."""
     show_model(home, asked.name)
-    version = register_model(
-        home,
-        asked.name,
-        run_id=asked.run_id,
-        model_id=asked.model_id,
-        source=asked.source,
-        description=asked.description,
-        tags=pairs_of(asked.tags, what="tag"),
-        again=True,
-    )
+    try:
+        version = register_model(
+            home,
+            asked.name,
+            run_id=asked.run_id,
+            model_id=asked.model_id,
+            source=asked.source,
+            description=asked.description,
+            tags=pairs_of(asked.tags, what="tag"),
+            again=True,
+        )
+    except NotFound as problem:  # The model is there, so it is what the version would be made of that is not.
+        raise Invalid(f"Invalid model version source: {asked.source[:200]!r}: {problem.message}") from None
     return {"model_version": version_shape(version)}
 
 
@@ -304,7 +319,11 @@ def _files_of(home: Home, version: ModelVersion) -> str:
 
 
 def _version(home: Home, asked: ByVersion) -> ModelVersion:
-    return find_model(home, f"{asked.name}@{asked.version}")
+    try:
+        return find_model(home, f"{asked.name}@{asked.version}")
+    except NotFound as problem:
+        found = f"Model Version (name={asked.name}, version={asked.version}) not found"
+        raise NotFound(f"{found}: {problem.message}", hint=problem.hint) from None
 
 
 def _with_latest(home: Home, model: RegisteredModel) -> Json:

@@ -134,7 +134,7 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", f"{M}/delete", "model:delete", registry.delete, registry.ByName),
     Route("POST", f"{M}/set-tag", "model:write", registry.set_tag, registry.Tag),
     Route("DELETE", f"{M}/delete-tag", "model:write", registry.delete_tag, registry.Tag),
-    Route("POST", f"{M}/alias", "model:promote", registry.point_alias, registry.Alias),
+    Route("POST", f"{M}/alias", "model:promote", registry.point_alias, registry.PointAlias),
     Route("DELETE", f"{M}/alias", "model:promote", registry.drop_alias, registry.Alias),
     Route("GET", f"{M}/alias", "model:read", registry.by_alias, registry.Alias),
     Route("POST", f"{M}/get-latest-versions", "model:read", registry.latest, registry.Latest),

@@ -36,7 +36,7 @@ class Point(msgspec.Struct):
 
     key: str
     value: float | str
-    timestamp: int = 0
+    timestamp: int
     step: int = 0
     model_id: str = ""
     dataset_name: str = ""
@@ -48,7 +48,7 @@ def experiment_shape(experiment: Experiment) -> Json:
     return {
         "experiment_id": experiment.id, "name": experiment.name, "lifecycle_stage": experiment.lifecycle,
         "artifact_location": SCHEME + experiment.artifact_root, "creation_time": experiment.created_ms,
-        "last_update_time": experiment.updated_ms, "tags": pairs_shape(experiment.tags),
+        "last_update_time": experiment.updated_ms, "tags": pairs_shape(experiment.tags), "workspace": "default",
     }  # fmt: skip
 
 
@@ -123,7 +123,7 @@ def version_shape(version: ModelVersion) -> Json:
     return {
         "name": version.name, "version": str(version.number), "creation_timestamp": version.created_ms,
         "last_updated_timestamp": version.updated_ms, "user_id": version.actor, "current_stage": version.stage,
-        "description": version.description, "source": version.source, "run_id": version.run_id,
+        "description": version.description, "source": version.source, "run_id": version.run_id, "run_link": "",
         "status": version.status, "tags": pairs_shape(version.tags), "aliases": list(version.aliases),
         "model_id": version.model_id,
     }  # fmt: skip
@@ -151,7 +151,12 @@ def pairs_of(pairs: list[Pair], *, what: str) -> dict[str, str]:
 
 
 def point_of(sent: Point) -> MetricPoint:
-    """A metric's point that was sent. Raises Invalid for a value that is no number."""
+    """A metric's point that was sent. Raises Invalid for a value that is no number, and for a time before 1970."""
+    if sent.timestamp < 0:
+        raise Invalid(
+            f"Invalid value {sent.timestamp} for parameter 'timestamp' supplied: the time of metric {sent.key!r} is "
+            "in milliseconds since 1970"
+        )
     try:
         value = float(sent.value)
     except ValueError:

@@ -1,0 +1,145 @@
+"""One server a module and database for the conformance checks, or another server to hold the checks against."""
+
+import itertools
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from taut.ground.settings import Settings, make_folder
+from taut.home import open_home
+from tests import parts
+from tests.faces.serving import served
+
+# Where it names a server, the checks ask that one instead of taut: with a stock `mlflow server` of the client's own
+# version they show that what they expect is what MLflow does.
+OTHER = os.environ.get("TAUT_CONFORMANCE_URL", "")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before a module imports the client
+
+
+@pytest.fixture(scope="module")
+def module_database() -> Iterator[Callable[[], str]]:
+    """Call it for the URL of a new, empty PostgreSQL database, which is dropped after the module's last test."""
+    import psycopg
+    from psycopg import sql
+
+    server, made = parts.address_of("postgres"), list[str]()
+
+    def make() -> str:
+        made.append(name := f"taut_{uuid.uuid4().hex[:12]}")
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        return urlsplit(server)._replace(path=f"/{name}").geturl()
+
+    yield make
+    if made:
+        with psycopg.connect(server, autocommit=True) as connection:
+            for name in made:
+                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="module", params=["other"] if OTHER else ["sqlite", "postgresql"])
+def shared_url(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    module_database: Callable[[], str],
+) -> Iterator[str]:
+    """A server that all tests of a module share, once on SQLite and once on PostgreSQL: use names of your own."""
+    if request.param == "other":
+        yield OTHER
+        return
+    folder = tmp_path_factory.mktemp("home")
+    make_folder(folder, Settings(metadata=module_database() if request.param == "postgresql" else ""))
+    with open_home(folder) as home, served(home) as address:
+        yield address
+
+
+@pytest.fixture
+def is_taut() -> bool:
+    """Whether the checks ask taut: what taut does better on purpose is only expected of it."""
+    return not OTHER
+
+
+@pytest.fixture
+def unlike_stock() -> Callable[[bool], None]:
+    """Call it with whether the stock server is known to fail here: the check is then skipped where it is asked."""
+
+    def skip(fails: bool = True) -> None:
+        if OTHER and fails:
+            pytest.skip("the stock server is known to get this wrong")
+
+    return skip
+
+
+@pytest.fixture
+def mlflow(shared_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The unchanged client in this process, logging to the module's server; nothing of it is left afterwards.
+
+    Clients retry what looks like a defect of the server for minutes: one try makes such an answer fail the test.
+    """
+    client = pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    monkeypatch.chdir(tmp_path_factory.mktemp("work"))
+    client.set_tracking_uri(shared_url)
+    client.set_registry_uri(shared_url)
+    yield client
+    while client.active_run():
+        client.end_run()
+    client.tracking.fluent._active_experiment_id = None
+    for name in (
+        "MLFLOW_EXPERIMENT_ID",
+        "MLFLOW_EXPERIMENT_NAME",
+        "MLFLOW_RUN_ID",
+        "MLFLOW_TRACKING_URI",
+        "MLFLOW_REGISTRY_URI",
+    ):
+        os.environ.pop(name, None)
+    client.set_tracking_uri(None)
+    client.set_registry_uri(None)
+
+
+@pytest.fixture
+def client(mlflow: Any, shared_url: str) -> Any:
+    """The client of the module's server."""
+    return mlflow.MlflowClient(shared_url, shared_url)
+
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def unique() -> Callable[[str], str]:
+    """A name that no other test and no other run of the tests gives."""
+    mark = uuid.uuid4().hex[:8]
+    return lambda name: f"{name} {mark}-{next(NUMBERS)}"
+
+
+@pytest.fixture
+def experiment(client: Any, unique: Callable[[str], str]) -> str:
+    """The id of an empty experiment."""
+    return str(client.create_experiment(unique("experiment")))
+
+
+@pytest.fixture
+def run_id(client: Any, experiment: str) -> str:
+    """The id of a running run in an experiment of its own."""
+    return str(client.create_run(experiment).info.run_id)
+
+
+@pytest.fixture
+def code_of() -> Callable[..., str]:
+    """The error code that a call of the client is refused with; `no error` where it is not."""
+    from mlflow.exceptions import MlflowException
+
+    def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> str:
+        try:
+            function(*args, **kwargs)
+        except MlflowException as problem:
+            return str(problem.error_code)
+        return "no error"
+
+    return call

@@ -1,0 +1,285 @@
+"""Logged models: made, finished, found, tagged, measured, loaded by every URI; what autologging leaves behind."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+BAD, GONE = "INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST"
+
+
+@pytest.fixture
+def made(client, experiment, run_id):
+    """A logged model, not finished yet."""
+    return client.create_logged_model(
+        experiment, name="late", source_run_id=run_id, tags={"t": "x"}, params={"depth": "3"}, model_type="Agent"
+    )
+
+
+def test_a_logged_model_is_what_was_made(client, made, experiment, run_id):
+    for one in (made, client.get_logged_model(made.model_id)):
+        assert one.model_id.startswith("m-")
+        assert (one.name, one.experiment_id, one.source_run_id) == ("late", experiment, run_id)
+        assert (str(one.status), one.model_type) == ("PENDING", "Agent")
+        assert (one.params, one.tags["t"]) == ({"depth": "3"}, "x")
+        assert one.artifact_location.endswith(f"/models/{one.model_id}/artifacts")
+        assert one.creation_timestamp == one.last_updated_timestamp > 1_600_000_000_000
+
+
+@pytest.mark.parametrize("status", ["READY", "FAILED"])
+def test_a_logged_model_is_finished(client, made, mlflow, status):
+    assert str(client.finalize_logged_model(made.model_id, status).status) == status
+    assert str(client.get_logged_model(made.model_id).status) == status
+
+
+def test_a_logged_model_without_a_name_gets_one(client, experiment):
+    assert client.create_logged_model(experiment).name
+
+
+@pytest.mark.parametrize("name", ["a/b", "a:b", "a.b", "a%b", 'a"b', "a'b"])
+def test_some_names_of_logged_models_are_refused(client, experiment, code_of, name):
+    assert code_of(client.create_logged_model, experiment, name=name) == BAD
+
+
+def test_tags_of_logged_models_come_change_and_go(client, made, mlflow):
+    client.set_logged_model_tags(made.model_id, {"t": "y", "ü": "ö", "empty": ""})
+    assert client.get_logged_model(made.model_id).tags.items() >= {"t": "y", "ü": "ö", "empty": ""}.items()
+    client.delete_logged_model_tag(made.model_id, "t")
+    assert "t" not in client.get_logged_model(made.model_id).tags
+    with pytest.raises(mlflow.exceptions.MlflowException, match="No tag with key") as told:
+        client.delete_logged_model_tag(made.model_id, "t")
+    assert told.value.error_code == GONE
+
+
+def test_params_of_logged_models_are_added(client, made):
+    client.log_model_params(made.model_id, {"width": "4"})
+    assert client.get_logged_model(made.model_id).params == {"depth": "3", "width": "4"}
+
+
+def test_a_deleted_logged_model_is_gone(client, made, experiment, code_of, mlflow, is_taut):
+    client.delete_logged_model(made.model_id)
+    with pytest.raises(mlflow.exceptions.MlflowException, match="not found") as told:
+        client.get_logged_model(made.model_id)
+    assert told.value.error_code == GONE
+    assert client.search_logged_models([experiment]) == []
+    assert code_of(client.delete_logged_model, made.model_id) == GONE or not is_taut
+
+
+def test_metrics_are_logged_on_a_model_and_a_dataset(client, made, run_id):
+    client.log_metric(
+        run_id, "auc", 0.9, step=1, timestamp=5, model_id=made.model_id, dataset_name="rows", dataset_digest="d1"
+    )
+    client.log_metric(run_id, "auc", 0.8, step=2, timestamp=6, model_id=made.model_id)
+    metrics = client.get_logged_model(made.model_id).metrics
+    assert {(m.key, m.value, m.step, m.dataset_name, m.dataset_digest) for m in metrics} == {
+        ("auc", 0.9, 1, "rows", "d1"),
+        ("auc", 0.8, 2, None, None),
+    }
+    assert {m.model_id for m in metrics} == {made.model_id}
+    assert {m.run_id for m in metrics} == {run_id}
+
+
+@pytest.fixture(scope="module")
+def shelf(shared_url):
+    """A client and an experiment of four finished logged models."""
+    mlflow = pytest.importorskip("mlflow")
+    client = mlflow.MlflowClient(shared_url, shared_url)
+    experiment = client.create_experiment(f"models {id(client)}")
+    run_id = client.create_run(experiment).info.run_id
+    for number in range(4):
+        model = client.create_logged_model(
+            experiment,
+            name=f"m{number}",
+            source_run_id=run_id,
+            params={"depth": str(number)},
+            tags={"even": str(number % 2 == 0)},
+        )
+        client.log_metric(
+            run_id,
+            "auc",
+            number / 10,
+            step=1,
+            timestamp=5,
+            model_id=model.model_id,
+            dataset_name="rows",
+            dataset_digest="d",
+        )
+        client.finalize_logged_model(model.model_id, "READY")
+    return client, experiment
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        (None, "0123"),
+        ("name = 'm1'", "1"),
+        ("name LIKE 'm%' AND name != 'm1'", "023"),
+        ("params.depth = '2'", "2"),
+        ("tags.even = 'True'", "02"),
+        ("metrics.auc > 0.1", "23"),
+        ("metrics.auc <= 0.1 AND tags.even = 'True'", "0"),
+        ("attributes.status = 'READY'", "0123"),
+        ("name IN ('m0', 'm3')", "03"),
+        ("creation_timestamp > 0", "0123"),
+    ],
+)
+def test_logged_models_are_filtered(shelf, filter, expected, unlike_stock):
+    unlike_stock("status" in (filter or ""))
+    client, experiment = shelf
+    found = client.search_logged_models([experiment], filter_string=filter)
+    assert "".join(sorted(one.name[1:] for one in found)) == expected
+
+
+def test_logged_models_are_ordered_by_a_metric_on_a_dataset(shelf, unlike_stock):
+    unlike_stock()
+    client, experiment = shelf
+    order = [{"field_name": "metrics.auc", "ascending": False, "dataset_name": "rows"}]
+    assert [one.name for one in client.search_logged_models([experiment], order_by=order)] == ["m3", "m2", "m1", "m0"]
+    order = [{"field_name": "creation_timestamp", "ascending": True}]
+    assert len(client.search_logged_models([experiment], order_by=order)) == 4
+    datasets = [{"dataset_name": "rows"}]
+    found = client.search_logged_models([experiment], datasets=datasets, filter_string="metrics.auc > 0.1")
+    assert {one.name for one in found} == {"m2", "m3"}
+    none = [{"dataset_name": "nothing"}]
+    assert client.search_logged_models([experiment], datasets=none, filter_string="metrics.auc > 0.1") == []
+
+
+def test_logged_models_are_paged_to_the_end(shelf):
+    client, experiment = shelf
+    seen, token = [], None
+    while True:
+        page = client.search_logged_models([experiment], max_results=3, page_token=token)
+        seen += [one.name for one in page]
+        if not (token := page.token):
+            break
+    assert sorted(seen) == ["m0", "m1", "m2", "m3"]
+
+
+@pytest.mark.parametrize("filter", ["colours.x = 'y'", "metrics.auc = 'x'", "params.depth >", "name = m1"])
+def test_bad_filters_of_logged_models_are_refused(shelf, code_of, filter, unlike_stock):
+    unlike_stock(filter in {"metrics.auc = 'x'", "name = m1"})
+    client, experiment = shelf
+    assert code_of(client.search_logged_models, [experiment], filter_string=filter) == BAD
+
+
+def test_the_files_of_a_logged_model_are_kept_and_fetched(client, mlflow, made, tmp_path):
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "MLmodel").write_text("a: 1\n")
+    (tmp_path / "in" / "deep" / "w.bin").write_bytes(bytes(1000))
+    client.log_model_artifacts(made.model_id, str(tmp_path / "in"))
+    client.finalize_logged_model(made.model_id, "READY")
+    assert sorted(f.path for f in client.list_logged_model_artifacts(made.model_id)) == ["MLmodel", "deep"]
+    mlflow.artifacts.download_artifacts(f"models:/{made.model_id}", dst_path=str(tmp_path / "out"))
+    assert (tmp_path / "out" / "deep" / "w.bin").read_bytes() == bytes(1000)
+
+
+def test_the_outputs_of_a_run_are_its_models(client, mlflow, made, run_id, is_taut):
+    output = mlflow.entities.LoggedModelOutput(made.model_id, step=3)
+    for _ in range(2 if is_taut else 1):
+        client.log_outputs(run_id, [output])
+    assert [(one.model_id, one.step) for one in client.get_run(run_id).outputs.model_outputs] == [(made.model_id, 3)]
+
+
+def test_a_version_of_a_logged_model(client, made, unique, run_id, tmp_path):
+    (tmp_path / "MLmodel").write_text("flavors:\n  python_function:\n    loader_module: nothing\n")
+    client.log_model_artifact(made.model_id, str(tmp_path / "MLmodel"))
+    client.finalize_logged_model(made.model_id, "READY")
+    name = client.create_registered_model(unique("logged")).name
+    version = client.create_model_version(name, f"models:/{made.model_id}", run_id, model_id=made.model_id)
+    assert (version.source, version.run_id) == (f"models:/{made.model_id}", run_id)
+    assert client.get_model_version_download_uri(name, "1").endswith(f"{made.model_id}/artifacts")
+
+
+AUTOLOG = """
+import json, warnings
+warnings.simplefilter("ignore")
+import mlflow, numpy, pandas
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+client, said = mlflow.MlflowClient(), {}
+mlflow.set_experiment(NAME)
+mlflow.sklearn.autolog(registered_model_name=NAME, max_tuning_runs=3)
+rows = pandas.DataFrame({"a": numpy.arange(40.0), "b": numpy.arange(40.0) % 7})
+with mlflow.start_run() as run:
+    fitted = LogisticRegression(C=0.5).fit(rows, rows.a > 20)
+    fitted.score(rows, rows.a > 20)
+seen = client.get_run(run.info.run_id)
+said["param"], said["metrics"] = seen.data.params["C"], sorted(seen.data.metrics)
+said["tags"] = [seen.data.tags["estimator_name"], seen.data.tags["estimator_class"]]
+said["files"] = sorted(f.path for f in client.list_artifacts(run.info.run_id))
+said["data"] = [(i.dataset.name, [t.value for t in i.tags]) for i in seen.inputs.dataset_inputs]
+model_id = seen.outputs.model_outputs[0].model_id
+model = client.get_logged_model(model_id)
+said["model"] = [str(model.status), model.source_run_id == run.info.run_id, model.params["C"]]
+said["measured"] = "training_score" in {m.key for m in model.metrics}
+version = client.get_model_version(NAME, "1")
+said["version"] = [version.status, version.run_id == run.info.run_id, version.source == f'models:/{model_id}']
+client.set_registered_model_alias(NAME, "best", "1")
+uris = [f"models:/{place}" for place in (model_id, f"{NAME}@best", f"{NAME}/1", f"{NAME}/latest")]
+uris.append(f"runs:/{run.info.run_id}/model")
+said["loads"] = [bool((mlflow.sklearn.load_model(u).predict(rows) == fitted.predict(rows)).all()) for u in uris]
+said["pyfunc"] = mlflow.pyfunc.load_model(uris[1]).predict(rows).shape[0]
+said["signature"] = mlflow.models.get_model_info(uris[0]).signature.inputs.input_names()
+with mlflow.start_run() as search:
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression())
+    GridSearchCV(pipeline, {"logisticregression__C": [0.1, 1, 10]}, cv=2).fit(rows, rows.a > 20)
+parent = client.get_run(search.info.run_id)
+said["grid"] = ["best_cv_score" in parent.data.metrics, "best_logisticregression__C" in parent.data.params]
+children = client.search_runs([search.info.experiment_id], f"tags.mlflow.parentRunId = '{search.info.run_id}'")
+said["children"] = sorted(run.data.params["logisticregression__C"] for run in children)
+said["scored"] = all("mean_test_score" in run.data.metrics for run in children)
+said["grid files"] = sorted(f.path for f in client.list_artifacts(search.info.run_id))
+print("SAID " + json.dumps(said))
+"""
+
+
+@pytest.fixture(scope="module")
+def fitted(shared_url, tmp_path_factory):
+    """What a program says whose fit and grid search were logged by themselves."""
+    pytest.importorskip("sklearn")
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
+    ours["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    done = subprocess.run(
+        [sys.executable, "-c", f"NAME = 'autolog {tmp_path_factory.getbasetemp().name}{os.getpid()}'\n" + AUTOLOG],
+        env={**ours, "MLFLOW_TRACKING_URI": shared_url, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"},
+        cwd=tmp_path_factory.mktemp("autolog"),
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(done.stdout.rpartition("SAID ")[2])
+
+
+def test_a_fit_logs_its_params_metrics_and_tags(fitted):
+    assert fitted["param"] == "0.5"
+    assert {"training_accuracy_score", "training_roc_auc", "training_score"} <= set(fitted["metrics"])
+    assert fitted["tags"][0] == "LogisticRegression"
+
+
+def test_a_fit_logs_its_data_and_files(fitted):
+    assert ["dataset", ["train"]] in fitted["data"]
+    assert "estimator.html" in fitted["files"]
+
+
+def test_a_fit_logs_and_registers_its_model(fitted):
+    assert fitted["model"] == ["READY", True, "0.5"]
+    assert fitted["measured"]
+    assert fitted["version"] == ["READY", True, True]
+
+
+def test_a_model_loads_by_every_uri(fitted):
+    assert fitted["loads"] == [True] * 5
+    assert (fitted["pyfunc"], fitted["signature"]) == (40, ["a", "b"])
+
+
+def test_a_grid_search_logs_a_child_a_candidate(fitted):
+    assert fitted["grid"] == [True, True]
+    assert fitted["children"] == ["0.1", "1", "10"]
+    assert fitted["scored"]
+    assert "cv_results.csv" in fitted["grid files"]
