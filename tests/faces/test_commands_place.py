@@ -91,7 +91,7 @@ def test_a_server_tells_where_it_is_in_json(project):
 def test_beyond_loopback_a_server_asks_for_a_token_first(project, free_port):
     said = taut(project, "server", "--host", "0.0.0.0", "--port", str(free_port))
     assert (said.status, is_two_lines(said)) == (12, True), said
-    assert "taut token create" in said.lines[1]
+    assert "taut user create" in said.lines[1]
 
 
 def test_a_server_outside_of_a_project_is_two_lines(tmp_path):
