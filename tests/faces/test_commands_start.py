@@ -21,6 +21,9 @@ GROUPS = {
     "watch": ("status", "alerts", "dismiss", "predictions", "report"),
     "ci": ("github", "jenkins"),
     "token": ("create", "list", "revoke"),
+    "user": ("create", "list", "show", "password", "role", "delete", "grant", "revoke"),
+    "import": ("mlflow",),
+    "export": ("mlflow",),
 }
 ALONE = sorted({name for commands in COMMANDS.values() for name in commands} - GROUPS.keys())
 ALL = [(name,) for name in ALONE] + [(group, name) for group, names in GROUPS.items() for name in names]
