@@ -13,6 +13,7 @@ import pytest
 
 from taut.ground.access import Actor
 from taut.ground.clock import SetClock
+from taut.ground.meta import connect_metadata
 from taut.ground.settings import Settings, make_folder
 from taut.home import Home, open_home
 from tests import parts
@@ -65,18 +66,34 @@ def postgres_server() -> str:
     return parts.address_of("postgres")
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> str:
+    """The name of a database with all migrations: a copy of its files takes a tenth of the time of making one."""
+    import psycopg
+    from psycopg import sql
+
+    name = f"taut_template_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres_server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    connect_metadata(urlsplit(postgres_server)._replace(path=f"/{name}").geturl()).close()
+    return name
+
+
 @pytest.fixture
-def postgres_database(postgres_server: str) -> Iterator[Callable[[], str]]:
-    """Call it for the URL of a new, empty database; all of them are dropped when the test ends."""
+def postgres_database(postgres_server: str) -> Iterator[Callable[..., str]]:
+    """Call it for the URL of a new database, empty or like a template; all are dropped when the test ends."""
     import psycopg
     from psycopg import sql
 
     unique, numbers, made = uuid.uuid4().hex[:12], itertools.count(), []
 
-    def make() -> str:
+    def make(template: str = "") -> str:
         name = f"taut_{unique}_{next(numbers)}"
+        command = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+        if template:
+            command += sql.SQL(" TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(template))
         with psycopg.connect(postgres_server, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            connection.execute(command)
         made.append(name)
         return urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
 
@@ -87,7 +104,7 @@ def postgres_database(postgres_server: str) -> Iterator[Callable[[], str]]:
 
 
 @pytest.fixture
-def postgres_url(postgres_database: Callable[[], str]) -> str:
+def postgres_url(postgres_database: Callable[..., str]) -> str:
     """The URL of a new, empty PostgreSQL database."""
     return postgres_database()
 
@@ -124,7 +141,10 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
     """An opened, empty home, once on SQLite and once on PostgreSQL; its clock stands until a test moves it."""
     folder = tmp_path / "project"
     folder.mkdir()
-    url = request.getfixturevalue("postgres_url") if request.param == "postgresql" else ""
+    url = ""
+    if request.param == "postgresql":
+        make = request.getfixturevalue("postgres_database")
+        url = make(request.getfixturevalue("postgres_template"))
     make_folder(folder, Settings(metadata=url))
     with open_home(folder, actor=Actor("ada", "owner"), clock=SetClock(1_700_000_000_000)) as opened:
         yield opened
