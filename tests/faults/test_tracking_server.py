@@ -6,6 +6,7 @@ figures. A slow test does fewer.
 
 import json
 import os
+import random
 from collections.abc import Iterator
 from http.client import HTTPConnection
 from pathlib import Path
@@ -139,9 +140,12 @@ def test_a_full_disk_is_told_reads_go_on_and_room_cures_it(full: tuple[Served, P
     served, ballast = full
     crowd = started(served, 4)
     eventually(lambda: sum(map(len, refusals(crowd, 503))) > 20, within=120, what="the disk to be full")
-    eventually(lambda: refusals(crowd, 507), within=60, what="a file that has no room")
     # What was acknowledged can be read while nothing can be written.
     run = next(deed.about for deed in crowd[0].deeds if deed.about and deed.state == "acknowledged")
+    # A file that cannot fit; small ones may find a last gap, or come after a row that found none.
+    large = f"/api/2.0/mlflow-artifacts/artifacts/0/{run}/artifacts/large.bin"
+    status, said = asked(served, "PUT", large, random.Random(5).randbytes(16 << 20))
+    assert (status, json.loads(said)["error_code"]) == (507, "RESOURCE_EXHAUSTED")
     assert asked(served, "GET", f"/api/2.0/mlflow/runs/get?run_id={run}")[0] == 200
     assert asked(served, "GET", f"/api/2.0/mlflow-artifacts/artifacts/0/{run}/artifacts/model/MLmodel")[0] == 200
     assert asked(served, "POST", "/api/2.0/mlflow/runs/search", b'{"experiment_ids": ["0"]}')[0] == 200
@@ -152,8 +156,8 @@ def test_a_full_disk_is_told_reads_go_on_and_room_cures_it(full: tuple[Served, P
         assert said["error_code"] == "TEMPORARILY_UNAVAILABLE"
         assert "no room left for" in said["message"]
         assert "df -h" in said["message"]
-    assert {json.loads(words)["error_code"] for words in refusals(crowd, 507)} == {"RESOURCE_EXHAUSTED"}
-    assert set().union(*(client.refusals for client in crowd)) == {503, 507}
+    assert {json.loads(words)["error_code"] for words in refusals(crowd, 507)} <= {"RESOURCE_EXHAUSTED"}
+    assert set().union(*(client.refusals for client in crowd)) <= {503, 507}
 
     ballast.unlink()
     later = [Client(f"later{number}", served.port) for number in range(2)]
