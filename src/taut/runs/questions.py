@@ -1,6 +1,6 @@
 """A search as SQL: conditions and orders are put together from constants, and every value of a user is bound."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -122,12 +122,7 @@ class Question:
 
     def past(self, terms: list[Term], place: Place) -> str:
         """Rows behind the one that a token names, in the order of the terms."""
-        bound = [self.bound(value) for value in place]
-        ways = []
-        for last, (expression, down) in enumerate(terms):
-            same = [f"{terms[i][0]} = {bound[i]}" for i in range(last)]
-            ways.append(" AND ".join([*same, f"{expression} {'<' if down else '>'} {bound[last]}"]))
-        return "(" + " OR ".join(f"({way})" for way in ways) + ")"
+        return behind(terms, [self.bound(value) for value in place])
 
     def _attribute(self, comparison: Comparison) -> str:
         expression = attribute_of(comparison.key)
@@ -151,19 +146,32 @@ class Question:
         return f"{exists}{self._held(DATASETS[comparison.key], comparison)})"
 
     def _held(self, left: str, comparison: Comparison) -> str:
-        """An expression held against the values of a comparison."""
-        operator = comparison.operator
-        if operator in {"IS NULL", "IS NOT NULL"}:
-            return f"{left} {operator}"
-        if operator in {"IN", "NOT IN"}:
-            return f"{left} {operator} ({', '.join(self.bound(value) for value in comparison.values)})"
-        if operator == "LIKE":
-            pattern = str(comparison.value)
-            right = self.bound(_glob(pattern) if self.dialect == "sqlite" else pattern)
-            return LIKE[self.dialect].format(left=left, right=right)
-        if operator == "ILIKE":
-            return ILIKE[self.dialect].format(left=left, right=self.bound(comparison.value))
-        return f"{left} {'<>' if operator == '!=' else operator} {self.bound(comparison.value)}"
+        return held(left, comparison, self.dialect, self.bound)
+
+
+def held(left: str, comparison: Comparison, dialect: str, bound: Callable[[Value], str]) -> str:
+    """An expression held against the values of a comparison; `bound` gives the parameter that stands for a value."""
+    operator = comparison.operator
+    if operator in {"IS NULL", "IS NOT NULL"}:
+        return f"{left} {operator}"
+    if operator in {"IN", "NOT IN"}:
+        return f"{left} {operator} ({', '.join(bound(value) for value in comparison.values)})"
+    if operator == "LIKE":
+        pattern = str(comparison.value)
+        right = bound(_glob(pattern) if dialect == "sqlite" else pattern)
+        return LIKE[dialect].format(left=left, right=right)
+    if operator == "ILIKE":
+        return ILIKE[dialect].format(left=left, right=bound(comparison.value))
+    return f"{left} {'<>' if operator == '!=' else operator} {bound(comparison.value)}"
+
+
+def behind(terms: Sequence[Term], parameters: Sequence[str]) -> str:
+    """Rows behind the one whose places these parameters hold, in the order of the terms."""
+    ways = []
+    for last, (expression, down) in enumerate(terms):
+        same = [f"{terms[i][0]} = {parameters[i]}" for i in range(last)]
+        ways.append(" AND ".join([*same, f"{expression} {'<' if down else '>'} {parameters[last]}"]))
+    return "(" + " OR ".join(f"({way})" for way in ways) + ")"
 
 
 def attribute_of(key: str) -> str:

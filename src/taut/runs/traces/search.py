@@ -9,9 +9,11 @@ import msgspec
 from taut.errors import Invalid
 from taut.ground.access import ANY
 from taut.ground.meta import Row, Tx, Value
+from taut.ground.meta.migrate import PLAIN_ORDER
 from taut.home import Home, sight, verb
 from taut.runs.filters import TRACE_ENTITIES, Comparison, Order, all_of, matches, parse_filter, parse_order
 from taut.runs.pages import Place, check_page_size, read_token, token_of
+from taut.runs.questions import behind, held
 from taut.runs.traces.reading import SELECT_SPANS, read_traces, span_of
 from taut.runs.traces.records import NAME_TAG, RUN_KEY, SESSION_KEY, TracePage
 
@@ -37,12 +39,7 @@ SPAN_COLUMNS = {"name": "name", "type": "type", "status": "status"}
 ATTRIBUTE_OF_SPAN = "attributes."
 ORDERED = frozenset({"<", "<=", ">", ">="})
 
-# SQLite's LIKE knows no case and PostgreSQL's knows an escape; MLflow's LIKE is exact and has none.
-LIKE = {"sqlite": "{left} GLOB {right}", "postgresql": "{left} LIKE {right} ESCAPE ''"}
-ILIKE = {"sqlite": "LOWER({left}) LIKE LOWER({right})", "postgresql": "LOWER({left}) LIKE LOWER({right}) ESCAPE ''"}
 HOLDS = {"sqlite": "instr({left}, {right}) > 0", "postgresql": "strpos({left}, {right}) > 0"}
-# PostgreSQL sorts text by the rules of a language; both shall sort by character.
-PLAIN_ORDER = {"sqlite": "", "postgresql": ' COLLATE "C"'}
 
 TABLES = {"tag": "trace_tag", "metadata": "trace_metadata"}
 # Traces of the sessions that an assessment speaks of as a whole.
@@ -273,19 +270,7 @@ class _Question:
         return f"({' OR '.join(holds)})"
 
     def _held(self, left: str, comparison: Comparison) -> str:
-        """An expression held against the values of a comparison."""
-        operator = comparison.operator
-        if operator in {"IS NULL", "IS NOT NULL"}:
-            return f"{left} {operator}"
-        if operator in {"IN", "NOT IN"}:
-            return f"{left} {operator} ({', '.join(self._bound(value) for value in comparison.values)})"
-        if operator == "LIKE":
-            pattern = str(comparison.value)
-            right = self._bound(_glob(pattern) if self.dialect == "sqlite" else pattern)
-            return LIKE[self.dialect].format(left=left, right=right)
-        if operator == "ILIKE":
-            return ILIKE[self.dialect].format(left=left, right=self._bound(comparison.value))
-        return f"{left} {'<>' if operator == '!=' else operator} {self._bound(comparison.value)}"
+        return held(left, comparison, self.dialect, self._bound)
 
     def _terms(self, order: Order) -> list[Term]:
         """What sorts by one key: first whether it is there, so that what is missing comes last both ways."""
@@ -314,11 +299,7 @@ class _Question:
         values |= {f"p{number}": one for number, one in enumerate(place)}
         if len(self.terms) == 2:
             return "(trace.at_ms, trace.id) < (:p0, :p1)"
-        ways = []
-        for last, (expression, down, _) in enumerate(self.terms):
-            same = [f"{self.terms[i][0]} = :p{i}" for i in range(last)]
-            ways.append(" AND ".join([*same, f"{expression} {'<' if down else '>'} :p{last}"]))
-        return "(" + " OR ".join(f"({way})" for way in ways) + ")"
+        return behind([term[:2] for term in self.terms], [f":p{number}" for number in range(len(place))])
 
 
 def _is_of_spans(comparison: Comparison) -> bool:
@@ -344,13 +325,3 @@ def _number(written: str) -> float | None:
         return float(written)
     except ValueError:
         return None
-
-
-def _glob(pattern: str) -> str:
-    """A LIKE pattern as SQLite's GLOB, which is exact in case.
-
-    >>> _glob("a%_[*")
-    'a*?[[][*]'
-    """
-    meant = {"%": "*", "_": "?", "*": "[*]", "?": "[?]", "[": "[[]"}
-    return "".join(meant.get(char, char) for char in pattern)
