@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from taut.data import add_dataset, checkout_dataset, dataset_status, list_datasets
+from taut.faces.demo.reached import first_run
 from taut.ground.compute import is_alive
 from taut.ground.objects import read_object
 from taut.home import open_home
-from taut.runs import execute_run, get_run, reconcile_runs
+from taut.runs import execute_run, get_run, reconcile_runs, update_run
 from taut.runs.recording import recordings
 from tests.parts import eventually
 
@@ -57,6 +58,16 @@ def test_a_killed_run_is_not_left_running_and_keeps_what_was_known(killed: Path)
         assert any("was killed" in what for what in run.capture.missing)
         assert reconcile_runs(home) == []
         assert list(recordings(home).iterdir()) == []
+
+
+def test_the_demo_does_not_build_on_a_run_killed_after_its_client_said_finished(killed: Path):
+    with open_home(killed) as home:
+        update_run(home, "a" * 32, name="first", status="FINISHED")
+    assert first_run(killed) == ""
+    with open_home(killed) as home:
+        assert get_run(home, "a" * 32).status == "KILLED"
+        execute_run(home, [sys.executable, "-c", ""], tracking_uri="http://127.0.0.1:9", folder=killed, name="first")
+    assert first_run(killed) not in ("", "a" * 32)
 
 
 def test_the_command_of_a_killed_run_ends_with_it(killed: Path):

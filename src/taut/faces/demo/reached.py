@@ -7,7 +7,7 @@ from taut.errors import TautError
 from taut.faces.demo.year import MODEL
 from taut.home import open_home
 from taut.models import find_model, list_gates
-from taut.runs import search_runs
+from taut.runs import reconcile_runs, search_runs
 
 
 def is_committed(project: Path) -> bool:
@@ -17,10 +17,14 @@ def is_committed(project: Path) -> bool:
 
 
 def first_run(project: Path) -> str:
-    """The id of the first training that finished, empty before."""
+    """The id of the first training that finished, empty before.
+
+    A client says FINISHED while its command goes on; what was killed just then is settled first, for it did not finish.
+    """
     if not (project / ".taut").is_dir():
         return ""
     with open_home(project) as home:
+        reconcile_runs(home)
         found = [run.id for run in search_runs(home) if run.status == "FINISHED" and run.name == "first"]
     return found[-1] if found else ""
 
