@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, cast
+
+import msgspec
 
 from taut.errors import Invalid
 from taut.ground import wire
@@ -14,30 +16,30 @@ from taut.runs.filters import parse_order
 from taut.runs.points import MetricPoint
 
 # All that belongs to some runs, as one query: one trip to a database far away, and one moment without a transaction.
-# The first column says what a row is; the others hold what each kind has, and NULL where it has nothing.
+# The first column says what a row is. A row of many columns costs as much as three of few, so what is text comes as one
+# piece of JSON, all params or tags of a run in one row; metrics do not, for SQLite writes numbers with 15 digits there.
 RUN, PARAM, TAG, METRIC, INPUT, OUTPUT = range(6)
-NONE = "CAST(NULL AS TEXT)"
 SELECT_RUN = f"""
-SELECT {RUN} AS kind, run.id AS run_id, run.name AS a, run.experiment_id AS b, CAST(NULL AS DOUBLE PRECISION) AS value,
-    run.started_ms AS step, run.ended_ms AS at_ms, experiment.name AS c, run.status AS d, run.actor AS e,
-    run.lifecycle AS f, run.cause AS g, run.capture AS h
+SELECT {RUN} AS kind, run.id AS run_id, CAST(json_build_array(run.name, run.experiment_id, experiment.name, run.status,
+    run.actor, run.lifecycle, run.cause, run.capture) AS TEXT) AS a, CAST(NULL AS DOUBLE PRECISION) AS value,
+    run.started_ms AS step, run.ended_ms AS at_ms
 FROM run JOIN experiment ON experiment.id = run.experiment_id WHERE run.id IN [:ids]
 """  # noqa: S608  # Constants only.
-SIX_NONE = ", ".join([NONE] * 6)
-# Kind -> the columns, the table, and what else its rows must meet.
+PAIRS = "run_id, CAST(json_object_agg(key, value) AS TEXT), NULL, NULL, NULL"
+DATASET = "CAST(json_build_array(name, digest, source_type, source, columns, profile, tags) AS TEXT)"
+# Kind -> the columns, the table, what else its rows must meet, and what makes one row of several.
 MORE = {
-    PARAM: (f"run_id, key, value, NULL, NULL, NULL, {SIX_NONE}", "param", ""),
-    TAG: (f"run_id, key, value, NULL, NULL, NULL, {SIX_NONE}", "run_tag", ""),
-    METRIC: (f"run_id, key, {NONE}, value, step, at_ms, {SIX_NONE}", "series", " AND newest = 1"),
-    INPUT: (
-        f"run_id, name, digest, NULL, NULL, NULL, source_type, source, columns, profile, tags, {NONE}", "run_input", "",
-    ),
-    OUTPUT: (f"run_id, model_id, {NONE}, NULL, step, NULL, {SIX_NONE}", "run_output", ""),
-}  # fmt: skip
+    PARAM: (PAIRS, "param", "", " GROUP BY run_id"),
+    TAG: (PAIRS, "run_tag", "", " GROUP BY run_id"),
+    METRIC: ("run_id, key, value, step, at_ms", "series", " AND newest = 1", ""),
+    INPUT: (f"run_id, {DATASET}, NULL, NULL, NULL", "run_input", "", ""),
+    OUTPUT: ("run_id, model_id, NULL, step, NULL", "run_output", "", ""),
+}
 KEYS = {PARAM: "params", TAG: "tags", METRIC: "metrics"}
 EVERY = "*"
 
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
+Lifecycle = Literal["active", "deleted"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,56 +124,61 @@ def _select(kinds: tuple[tuple[int, bool], ...]) -> str:
     """The query for these kinds, all keys of each or those named."""
     parts = [SELECT_RUN]
     for kind, whole in kinds:
-        columns, table, also = MORE[kind]
+        columns, table, also, grouped = MORE[kind]
         named = "" if whole else f" AND key IN [:{KEYS[kind]}]"
-        parts.append(f"SELECT {kind}, {columns} FROM {table} WHERE run_id IN [:ids]{also}{named}")  # noqa: S608
+        parts.append(f"SELECT {kind}, {columns} FROM {table} WHERE run_id IN [:ids]{also}{named}{grouped}")  # noqa: S608
     return "\nUNION ALL\n".join(parts)
 
 
 def _put_together(rows: Sequence[Row], ids: Sequence[str]) -> list[RunDetail]:
     runs: dict[str, Row] = {}
-    # Rows come by the ten thousand here, so each is touched once and nothing is converted that has its type already.
-    parts: dict[str, tuple[dict[str, str], dict[str, str], list[MetricPoint], list[DatasetInput], list[ModelOutput]]]
-    parts = {run_id: ({}, {}, [], [], []) for run_id in ids}
+    params: dict[str, dict[str, str]] = {}
+    tags: dict[str, dict[str, str]] = {}
+    metrics: dict[str, list[MetricPoint]] = {run_id: [] for run_id in ids}
+    inputs: dict[str, list[DatasetInput]] = {run_id: [] for run_id in ids}
+    outputs: dict[str, list[ModelOutput]] = {run_id: [] for run_id in ids}
+    # Rows come by the thousand here, so each is touched once and nothing is converted that has its type already.
     row: Any
     for row in rows:
-        kind, of = row[0], parts[row[1]]
-        if kind == PARAM:
-            of[0][row[2]] = row[3]
+        kind, run_id, text, value, step, at_ms = row
+        if kind == METRIC:
+            metrics[run_id].append(MetricPoint(text, value, step, at_ms))
+        elif kind == PARAM:
+            params[run_id] = PAIRS_OF.decode(text)
         elif kind == TAG:
-            of[1][row[2]] = row[3]
-        elif kind == METRIC:
-            of[2].append(MetricPoint(row[2], row[4], row[5], row[6]))
+            tags[run_id] = PAIRS_OF.decode(text)
         elif kind == RUN:
-            runs[row[1]] = row
+            runs[run_id] = row
         elif kind == INPUT:
-            of[3].append(DatasetInput(row[2], row[3], row[7], row[8], row[9], row[10], _tags(row[11])))
+            name, digest, source_type, source, columns, profile, said = TEXTS_OF.decode(text)
+            dataset = DatasetInput(name, digest, source_type, source, columns, profile, PAIRS_OF.decode(said))
+            inputs[run_id].append(dataset)
         else:
-            of[4].append(ModelOutput(row[2], row[5]))
-    return [_detail(runs[run_id], *parts[run_id]) for run_id in ids if run_id in runs]
+            outputs[run_id].append(ModelOutput(text, step))
+    return [
+        RunDetail(
+            _run(runs[run_id], params.get(run_id, {}), tags.get(run_id, {}), metrics[run_id]),
+            tuple(metrics[run_id]),
+            tuple(inputs[run_id]),
+            tuple(outputs[run_id]),
+        )
+        for run_id in ids
+        if run_id in runs
+    ]
 
 
-def _detail(
-    row: Any,
-    params: dict[str, str],
-    tags: dict[str, str],
-    metrics: list[MetricPoint],
-    inputs: list[DatasetInput],
-    outputs: list[ModelOutput],
-) -> RunDetail:
-    _, run_id, name, experiment_id, _, started_ms, ended_ms, experiment, status, actor, lifecycle, cause, capture = row
-    run = Run(
-        id=run_id, experiment_id=experiment_id, experiment=experiment, name=name, status=status, actor=actor,
-        started_ms=started_ms, ended_ms=ended_ms, lifecycle=lifecycle, cause=cause,
+def _run(row: Any, params: dict[str, str], tags: dict[str, str], metrics: Sequence[MetricPoint]) -> Run:
+    _, run_id, text, _, started_ms, ended_ms = row
+    name, experiment_id, experiment, status, actor, lifecycle, cause, capture = TEXTS_OF.decode(text)
+    return Run(
+        id=run_id, experiment_id=experiment_id, experiment=experiment, name=name, status=cast("Status", status),
+        actor=actor, started_ms=started_ms, ended_ms=ended_ms, lifecycle=cast("Lifecycle", lifecycle), cause=cause,
         capture=NOTHING if capture == NOTHING_TEXT else wire.decode(capture, Capture),
         params=params, metrics={point.key: point.value for point in metrics}, tags=tags,
     )  # fmt: skip
-    return RunDetail(run, tuple(metrics), tuple(inputs), tuple(outputs))
 
 
+PAIRS_OF = msgspec.json.Decoder(dict[str, str])
+TEXTS_OF = msgspec.json.Decoder(list[str])
 NOTHING = Capture()
 NOTHING_TEXT = wire.text(NOTHING)
-
-
-def _tags(written: str) -> dict[str, str]:
-    return wire.decode(written, dict[str, str])

@@ -65,7 +65,11 @@ def run_info_shape(run: Run) -> Json:
 def run_shape(detail: RunDetail) -> Json:
     """A run with everything."""
     data = {
-        "metrics": [point_shape(point) for point in detail.metrics],
+        # What is latest of a metric does not say what it was measured on.
+        "metrics": [
+            {"key": m.key, "value": "NaN" if m.value is None else m.value, "timestamp": m.at_ms, "step": m.step}
+            for m in detail.metrics
+        ],
         "params": pairs_shape(detail.run.params),
         "tags": pairs_shape(detail.run.tags),
     }

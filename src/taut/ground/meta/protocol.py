@@ -40,6 +40,7 @@ class Tx(Protocol):
     """One transaction, or one read of a single moment.
 
     SQL is in the common subset; parameters are `:name`, and `IN [:name]` holds a column against a list of any length.
+    JSON is made by `json_build_array` and `json_object_agg`.
     """
 
     def execute(self, sql: str, parameters: Mapping[str, Cell | Sequence[str] | Sequence[int]] | None = None) -> int:

@@ -18,6 +18,7 @@ from taut.ground.meta.protocol import Cell, Insert, Parameters, Row, Tx, Update,
 GROUP_MAX = 64  # Members of one group commit: past this the wait of the first outweighs the fsyncs saved.
 # Bytes of pages that a connection keeps at most. With SQLite's own 2 MB a large batch would be written to disk twice.
 WRITER_CACHE, READER_CACHE = 64 << 20, 16 << 20
+JSON = {"json_build_array(": "json_array(", "json_object_agg(": "json_group_object("}
 BUSY_TIMEOUT_S = 30.0  # Another process may hold the write lock for one group; this is far past any group.
 
 
@@ -248,18 +249,21 @@ class _Tx:
 def _bound(sql: str, parameters: Mapping[str, Any] | None) -> tuple[str, Mapping[str, Any]]:
     """A statement and its values for the driver; a list travels as JSON, so that its length leaves the text alone."""
     if parameters is None:
-        return sql, {}
+        return _translated(sql), {}
     if "[" not in sql:
-        return sql, parameters
+        return _translated(sql), parameters
     packed = {
         name: msgspec.json.encode(value).decode() if isinstance(value, list | tuple) else value
         for name, value in parameters.items()
     }
-    return _unpacking(sql), packed
+    return _translated(sql), packed
 
 
 @lru_cache(maxsize=1024)
-def _unpacking(sql: str) -> str:
+def _translated(sql: str) -> str:
+    """The statement in SQLite's words."""
+    for common, ours in JSON.items():
+        sql = sql.replace(common, ours)
     return re.sub(r"\[:([a-z_][a-z0-9_]*)\]", r"(SELECT value FROM json_each(:\1))", sql)
 
 
