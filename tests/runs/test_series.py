@@ -196,6 +196,24 @@ def test_a_chart_shows_both_ends_and_every_extreme_of_a_long_series(home):
     assert near.steps == tuple(range(700, 801))
 
 
+def test_a_chart_read_from_summaries_begins_and_ends_where_the_series_does(home):
+    run_id = create_run(home).id
+    count = 24 * 1024  # More than are looked at one by one.
+    values = [float(step * 7919 % 1009) for step in range(count)]
+    values[0] = values[-1] = values[5000] = values[9000] = 500.5  # Ends that are no extremes of anything.
+    values[12345] = 1e6
+    for start in range(0, count, 1000):
+        points = [MetricPoint("m", values[step], step, step) for step in range(start, min(start + 1000, count))]
+        log_batch(home, run_id, metrics=points)
+    chart = chart_history(home, run_id, "m", points_max=100)
+    assert len(chart.steps) <= 100
+    assert (chart.steps[0], chart.steps[-1], max(chart.values)) == (0, count - 1, 1e6)
+    assert list(chart.steps) == sorted(set(chart.steps))
+    between = chart_history(home, run_id, "m", points_max=100, from_step=200, to_step=count - 200)
+    assert 200 <= between.steps[0] <= 200 + 256
+    assert count - 200 - 256 <= between.steps[-1] <= count - 200
+
+
 def test_a_chart_of_few_points_is_all_of_them_and_of_none_is_empty(home):
     run_id = create_run(home).id
     logged(home, run_id, [MetricPoint("m", 0.1, step) for step in range(20)], 20)

@@ -74,10 +74,16 @@ INSERT_CHUNK = """
 INSERT INTO chunk (series, first_step, first_ms, part, last_step, last_ms, points, summary, body)
 VALUES (:series, :first_step, :first_ms, :part, :last_step, :last_ms, :points, :summary, :body)
 """
+# Of the first and the last of them the bodies too: a line begins and ends with points that need be no extremes.
 SELECT_SUMMARIES = """
-SELECT summary FROM chunk WHERE series = :series AND last_step >= :from_step AND first_step <= :to_step
+SELECT summary FROM chunk WHERE series = :series AND (last_step > :step OR (last_step = :step AND last_ms >= :at_ms))
+    AND (first_step < :to_step OR (first_step = :to_step AND first_ms <= :to_ms))
 ORDER BY first_step, first_ms, part
 """
+SELECT_FIRST_BODY = SELECT_SUMMARIES.replace("summary", "body") + "LIMIT 1"
+SELECT_LAST_BODY = SELECT_FIRST_BODY.replace(
+    "first_step, first_ms, part\n", "first_step DESC, first_ms DESC, part DESC\n"
+)
 FIRST: Place = (-(2**63), -(2**63))
 LAST: Place = (2**63 - 1, 2**63 - 1)
 Name = tuple[str, str, str, str, str]
@@ -172,19 +178,22 @@ def points_from(tx: Tx, series: Series, start: Place, count: int) -> list[Triple
 
 
 def chart_points(tx: Tx, series: Series, at_most: int, from_step: int, to_step: int) -> list[Triple]:
-    """Points that show the course of a series between two steps, lowest and highest preserved, at most so many."""
-    span = {"series": series.id, "from_step": from_step, "to_step": to_step}
+    """Points that show the course of a series between two steps, both ends, lowest and highest preserved."""
     bounds = {"series": series.id, "step": from_step, "at_ms": FIRST[1], "to_step": to_step, "to_ms": LAST[1]}
     counted = tx.row(COUNT_CHUNKS, bounds) if series.sealed_step is not None else None
     in_chunks = int(str(counted[0])) if counted else 0
     tail = [_triple(row) for row in tx.rows(SELECT_SPAN, bounds)] if series.tail else []
     if in_chunks <= max(at_most, CHUNK * 4):  # Few enough to look at each.
-        rows = tx.rows(SELECT_CHUNKS, {**bounds, "limit": NO_LIMIT, "skip": 0}) if in_chunks else []
+        bodies = tx.rows(SELECT_CHUNKS, {**bounds, "limit": NO_LIMIT, "skip": 0}) if in_chunks else []
+        sealed = [point for row in bodies for point in unpack(cast("bytes", row[-1]))]
     else:
-        rows = tx.rows(SELECT_SUMMARIES, span)
-    sealed = [point for row in rows for point in unpack(cast("bytes", row[-1]))]
-    points = sorted([*sealed, *tail], key=rank)
-    return sampled([point for point in points if from_step <= point[0] <= to_step], at_most)
+        sealed = [point for row in tx.rows(SELECT_SUMMARIES, bounds) for point in unpack(cast("bytes", row[0]))]
+        for query in (SELECT_FIRST_BODY, SELECT_LAST_BODY):
+            body = [point for row in tx.rows(query, bounds) for point in unpack(cast("bytes", row[0]))]
+            inside = [point for point in body if from_step <= point[0] <= to_step]
+            sealed += [*inside[:1], *inside[-1:]]
+    points = in_order([point for point in (*sealed, *tail) if from_step <= point[0] <= to_step])
+    return sampled(points, at_most)
 
 
 def name_of(series: Series) -> Name:
