@@ -207,7 +207,8 @@ def test_a_chart_read_from_summaries_begins_and_ends_where_the_series_does(home)
         log_batch(home, run_id, metrics=points)
     chart = chart_history(home, run_id, "m", points_max=100)
     assert len(chart.steps) <= 100
-    assert (chart.steps[0], chart.steps[-1], max(chart.values)) == (0, count - 1, 1e6)
+    assert (chart.steps[0], chart.steps[-1]) == (0, count - 1)
+    assert 1e6 in chart.values
     assert list(chart.steps) == sorted(set(chart.steps))
     between = chart_history(home, run_id, "m", points_max=100, from_step=200, to_step=count - 200)
     assert 200 <= between.steps[0] <= 200 + 256

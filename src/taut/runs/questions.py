@@ -39,6 +39,9 @@ class Question:
     """The parts of one SELECT over runs, and the values that are bound in it."""
 
     dialect: str
+    run_id: str = "run.id"  # The column that conditions on what was logged hold theirs against.
+    experiment: str = ""
+    as_sets: Sequence[Comparison] = ()  # Conditions of which the runs that meet them are fetched, all at once.
     where: list[str] = field(default_factory=list)
     joins: list[str] = field(default_factory=list)
     values: Bound = field(default_factory=dict)
@@ -69,10 +72,13 @@ class Question:
             return f"({self._attribute(condition)})"
         if condition.entity == "dataset":
             return self._dataset(condition)
+        if condition in self.as_sets and (rows := self.rows_of(condition, self.experiment)):
+            # Held against IS TRUE, for else PostgreSQL would make a join of it, and guess badly.
+            return f"({self.run_id} IN (SELECT run_id {rows})) IS TRUE"  # Constants only.
         newest = " AND newest = 1" if condition.entity == "metric" else ""
         exists = (
             f"EXISTS (SELECT 1 FROM {TABLES[condition.entity]} "  # noqa: S608  # Constants only.
-            f"WHERE run_id = run.id AND key = {self.bound(condition.key)}{newest}"
+            f"WHERE run_id = {self.run_id} AND key = {self.bound(condition.key)}{newest}"
         )
         if condition.operator in {"IS NULL", "IS NOT NULL"}:
             return f"{'NOT ' if condition.operator == 'IS NULL' else ''}{exists}{AS_IT_STANDS})"
