@@ -27,7 +27,7 @@ class Known:
 
 @pytest.fixture
 def known(home) -> list[Known]:
-    """Sixty runs in three experiments; many share a value, a moment, or lack what others have."""
+    """Sixty runs in three experiments; many share a value, a moment, or lack what others have; some move."""
     chance = random.Random(7)
     ids = [create_experiment(home, name).id for name in ("one", "two", "three")]
     runs = []
@@ -42,6 +42,8 @@ def known(home) -> list[Known]:
             run.tags["team"] = chance.choice(["a", "b"])
         runs.append(run)
         create_run(home, experiment_id=run.experiment, run_id=run.id, started_ms=run.started_ms, tags=run.tags)
+        if number % 5 in (1, 2):  # What is written to a second time moves, and is found by another index.
+            log_batch(home, run.id, metrics=[MetricPoint(key, 1.25, step=-1) for key in run.metrics])
         points = [MetricPoint(key, value) for key, value in run.metrics.items()]
         log_batch(home, run.id, metrics=points, params=run.params)
     create_run(home, experiment_id=ids[0], run_id="gone", started_ms=1_700_000_000_000)

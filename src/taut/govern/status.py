@@ -18,7 +18,7 @@ NEWEST_RUN = """
 SELECT run.id, run.name, run.status, run.started_ms, (SELECT count(*) FROM run WHERE lifecycle = 'active')
 FROM run WHERE lifecycle = 'active' ORDER BY started_ms DESC, run.id LIMIT 1
 """
-BEST_METRIC = "SELECT key, value FROM series WHERE run_id = :run_id AND newest = 1 ORDER BY key LIMIT 1"
+BEST_METRIC = "SELECT key, value FROM series WHERE run_id = :run_id AND newest > 0 ORDER BY key LIMIT 1"
 NEWEST_MODEL = """
 SELECT model_version.name, model_version.number, model_version.created_ms, model_alias.number
 FROM model_version LEFT JOIN model_alias ON model_alias.name = model_version.name AND model_alias.alias = 'champion'

@@ -212,7 +212,9 @@ def _write(home: Home, tx: Tx, batches: Sequence[Batch], sound: list[int], probl
     for (run_id, key), row in tags.items():
         if key == NAME_TAG:
             tx.execute(SET_NAME, {"run_id": run_id, "name": row[2]})
-    write_points(tx, [(one.run_id, states[one.run_id][1], one.metrics) for one in written if one.metrics])
+    write_points(
+        tx, home.meta.dialect, [(one.run_id, states[one.run_id][1], one.metrics) for one in written if one.metrics]
+    )
 
 
 def _happening(batch: Batch, at_ms: int) -> Happening:

@@ -7,6 +7,7 @@ from taut.ground.whole import read_whole
 from taut.home import Home, verb
 from taut.records import Capture, Run
 from taut.runs.rights import of_run
+from taut.runs.settling import settle
 from taut.runs.tracking import active_run, read_run
 
 ENDED = ("FINISHED", "FAILED", "KILLED")
@@ -26,6 +27,7 @@ def finish_run(home: Home, run_id: str, capture: Capture, status: str, ended_ms:
     with home.meta.transaction() as tx:
         run = active_run(tx, run_id)
         tx.execute(FINISH, {"id": run_id, "status": status, "ended_ms": ended_ms, "capture": wire.text(capture)})
+        settle(tx, [run_id])
         for dataset in sorted({read.dataset for read in capture.inputs if read.dataset}):
             name, _, number = dataset.rpartition("@")
             wanted = read_whole(number, what=f"the version of {name!r}") if number.isdecimal() else None

@@ -31,7 +31,7 @@ DATASET = "CAST(json_build_array(name, digest, source_type, source, columns, pro
 MORE = {
     PARAM: (PAIRS, "param", "", " GROUP BY run_id"),
     TAG: (PAIRS, "run_tag", "", " GROUP BY run_id"),
-    METRIC: ("run_id, key, value, step, at_ms", "series", " AND newest = 1", ""),
+    METRIC: ("run_id, key, value, step, at_ms", "series", " AND newest > 0", ""),
     INPUT: (f"run_id, {DATASET}, NULL, NULL, NULL", "run_input", "", ""),
     OUTPUT: ("run_id, model_id, NULL, step, NULL", "run_output", "", ""),
 }

@@ -9,6 +9,7 @@ from taut.ground.meta import Value
 from taut.ground.meta.migrate import PLAIN_ORDER
 from taut.runs.filters import Comparison, Condition, Order
 from taut.runs.pages import Place
+from taut.runs.settling import MOVING, SETTLED
 
 View = Literal["active", "deleted", "all"]
 Bound = dict[str, Value | Sequence[str] | Sequence[int]]
@@ -75,7 +76,7 @@ class Question:
         if condition in self.as_sets and (rows := self.rows_of(condition, self.experiment)):
             # Held against IS TRUE, for else PostgreSQL would make a join of it, and guess badly.
             return f"({self.run_id} IN (SELECT run_id {rows})) IS TRUE"  # Constants only.
-        newest = " AND newest = 1" if condition.entity == "metric" else ""
+        newest = " AND newest > 0" if condition.entity == "metric" else ""
         exists = (
             f"EXISTS (SELECT 1 FROM {TABLES[condition.entity]} "  # noqa: S608  # Constants only.
             f"WHERE run_id = {self.run_id} AND key = {self.bound(condition.key)}{newest}"
@@ -90,7 +91,8 @@ class Question:
             return None
         at = f"experiment_id = {self.bound(experiment)} AND key = {self.bound(comparison.key)}"
         if comparison.entity == "metric":
-            return f"FROM series WHERE {at} AND newest = 1 AND {self._held('value', comparison)}"
+            meets = f"SELECT run_id FROM series WHERE {at} AND {self._held('value', comparison)} AND newest"  # noqa: S608
+            return f"FROM ({meets} = {SETTLED} UNION ALL {meets} = {MOVING}) AS met"
         start = f"substr(value, 1, {INDEXED}){self.plain}"
         match comparison.operator:
             case "=":
@@ -117,7 +119,7 @@ class Question:
         if order.entity == "dataset":
             raise Invalid("runs cannot be ordered by their datasets")
         alias = f"o{len(self.joins)}"
-        newest = f" AND {alias}.newest = 1" if order.entity == "metric" else ""
+        newest = f" AND {alias}.newest > 0" if order.entity == "metric" else ""
         self.joins.append(
             f"LEFT JOIN {TABLES[order.entity]} AS {alias} "
             f"ON {alias}.run_id = run.id AND {alias}.key = {self.bound(order.key)}{newest}"

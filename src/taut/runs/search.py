@@ -17,6 +17,7 @@ from taut.runs.detail import RunDetail, parse_columns, read_runs
 from taut.runs.filters import Comparison, Condition, Order, parse_filter, parse_order
 from taut.runs.pages import Place, check_page_size, read_token, token_of
 from taut.runs.questions import INDEXED, TABLES, Bound, Question, Term, View
+from taut.runs.settling import MOVING, SETTLED
 
 PAGE = 1000
 FEW = 2000  # Runs that are fetched and sorted in some 10 ms; where a condition finds no more, it leads the search.
@@ -120,11 +121,15 @@ def _found(tx: Tx, search: _Search, experiments: list[str] | None) -> list[Row]:
     if distinct is None or len(distinct) > ONE_BY_ONE:
         return _together(tx, search, distinct)
     rows = [row for experiment in distinct for row in _of_one(tx, search, experiment)]
-    if len(distinct) > 1:
-        down = [flag for order in search.orders for flag in (False, order.descending)] + [True, False]
-        for column in reversed(range(len(down))):
-            rows.sort(key=lambda row: row[column + 1], reverse=down[column])  # type: ignore[arg-type, return-value]  # A column is all text or all numbers.
-    return rows[: search.limit + 1]
+    return (_in_order(search, rows) if len(distinct) > 1 else rows)[: search.limit + 1]
+
+
+def _in_order(search: _Search, rows: list[Row]) -> list[Row]:
+    """What several statements found, in the order asked for."""
+    down = [flag for order in search.orders for flag in (False, order.descending)] + [True, False]
+    for column in reversed(range(len(down))):
+        rows.sort(key=lambda row: row[column + 1], reverse=down[column])  # type: ignore[arg-type, return-value]  # A column is all text or all numbers.
+    return rows
 
 
 def _of_one(tx: Tx, search: _Search, experiment: str) -> list[Row]:
@@ -181,36 +186,49 @@ def _led_by_condition(tx: Tx, search: _Search, experiment: str, leading: Compari
 
 def _led_by_order(tx: Tx, search: _Search, experiment: str, as_sets: Sequence[Comparison]) -> Iterator[Row]:
     """The index of what is ordered by, in its order; then runs whose metric is not a number; then those without it."""
-    first, *rest = search.orders
+    first = search.orders[0]
     parts = (PRESENT, NOT_A_NUMBER, MISSING) if first.entity == "metric" else (PRESENT, MISSING)
     reached = search.place[0] if search.place is not None else PRESENT
     for part in parts:
         if not isinstance(reached, int) or part < reached:
             continue
-        # What meets no condition is passed over before its run is looked up.
-        question = Question(search.dialect, "run.id" if part == MISSING else "o.run_id", experiment, as_sets)
-        question.where.append(f"run.experiment_id = {question.bound(experiment)}")
-        value, source = _part(question, first, part, experiment)
-        place = search.place if search.place is not None and reached == part else None
-        if place is not None and part == PRESENT:
-            question.where.append(_from_here(question, first, place))
-        terms: list[Term] = [(str(part), False), (value, first.descending)]
-        terms += [term for order in rest for term in question.terms(order)]
-        index = [(f"substr(o.value, 1, {INDEXED}){question.plain}", first.descending)]
-        ahead = index if part == PRESENT and first.entity != "metric" else []
-        yield from tx.rows(*_select(question, search, source, terms, place, ahead=ahead))
+        if first.entity == "metric" and part != MISSING:
+            both = [_part_of_order(tx, search, experiment, as_sets, part, state) for state in (SETTLED, MOVING)]
+            yield from _in_order(search, [row for rows in both for row in rows]) if both[1] else both[0]
+        else:
+            yield from _part_of_order(tx, search, experiment, as_sets, part)
 
 
-def _part(question: Question, order: Order, part: int, experiment: str) -> tuple[str, str]:
+def _part_of_order(
+    tx: Tx, search: _Search, experiment: str, as_sets: Sequence[Comparison], part: int, state: int = SETTLED
+) -> Sequence[Row]:
+    """A page of one part of the order; of metrics those that stand still, or those that move."""
+    first, *rest = search.orders
+    # What meets no condition is passed over before its run is looked up.
+    question = Question(search.dialect, "run.id" if part == MISSING else "o.run_id", experiment, as_sets)
+    question.where.append(f"run.experiment_id = {question.bound(experiment)}")
+    value, source = _part(question, first, part, experiment, state)
+    place = search.place if search.place is not None and search.place[0] == part else None
+    if place is not None and part == PRESENT:
+        question.where.append(_from_here(question, first, place))
+    terms: list[Term] = [(str(part), False), (value, first.descending)]
+    terms += [term for order in rest for term in question.terms(order)]
+    index = [(f"substr(o.value, 1, {INDEXED}){question.plain}", first.descending)]
+    ahead = index if part == PRESENT and first.entity != "metric" else []
+    return tx.rows(*_select(question, search, source, terms, place, ahead=ahead))
+
+
+def _part(question: Question, order: Order, part: int, experiment: str, state: int) -> tuple[str, str]:
     """The expression of an order's value in one of its parts, and the tables that are read there."""
     table = TABLES[order.entity]
-    newest = " AND o.newest = 1" if order.entity == "metric" else ""
     if part == MISSING:
+        newest = " AND o.newest > 0" if order.entity == "metric" else ""
         question.where.append(
             f"NOT EXISTS (SELECT 1 FROM {table} AS o "  # noqa: S608  # Constants only.
             f"WHERE o.run_id = run.id AND o.key = {question.bound(order.key)}{newest})"
         )
     else:
+        newest = f" AND o.newest = {state}" if order.entity == "metric" else ""
         there = "NOT NULL" if part == PRESENT else "NULL"
         question.where.append(
             f"run.id = o.run_id AND o.experiment_id = {question.bound(experiment)} "

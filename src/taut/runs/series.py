@@ -15,6 +15,7 @@ import msgspec
 
 from taut.ground.meta import Insert, Kind, Row, Tx, Update, Value
 from taut.runs.points import MetricPoint, Place, Triple, in_order, pack, rank, sampled, summarize, unpack
+from taut.runs.settling import MOVING, OLDER, SETTLED, settle_oldest
 
 TAIL = 1024  # Rows that a series keeps before it is sealed: a commit then writes at most some 50 kB more.
 CHUNK = 4096  # Points of a chunk: 40 kB, read in less than a millisecond.
@@ -119,7 +120,7 @@ class Series(msgspec.Struct):
         return FIRST if self.sealed_step is None or self.sealed_ms is None else (self.sealed_step, self.sealed_ms)
 
 
-def write_points(tx: Tx, logged: Sequence[tuple[str, str, Sequence[MetricPoint]]]) -> None:
+def write_points(tx: Tx, dialect: str, logged: Sequence[tuple[str, str, Sequence[MetricPoint]]]) -> None:
     """Store points of runs, given as (run, its experiment, points); those that are there already are not doubled.
 
     Whoever calls holds the rows of the runs, and the ledger's head where series may be new: their numbers follow on.
@@ -143,12 +144,15 @@ def write_points(tx: Tx, logged: Sequence[tuple[str, str, Sequence[MetricPoint]]
     for series, new in _new(tx, [(known[name], in_order(triples)) for name, triples in given.items()]):
         rows += _log(tx, series, new)
         changed[series.id] = series
-    _mark_newest(known, given, changed)
+    numbers = {one.id for one in made.values()}
+    begun = _mark_newest(known, given, changed, numbers)
     tx.insert(INSERT_POINTS, rows)
     experiments = {run_id: experiment for run_id, experiment, _ in logged}
     tx.insert(INSERT_SERIES, [(*_row(one), *name, experiments[name[0]]) for name, one in made.items()])
-    numbers = {one.id for one in made.values()}
     tx.update(UPDATE_SERIES, [_row(one) for one in changed.values() if one.id not in numbers])
+    # Metrics of a run move together, so that of each experiment one is asked about.
+    for experiment, key in {experiments[one.run_id]: one.key for one in begun}.items():
+        settle_oldest(tx, dialect, experiment, key)
 
 
 def read_series(tx: Tx, runs: Iterable[str], keys: Iterable[str]) -> list[Series]:
@@ -306,25 +310,40 @@ def _write_chunks(tx: Tx, series: Series, points: list[Triple]) -> None:
         })  # fmt: skip
 
 
-def _mark_newest(known: dict[Name, Series], given: Iterable[Name], changed: dict[int, Series]) -> None:
-    """Mark of each metric the one series that holds its latest point; a sibling that no longer does has changed too."""
+def _mark_newest(
+    known: dict[Name, Series], given: Iterable[Name], changed: dict[int, Series], made: set[int]
+) -> list[Series]:
+    """Mark of each metric the one series that holds its latest point; a sibling that no longer does has changed too.
+
+    Returns the series that begin to move.
+    """
     if len({name[:2] for name in known}) == len(known):  # As nearly always: each metric is one series.
+        begun: list[Series] = []
         for name in given:
-            known[name].newest = 1
-        return
+            series = known[name]
+            if series.id in made:
+                series.newest = SETTLED
+            elif series.newest != MOVING and series.id in changed:
+                series.newest = MOVING
+                begun.append(series)
+        return begun
     siblings: dict[tuple[str, str], list[Series]] = defaultdict(list)
     for series in known.values():
         siblings[series.run_id, series.key].append(series)
+    before = {series.id: series.newest for series in known.values()}
     for metric in {name[:2] for name in given}:
         own = siblings[metric]
-        if len(own) == 1:
-            own[0].newest = 1
-            continue
         best = max(own, key=lambda series: (rank(series.latest), -series.id))
         for series in own:
-            if series.newest != (series is best):
-                series.newest = int(series is best)
+            if series is not best:
+                series.newest = OLDER
+            elif series.id in made:
+                series.newest = SETTLED
+            elif series.id in changed or series.newest == OLDER:
+                series.newest = MOVING
+            if series.newest != before[series.id]:
                 changed[series.id] = series
+    return [one for one in known.values() if one.newest == MOVING != before[one.id]]
 
 
 def _row(series: Series) -> tuple[Value, ...]:

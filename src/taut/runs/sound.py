@@ -28,7 +28,8 @@ WHERE series = :series AND (first_step > :step OR (first_step = :step AND (first
 ORDER BY first_step, first_ms, part LIMIT :limit
 """
 SELECT_DOUBTFUL = """
-SELECT run_id, key, SUM(newest) FROM series GROUP BY run_id, key HAVING SUM(newest) <> 1
+SELECT run_id, key, SUM(CASE WHEN newest > 0 THEN 1 ELSE 0 END) FROM series GROUP BY run_id, key
+HAVING SUM(CASE WHEN newest > 0 THEN 1 ELSE 0 END) <> 1
 """
 HIGHEST = 2**31 - 1  # Of the numbers of series.
 

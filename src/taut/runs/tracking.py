@@ -13,6 +13,7 @@ from taut.runs.detail import NOTHING, NOTHING_TEXT, RunDetail, ask_runs, read_ru
 from taut.runs.experiments import DEFAULT, Experiment, experiment_for, read_experiment
 from taut.runs.names import check_experiment_name, check_run_id
 from taut.runs.rights import of_new_run, of_run
+from taut.runs.settling import settle
 
 STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
 PREFIX_MIN = 4
@@ -89,6 +90,8 @@ def update_run(home: Home, run_id: str, *, status: str = "", ended_ms: int | Non
         if status not in {"", "RUNNING", "SCHEDULED"} and ended_ms is None and run.ended_ms is None:
             ended_ms = home.clock.now_ms()
         tx.execute(UPDATE, {"id": run_id, "status": status or None, "ended_ms": ended_ms, "name": name or None})
+        if status not in {"", "RUNNING", "SCHEDULED"}:
+            settle(tx, [run_id])
         if name:
             write_tags(tx, run_id, run.experiment_id, {NAME_TAG: name})
         said: dict[str, Value] = {"status": status, "ended_ms": ended_ms, "name": name}
