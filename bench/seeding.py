@@ -15,7 +15,8 @@ from taut.home import Home
 from taut.runs import MetricPoint, log_batch
 from taut.runs.batches import INSERT_PARAMS, NAME_TAG, UPSERT_TAGS
 from taut.runs.detail import NOTHING_TEXT
-from taut.runs.series import INSERT_POINTS, INSERT_SERIES, SELECT_HIGHEST, TAIL
+from taut.runs.known import INSERT_POINTS, TAIL
+from taut.runs.series import INSERT_SERIES, SELECT_HIGHEST
 
 BEGAN_MS = 1_700_000_000_000
 RUN_APART_MS, STEP_APART_MS = 60_000, 1_000

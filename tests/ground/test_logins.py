@@ -29,8 +29,9 @@ from taut.ground.access import (
     is_allowed,
     is_password,
 )
-from taut.ground.access.remembered import CALLERS_MAX, FRESH_S, PROOF_S, Bounded
+from taut.ground.access.remembered import CALLERS_MAX, FRESH_S, PROOF_S
 from taut.ground.access.throttle import BY_USER, KEYS_MAX
+from taut.ground.bounded import Bounded
 from taut.ground.meta import Metadata, Row, Tx
 from taut.home import Home, open_home
 

@@ -14,6 +14,7 @@ from taut.ground.ledger import Happening, append_events
 from taut.ground.meta import Insert, Kind, Tx, Value
 from taut.home import Home, require, verb
 from taut.runs.detail import DatasetInput, ModelOutput
+from taut.runs.known import KnownSeries, Outdated, known_series
 from taut.runs.names import PARAM_VALUE_MAX, TAG_VALUE_MAX, check_key
 from taut.runs.points import INT64_MAX, MetricPoint
 from taut.runs.rights import of_run
@@ -112,8 +113,7 @@ def log_batches(home: Home, batches: Sequence[Batch]) -> list[TautError | None]:
     sound = [number for number, problem in enumerate(problems) if problem is None]
     if sound:
         try:
-            with home.meta.transaction() as tx:
-                _write(home, tx, batches, sound, problems)
+            _store(home, batches, sound, problems)
         except (Invalid, Conflict) as problem:
             # What does not fit the store is found only as it is written, and nothing of the group is stored then.
             if len(sound) == 1:
@@ -178,7 +178,27 @@ def cut_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return {key: value[:TAG_VALUE_MAX] for key, value in tags.items()}
 
 
-def _write(home: Home, tx: Tx, batches: Sequence[Batch], sound: list[int], problems: list[TautError | None]) -> None:
+def _store(home: Home, batches: Sequence[Batch], sound: list[int], problems: list[TautError | None]) -> None:
+    """Write what is sound by one transaction: its metrics the short way if they may, else all of it the long way."""
+    remembered = known_series(home.meta)
+    try:
+        with home.meta.transaction() as tx:
+            _write(home, tx, batches, sound, problems, remembered)
+    except Outdated:
+        for number in sound:
+            remembered.forget(batches[number].run_id)
+        with home.meta.transaction() as tx:
+            _write(home, tx, batches, sound, problems, KnownSeries())
+
+
+def _write(
+    home: Home,
+    tx: Tx,
+    batches: Sequence[Batch],
+    sound: list[int],
+    problems: list[TautError | None],
+    remembered: KnownSeries,
+) -> None:
     """Write what is sound inside one transaction; what the store's state forbids is noted as a problem."""
     runs = list({batches[number].run_id for number in sound})
     states = {str(row[0]): (row[1], str(row[2])) for row in tx.rows(LOCK_RUNS[home.meta.dialect], {"runs": runs})}
@@ -212,9 +232,8 @@ def _write(home: Home, tx: Tx, batches: Sequence[Batch], sound: list[int], probl
     for (run_id, key), row in tags.items():
         if key == NAME_TAG:
             tx.execute(SET_NAME, {"run_id": run_id, "name": row[2]})
-    write_points(
-        tx, home.meta.dialect, [(one.run_id, states[one.run_id][1], one.metrics) for one in written if one.metrics]
-    )
+    logged = [(one.run_id, states[one.run_id][1], one.metrics) for one in written if one.metrics]
+    write_points(tx, home.meta.dialect, logged, remembered)
 
 
 def _happening(batch: Batch, at_ms: int) -> Happening:

@@ -14,10 +14,10 @@ from typing import Any, cast
 import msgspec
 
 from taut.ground.meta import Insert, Kind, Row, Tx, Update, Value
-from taut.runs.points import MetricPoint, Place, Triple, in_order, pack, rank, sampled, summarize, unpack
+from taut.runs.known import INSERT_POINTS, MANY, TAIL, KnownSeries, Logged
+from taut.runs.points import Place, Triple, in_order, pack, rank, sampled, summarize, unpack
 from taut.runs.settling import MOVING, OLDER, SETTLED, settle_oldest
 
-TAIL = 1024  # Rows that a series keeps before it is sealed: a commit then writes at most some 50 kB more.
 CHUNK = 4096  # Points of a chunk: 40 kB, read in less than a millisecond.
 REWRITE = 8  # A late point may make at most so many others be packed again.
 SEAL_MAX = 1 << 16  # Rows that are sealed at once; only a home of an earlier version can have more waiting.
@@ -37,9 +37,6 @@ NAME: tuple[tuple[str, Kind], ...] = (
 )  # fmt: skip
 INSERT_SERIES = Insert("series", (*STATE, *NAME))
 UPDATE_SERIES = Update("series", STATE)
-INSERT_POINTS = Insert(
-    "point", (("series", "BIGINT"), ("step", "BIGINT"), ("at_ms", "BIGINT"), ("value", "DOUBLE PRECISION"))
-)
 SELECT_TAIL = """
 SELECT step, at_ms, value FROM point WHERE series = :series AND (step > :step OR (step = :step AND at_ms >= :at_ms))
 ORDER BY step, at_ms, value NULLS FIRST LIMIT :limit
@@ -120,11 +117,13 @@ class Series(msgspec.Struct):
         return FIRST if self.sealed_step is None or self.sealed_ms is None else (self.sealed_step, self.sealed_ms)
 
 
-def write_points(tx: Tx, dialect: str, logged: Sequence[tuple[str, str, Sequence[MetricPoint]]]) -> None:
-    """Store points of runs, given as (run, its experiment, points); those that are there already are not doubled.
+def write_points(tx: Tx, dialect: str, logged: Sequence[Logged], remembered: KnownSeries) -> None:
+    """Store points of runs; those that are there already are not doubled.
 
     Whoever calls holds the rows of the runs, and the ledger's head where series may be new: their numbers follow on.
+    Raises Outdated where what was remembered of a run's series is so no longer.
     """
+    logged = remembered.write(tx, logged)
     given: dict[Name, list[Triple]] = {}
     for run_id, _, points in logged:
         for point in points:
@@ -150,6 +149,7 @@ def write_points(tx: Tx, dialect: str, logged: Sequence[tuple[str, str, Sequence
     experiments = {run_id: experiment for run_id, experiment, _ in logged}
     tx.insert(INSERT_SERIES, [(*_row(one), *name, experiments[name[0]]) for name, one in made.items()])
     tx.update(UPDATE_SERIES, [_row(one) for one in changed.values() if one.id not in numbers])
+    _remember(remembered, known, changed)
     # Metrics of a run move together, so that of each experiment one is asked about.
     for experiment, key in {experiments[one.run_id]: one.key for one in begun}.items():
         settle_oldest(tx, dialect, experiment, key)
@@ -344,6 +344,19 @@ def _mark_newest(
             if series.newest != before[series.id]:
                 changed[series.id] = series
     return [one for one in known.values() if one.newest == MOVING != before[one.id]]
+
+
+def _remember(remembered: KnownSeries, known: dict[Name, Series], changed: dict[int, Series]) -> None:
+    """Keep the numbers of what moves now and is its metric's only series, where many metrics of a run do so."""
+    if len({name[:2] for name in known}) < len(known):
+        return
+    moving: dict[str, dict[str, int]] = defaultdict(dict)
+    for series in changed.values():
+        if series.newest == MOVING and not (series.model_id or series.dataset_name or series.dataset_digest):
+            moving[series.run_id][series.key] = series.id
+    for run_id, numbers in moving.items():
+        if len(numbers) >= MANY:
+            remembered.remember(run_id, numbers)
 
 
 def _row(series: Series) -> tuple[Value, ...]:

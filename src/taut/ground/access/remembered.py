@@ -9,49 +9,18 @@ import hmac
 import os
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from taut.ground.access.actors import Actor
 from taut.ground.access.state import AccessState
 from taut.ground.access.throttle import Throttle
-
-T = TypeVar("T")
+from taut.ground.bounded import Bounded
 
 FRESH_S = 0.5  # How long a revocation may go unseen by another process; half of what is promised.
 CALLERS_MAX = 10_000
 PROOF_S = 600.0  # How long a password that was checked needs no second check while its hash stays the same.
 OWNERS_MAX = 50_000
-
-
-class Bounded(Generic[T]):
-    """A dictionary that drops what was put in first when it is full; safe to read and write from several threads."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._held: OrderedDict[str | bytes, T] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._held)
-
-    def get(self, key: str | bytes) -> T | None:
-        """What is there."""
-        return self._held.get(key)
-
-    def put(self, key: str | bytes, value: T) -> None:
-        """Keep it, and drop the oldest past the bound."""
-        self._held[key] = value
-        while len(self._held) > self._most:
-            try:
-                self._held.popitem(last=False)
-            except KeyError:  # Another thread emptied it.
-                break
-
-    def clear(self) -> None:
-        """Drop everything."""
-        self._held.clear()
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,10 +131,11 @@ class _Tx:
             with fitting():
                 self._connection.execute(_insert(into), {"rows": _packed(into.columns, rows)})
 
-    def update(self, of: Update, rows: Sequence[tuple[Value, ...]]) -> None:
-        if rows:
-            with fitting():
-                self._connection.execute(_update(of), {"rows": _packed(of.columns, rows)})
+    def update(self, of: Update, rows: Sequence[tuple[Value, ...]]) -> int:
+        if not rows:
+            return 0
+        with fitting():
+            return self._connection.execute(_update(of), {"rows": _packed((*of.columns, *of.compared), rows)}).rowcount
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         with fitting():
@@ -171,12 +172,14 @@ def _insert(into: Insert) -> LiteralString:
 
 @lru_cache(maxsize=64)
 def _update(of: Update) -> LiteralString:
-    typed = ", ".join(f"{name} {kind}" for name, kind in of.columns)
+    sent = {name: f"sent.{name}" for name, _ in (*of.columns, *of.compared)}
+    typed = ", ".join(f"{name} {kind}" for name, kind in (*of.columns, *of.compared))
     (name, _), *columns = of.columns
-    changed = ", ".join(f"{column} = sent.{column}" for column, _ in columns)
+    changed = ", ".join([*(f"{column} = {sent[column]}" for column, _ in columns), *([of.also] if of.also else [])])
+    met = f" AND {of.where}".format(**sent) if of.where else ""
     return (
-        f"UPDATE {of.table} SET {changed} FROM json_to_recordset(%(rows)s::json) AS sent ({typed}) "  # noqa: S608
-        f"WHERE {of.table}.{name} = sent.{name}"
+        f"UPDATE {of.table} AS it SET {changed.format(**sent)} "  # noqa: S608  # Constants only.
+        f"FROM json_to_recordset(%(rows)s::json) AS sent ({typed}) WHERE it.{name} = {sent[name]}{met}"
     )
 
 

@@ -30,10 +30,17 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """Rows of one table to be changed by one statement: the first column names the row, the others are set."""
+    """Rows of one table to be changed by one statement: the first column names the row, the others are set.
+
+    `also` sets more, `where` is what a row must meet besides: `it` is the row, `{column}` stands for a value that was
+    sent, and `compared` are columns that are sent for that alone.
+    """
 
     table: str
     columns: tuple[tuple[str, Kind], ...]
+    compared: tuple[tuple[str, Kind], ...] = ()
+    also: str = ""
+    where: str = ""
 
 
 class Tx(Protocol):
@@ -55,8 +62,8 @@ class Tx(Protocol):
         """Write rows, their values in the order of the columns; nothing for no rows."""
         ...
 
-    def update(self, of: Update, rows: Sequence[tuple[Value, ...]]) -> None:
-        """Change rows, each named by its first value; nothing for no rows."""
+    def update(self, of: Update, rows: Sequence[tuple[Value, ...]]) -> int:
+        """Change rows, each named by its first value, and say how many were; nothing for no rows."""
         ...
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:

@@ -235,10 +235,11 @@ class _Tx:
             with fitting():
                 self._connection.executemany(_insert(into), rows)
 
-    def update(self, of: Update, rows: Sequence[tuple[Value, ...]]) -> None:
-        if rows:
-            with fitting():
-                self._connection.executemany(_update(of), [(*values, name) for name, *values in rows])
+    def update(self, of: Update, rows: Sequence[tuple[Value, ...]]) -> int:
+        if not rows:
+            return 0
+        with fitting():
+            return self._connection.executemany(_update(of), rows).rowcount
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         with fitting():
@@ -279,8 +280,11 @@ def _insert(into: Insert) -> str:
 
 @lru_cache(maxsize=64)
 def _update(of: Update) -> str:
+    sent = {name: f"?{number}" for number, (name, _) in enumerate((*of.columns, *of.compared), 1)}
     (name, _), *columns = of.columns
-    return f"UPDATE {of.table} SET {', '.join(f'{column} = ?' for column, _ in columns)} WHERE {name} = ?"  # noqa: S608
+    changed = ", ".join([*(f"{column} = {sent[column]}" for column, _ in columns), *([of.also] if of.also else [])])
+    met = f" AND {of.where}".format(**sent) if of.where else ""
+    return f"UPDATE {of.table} AS it SET {changed.format(**sent)} WHERE it.{name} = {sent[name]}{met}"  # noqa: S608
 
 
 def _explained(problem: sqlite3.Error, path: Path) -> TautError:
