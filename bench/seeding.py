@@ -127,7 +127,7 @@ def _series(tx: Tx, some: list[Content], experiment_id: str, steps: int) -> None
             course = list(one.series(key, steps))
             points += [(number, *point) for point in course]
             state = (*course[-1], 1, steps, steps, None, None)
-            rows.append((number, *state, one.run_id, key, "", "", "", experiment_id))
+            rows.append((number, *state, course[-1][2], one.run_id, key, "", "", "", experiment_id))
     tx.insert(INSERT_POINTS, points)
     tx.insert(INSERT_SERIES, rows)
 

@@ -74,6 +74,8 @@ DAMAGES = [
     (f"INSERT INTO point SELECT series, step, at_ms, value FROM point WHERE series = ({LOSS})", "more than once"),
     ("INSERT INTO point (series, step, at_ms, value) VALUES (99, 1, 1, 0.5)", "1 points belong to no metric"),
     ("UPDATE series SET newest = 1 WHERE key = 'acc'", "2 of its series are said to hold the latest"),
+    ("UPDATE series SET stood = 99.5 WHERE key = 'once'", "searches find it at 99.5, its latest value is"),
+    (f"UPDATE series SET stood = NULL, newest = 1 WHERE id = ({LOSS})", "searches find it at None, its latest value"),
     ("UPDATE series SET newest = 0 WHERE key = 'once'", "0 of its series are said to hold the latest"),
 ]
 DEEP = [

@@ -9,7 +9,7 @@ from taut.ground.meta import Value
 from taut.ground.meta.migrate import PLAIN_ORDER
 from taut.runs.filters import Comparison, Condition, Order
 from taut.runs.pages import Place
-from taut.runs.settling import MOVING, SETTLED
+from taut.runs.settling import VALUES
 
 View = Literal["active", "deleted", "all"]
 Bound = dict[str, Value | Sequence[str] | Sequence[int]]
@@ -91,8 +91,11 @@ class Question:
             return None
         at = f"experiment_id = {self.bound(experiment)} AND key = {self.bound(comparison.key)}"
         if comparison.entity == "metric":
-            meets = f"SELECT run_id FROM series WHERE {at} AND {self._held('value', comparison)} AND newest"  # noqa: S608
-            return f"FROM ({meets} = {SETTLED} UNION ALL {meets} = {MOVING}) AS met"
+            met = [
+                f"SELECT run_id FROM series WHERE {at} AND {self._held(value, comparison)} AND newest = {state}"  # noqa: S608
+                for state, value in VALUES.items()
+            ]
+            return f"FROM ({' UNION ALL '.join(met)}) AS met"
         start = f"substr(value, 1, {INDEXED}){self.plain}"
         match comparison.operator:
             case "=":

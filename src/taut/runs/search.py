@@ -17,7 +17,7 @@ from taut.runs.detail import RunDetail, parse_columns, read_runs
 from taut.runs.filters import Comparison, Condition, Order, parse_filter, parse_order
 from taut.runs.pages import Place, check_page_size, read_token, token_of
 from taut.runs.questions import INDEXED, TABLES, Bound, Question, Term, View
-from taut.runs.settling import MOVING, SETTLED
+from taut.runs.settling import MOVING, SETTLED, VALUES
 
 PAGE = 1000
 FEW = 2000  # Runs that are fetched and sorted in some 10 ms; where a condition finds no more, it leads the search.
@@ -210,7 +210,7 @@ def _part_of_order(
     value, source = _part(question, first, part, experiment, state)
     place = search.place if search.place is not None and search.place[0] == part else None
     if place is not None and part == PRESENT:
-        question.where.append(_from_here(question, first, place))
+        question.where.append(_from_here(question, first, place, state))
     terms: list[Term] = [(str(part), False), (value, first.descending)]
     terms += [term for order in rest for term in question.terms(order)]
     index = [(f"substr(o.value, 1, {INDEXED}){question.plain}", first.descending)]
@@ -228,23 +228,25 @@ def _part(question: Question, order: Order, part: int, experiment: str, state: i
             f"WHERE o.run_id = run.id AND o.key = {question.bound(order.key)}{newest})"
         )
     else:
-        newest = f" AND o.newest = {state}" if order.entity == "metric" else ""
+        held, newest = (
+            (f"o.{VALUES[state]}", f" AND o.newest = {state}") if order.entity == "metric" else ("o.value", "")
+        )
         there = "NOT NULL" if part == PRESENT else "NULL"
         question.where.append(
             f"run.id = o.run_id AND o.experiment_id = {question.bound(experiment)} "
-            f"AND o.key = {question.bound(order.key)}{newest} AND o.value IS {there}"
+            f"AND o.key = {question.bound(order.key)}{newest} AND {held} IS {there}"
         )
     source = "FROM run" if part == MISSING else f"FROM {table} AS o CROSS JOIN run"
     if part == PRESENT:
-        return ("o.value" if order.entity == "metric" else f"o.value{question.plain}"), source
+        return (f"o.{VALUES[state]}" if order.entity == "metric" else f"o.value{question.plain}"), source
     return ("0" if order.entity == "metric" else f"''{question.plain}"), source
 
 
-def _from_here(question: Question, order: Order, place: Place) -> str:
+def _from_here(question: Question, order: Order, place: Place, state: int) -> str:
     """Where the index is entered on a page behind the first."""
     sign = "<=" if order.descending else ">="
     if order.entity == "metric":
-        return f"o.value {sign} {question.bound(place[1])}"
+        return f"o.{VALUES[state]} {sign} {question.bound(place[1])}"
     return f"substr(o.value, 1, {INDEXED}){question.plain} {sign} {question.bound(str(place[1])[:INDEXED])}"
 
 

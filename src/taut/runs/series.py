@@ -35,7 +35,7 @@ NAME: tuple[tuple[str, Kind], ...] = (
     ("run_id", "TEXT"), ("key", "TEXT"), ("model_id", "TEXT"), ("dataset_name", "TEXT"), ("dataset_digest", "TEXT"),
     ("experiment_id", "TEXT"),
 )  # fmt: skip
-INSERT_SERIES = Insert("series", (*STATE, *NAME))
+INSERT_SERIES = Insert("series", (*STATE, ("stood", "DOUBLE PRECISION"), *NAME))
 UPDATE_SERIES = Update("series", STATE)
 SELECT_TAIL = """
 SELECT step, at_ms, value FROM point WHERE series = :series AND (step > :step OR (step = :step AND at_ms >= :at_ms))
@@ -147,7 +147,7 @@ def write_points(tx: Tx, dialect: str, logged: Sequence[Logged], remembered: Kno
     begun = _mark_newest(known, given, changed, numbers)
     tx.insert(INSERT_POINTS, rows)
     experiments = {run_id: experiment for run_id, experiment, _ in logged}
-    tx.insert(INSERT_SERIES, [(*_row(one), *name, experiments[name[0]]) for name, one in made.items()])
+    tx.insert(INSERT_SERIES, [(*_row(one), one.value, *name, experiments[name[0]]) for name, one in made.items()])
     tx.update(UPDATE_SERIES, [_row(one) for one in changed.values() if one.id not in numbers])
     _remember(remembered, known, changed)
     # Metrics of a run move together, so that of each experiment one is asked about.

@@ -15,7 +15,12 @@ OLDER, SETTLED, MOVING = 0, 1, 2
 MOVING_MAX = 256  # Series of one metric in one experiment that move; to fetch and sort them takes a millisecond.
 SETTLED_AT_ONCE = 128
 
-SETTLE = f"UPDATE series SET newest = {SETTLED} WHERE run_id IN [:runs] AND newest = {MOVING}"  # noqa: S608  # Constants.
+SETTLE = f"""
+UPDATE series SET newest = {SETTLED}, stood = value WHERE run_id IN [:runs] AND newest = {MOVING}
+"""  # noqa: S608  # Constants only.
+VALUES = {SETTLED: "stood", MOVING: "value"}
+"""Where a search finds the latest value of a series: `stood` is what the index holds, and no point changes it."""
+
 COUNT_MOVING = f"""
 SELECT COUNT(*) FROM (
     SELECT 1 FROM series WHERE experiment_id = :experiment AND key = :key AND newest = {MOVING} LIMIT {MOVING_MAX + 1}

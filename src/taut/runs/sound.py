@@ -31,6 +31,10 @@ SELECT_DOUBTFUL = """
 SELECT run_id, key, SUM(CASE WHEN newest > 0 THEN 1 ELSE 0 END) FROM series GROUP BY run_id, key
 HAVING SUM(CASE WHEN newest > 0 THEN 1 ELSE 0 END) <> 1
 """
+SELECT_MISFILED = """
+SELECT run_id, key, stood, value FROM series
+WHERE newest = 1 AND (stood <> value OR (stood IS NULL) <> (value IS NULL))
+"""
 HIGHEST = 2**31 - 1  # Of the numbers of series.
 
 
@@ -48,6 +52,8 @@ def unsound_series(tx: Tx, *, deep: bool = True) -> Iterator[tuple[str, str]]:
     yield from _counted(tx, [], after, HIGHEST)
     for run_id, key, newest in tx.rows(SELECT_DOUBTFUL):
         yield f"run:{run_id} (metric {key})", f"{newest} of its series are said to hold the latest point"
+    for run_id, key, stood, value in tx.rows(SELECT_MISFILED):
+        yield f"run:{run_id} (metric {key})", f"searches find it at {stood}, its latest value is {value}"
 
 
 def _whom(series: Series) -> str:
