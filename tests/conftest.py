@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import signal
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 
 from taut.ground.access import Actor
 from taut.ground.clock import SetClock
+from taut.ground.meta import connect_metadata
 from taut.ground.settings import Settings, make_folder
 from taut.home import Home, open_home
 from tests import parts
@@ -131,12 +133,20 @@ def s3_url(s3_server: parts.S3Server, request: pytest.FixtureRequest) -> str:
     return s3_server.url(f"{parts.safe_name(request.node.name)}-{uuid.uuid4().hex[:8]}")
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all migrations: to copy it is cheaper than to migrate another. Nobody opens it."""
+    file = tmp_path_factory.mktemp("migrated") / "meta.db"
+    connect_metadata(f"sqlite://{file}").close()
+    return file
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, migrated_sqlite: Path) -> Path:
     """An empty taut project on SQLite and a folder of objects; nothing in it is open."""
     folder = tmp_path / "project"
     folder.mkdir()
-    make_folder(folder)
+    shutil.copy(migrated_sqlite, make_folder(folder))
     return folder
 
 
@@ -146,6 +156,8 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
     folder = tmp_path / "project"
     folder.mkdir()
     url = request.getfixturevalue("migrated_postgres_url") if request.param == "postgresql" else ""
-    make_folder(folder, Settings(metadata=url))
+    made = make_folder(folder, Settings(metadata=url))
+    if not url:
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), made)
     with open_home(folder, actor=Actor("ada", "owner"), clock=SetClock(1_700_000_000_000)) as opened:
         yield opened
