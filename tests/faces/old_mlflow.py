@@ -130,8 +130,8 @@ class OldServer:
 
 
 @contextmanager
-def old_server() -> Iterator[tuple[OldServer, str]]:
-    """Such a server on a free port, in a thread; yields it and its URL."""
-    old, listener = OldServer(), bound("127.0.0.1", 0)
+def old_server(port: int = 0) -> Iterator[tuple[OldServer, str]]:
+    """Such a server, on a free port where none is said, in a thread; yields it and its URL."""
+    old, listener = OldServer(), bound("127.0.0.1", port)
     with in_thread(Starlette(routes=old.routes()), listener):
         yield old, f"http://127.0.0.1:{listener.getsockname()[1]}"
