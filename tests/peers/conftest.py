@@ -12,6 +12,7 @@ import pytest
 from taut.ground.settings import Settings, make_folder
 from taut.home import open_home
 from tests.faces.serving import served
+from tests.peers.programs import Programs
 
 # Where it names a server, the checks ask that one instead of taut: with a stock `mlflow server` of the client's own
 # version they show that what they expect is what MLflow does.
@@ -48,6 +49,15 @@ def unlike_stock() -> Callable[[bool], None]:
             pytest.skip("the stock server is known to get this wrong")
 
     return skip
+
+
+@pytest.fixture(scope="session")
+def programs() -> Iterator[Programs]:
+    """Runs programs with the client, each in a process of its own."""
+    pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
+    made = Programs()
+    yield made
+    made.close()
 
 
 @pytest.fixture
