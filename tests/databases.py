@@ -76,9 +76,13 @@ class Databases:
 
         It goes on under another name, so that a process which outlived its test finds it no more.
         """
+        self._order(
+            "ALTER DATABASE {} ALLOW_CONNECTIONS false", name
+        )  # Else who is ended comes back before the rename.
         self._end_sessions(name)
         renamed = self._name()
         self._order("ALTER DATABASE {} RENAME TO {}", name, renamed)
+        self._order("ALTER DATABASE {} ALLOW_CONNECTIONS true", renamed)
         with psycopg.connect(self.url(renamed), autocommit=True) as lent:
             shape, size = _shape(lent)
             fits = shape == self._shape and size < self._size + GROWN_BYTES

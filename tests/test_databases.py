@@ -1,6 +1,8 @@
 """A database that another test has used cannot be told from one that was made for this test."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -80,6 +82,27 @@ def test_a_session_that_outlives_its_test_is_ended_and_does_not_find_the_databas
             left.execute("SELECT 1")
     with pytest.raises(psycopg.OperationalError, match="does not exist"):
         psycopg.connect(databases.url(name))
+
+
+def test_a_process_that_opens_session_after_session_does_not_hold_the_database(databases):
+    name, over = databases.lend(), threading.Event()
+
+    def insist() -> None:
+        while not over.is_set():
+            try:
+                with psycopg.connect(databases.url(name)) as mine:
+                    mine.execute("SELECT pg_sleep(60)")
+            except psycopg.OperationalError:
+                pass  # Ended, refused, or not found.
+
+    with ThreadPoolExecutor(2) as pool:
+        insisting = [pool.submit(insist) for _ in range(2)]
+        try:
+            assert databases.take_back(name)
+        finally:
+            over.set()
+        for one in insisting:
+            one.result(10)
 
 
 @pytest.mark.parametrize(
