@@ -52,18 +52,18 @@ venv:
 	$(call venv,.venv,requirements/dev.lock)
 
 test: venv
-	.venv/bin/python -m pytest -n $(JOBS) -m "not slow" $(PYTEST)
+	.venv/bin/python -m pytest -n $(JOBS) --dist worksteal -m "not slow" $(PYTEST)
 
 # What `make test` leaves out: slow tests, the real DVC, and with engines at hand those that skipped.
 test-slow: venv
 	$(call venv,.venv-dvc,requirements/dvc.lock,peer)
-	DVC_PROGRAM=$(CURDIR)/.venv-dvc/bin/dvc .venv/bin/python -m pytest -n $(JOBS) -m "slow or engine" $(PYTEST)
+	DVC_PROGRAM=$(CURDIR)/.venv-dvc/bin/dvc .venv/bin/python -m pytest -n $(JOBS) --dist worksteal -m "slow or engine" $(PYTEST)
 
 # The rooms whose code calls other packages, on the oldest versions of these that pyproject.toml allows.
 LOWEST ?= tests/suites tests/models tests/serve tests/data tests/watch tests/faces/test_http.py tests/faces/test_cli.py
 test-lowest:
 	$(call venv,.venv-lowest,requirements/lowest.lock)
-	.venv-lowest/bin/python -m pytest -n $(JOBS) -m "not slow and not engine" $(LOWEST) $(PYTEST)
+	.venv-lowest/bin/python -m pytest -n $(JOBS) --dist worksteal -m "not slow and not engine" $(LOWEST) $(PYTEST)
 
 lint: venv
 	.venv/bin/python -m ruff format --check .

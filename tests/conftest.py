@@ -2,10 +2,12 @@
 
 import itertools
 import os
+import shutil
 import signal
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import hypothesis
@@ -17,6 +19,9 @@ from taut.ground.meta import connect_metadata
 from taut.ground.settings import Settings, make_folder
 from taut.home import Home, open_home
 from tests import parts
+
+if TYPE_CHECKING:
+    from tests.databases import Databases
 
 # Examples are the same in every run and on every machine, so that red means a change and not bad luck.
 hypothesis.settings.register_profile("house", deadline=None, derandomize=True, max_examples=50)
@@ -45,6 +50,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(("TAUT_", "MLFLOW_")) and name != parts.BROKER_ADDRESS:
             monkeypatch.delenv(name)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)  # Each command would compile all of taut again.
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     monkeypatch.setenv("DO_NOT_TRACK", "true")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
@@ -66,34 +72,18 @@ def postgres_server() -> str:
     return parts.address_of("postgres")
 
 
-@pytest.fixture(scope="session")
-def postgres_template(postgres_server: str) -> str:
-    """The name of a database with all migrations: a copy of its files takes a tenth of the time of making one."""
-    import psycopg
-    from psycopg import sql
-
-    name = f"taut_template_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(postgres_server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    connect_metadata(urlsplit(postgres_server)._replace(path=f"/{name}").geturl()).close()
-    return name
-
-
 @pytest.fixture
-def postgres_database(postgres_server: str) -> Iterator[Callable[..., str]]:
-    """Call it for the URL of a new database, empty or like a template; all are dropped when the test ends."""
+def postgres_database(postgres_server: str) -> Iterator[Callable[[], str]]:
+    """Call it for the URL of a new, empty database; all of them are dropped when the test ends."""
     import psycopg
     from psycopg import sql
 
     unique, numbers, made = uuid.uuid4().hex[:12], itertools.count(), []
 
-    def make(template: str = "") -> str:
+    def make() -> str:
         name = f"taut_{unique}_{next(numbers)}"
-        command = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
-        if template:
-            command += sql.SQL(" TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(template))
         with psycopg.connect(postgres_server, autocommit=True) as connection:
-            connection.execute(command)
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         made.append(name)
         return urlsplit(postgres_server)._replace(path=f"/{name}").geturl()
 
@@ -104,9 +94,26 @@ def postgres_database(postgres_server: str) -> Iterator[Callable[..., str]]:
 
 
 @pytest.fixture
-def postgres_url(postgres_database: Callable[..., str]) -> str:
+def postgres_url(postgres_database: Callable[[], str]) -> str:
     """The URL of a new, empty PostgreSQL database."""
     return postgres_database()
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(postgres_server: str) -> Iterator["Databases"]:
+    """Databases with all migrations that the tests of this process borrow one after the other."""
+    from tests.databases import Databases
+
+    databases = Databases(postgres_server)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture
+def migrated_postgres_url(postgres_databases: "Databases") -> Iterator[str]:
+    """The URL of a PostgreSQL database that looks as if it had just been made and migrated."""
+    with postgres_databases.lent() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")
@@ -127,12 +134,20 @@ def s3_url(s3_server: parts.S3Server, request: pytest.FixtureRequest) -> str:
     return s3_server.url(f"{parts.safe_name(request.node.name)}-{uuid.uuid4().hex[:8]}")
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all migrations: to copy it is cheaper than to migrate another. Nobody opens it."""
+    file = tmp_path_factory.mktemp("migrated") / "meta.db"
+    connect_metadata(f"sqlite://{file}").close()
+    return file
+
+
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
+def project(tmp_path: Path, migrated_sqlite: Path) -> Path:
     """An empty taut project on SQLite and a folder of objects; nothing in it is open."""
     folder = tmp_path / "project"
     folder.mkdir()
-    make_folder(folder)
+    shutil.copy(migrated_sqlite, make_folder(folder))
     return folder
 
 
@@ -141,10 +156,9 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
     """An opened, empty home, once on SQLite and once on PostgreSQL; its clock stands until a test moves it."""
     folder = tmp_path / "project"
     folder.mkdir()
-    url = ""
-    if request.param == "postgresql":
-        make = request.getfixturevalue("postgres_database")
-        url = make(request.getfixturevalue("postgres_template"))
-    make_folder(folder, Settings(metadata=url))
+    url = request.getfixturevalue("migrated_postgres_url") if request.param == "postgresql" else ""
+    made = make_folder(folder, Settings(metadata=url))
+    if not url:
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), made)
     with open_home(folder, actor=Actor("ada", "owner"), clock=SetClock(1_700_000_000_000)) as opened:
         yield opened

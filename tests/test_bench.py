@@ -4,13 +4,11 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import uvicorn
 from starlette.responses import PlainTextResponse
 
 from bench.constant import RUN_ID, app
@@ -21,9 +19,10 @@ from bench.peer import mlflow_version
 from bench.seeding import content, curve, seed_points, seed_runs
 from bench.stands import constant_server, settle
 from bench.works import Bar, meets_metric, meets_tag
-from taut.faces.http.server import bound, server_config
+from taut.faces.http.server import bound
+from taut.faces.http.threaded import in_thread
 from taut.runs import create_run, ensure_experiment, metric_history, run_detail
-from tests.parts import eventually, free_port
+from tests.parts import free_port
 
 HERE = Path(__file__).parent.parent
 
@@ -32,16 +31,8 @@ HERE = Path(__file__).parent.parent
 def serving(served: object) -> Iterator[int]:
     """The port of an ASGI application on a real server in a thread."""
     listener = bound("127.0.0.1", 0)
-    server = uvicorn.Server(server_config(served))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    eventually(lambda: server.started, what="the server to start")
-    try:
+    with in_thread(served, listener):
         yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        listener.close()
 
 
 @pytest.fixture

@@ -40,7 +40,11 @@ CONFIG: dict[str, str | int | float | bool] = {
 @pytest.fixture(params=["sqlite", "postgresql"])
 def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
     """A home with two versions of a model, on either database."""
-    url = f"sqlite:///{tmp_path / 'meta.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    url = (
+        f"sqlite:///{tmp_path / 'meta.db'}"
+        if request.param == "sqlite"
+        else request.getfixturevalue("migrated_postgres_url")
+    )
     folder = tmp_path / "project" / ".taut"
     folder.mkdir(parents=True)
     made = Home(

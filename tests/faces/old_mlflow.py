@@ -1,18 +1,16 @@
 """A server that answers as MLflow's did before version 3: numbers as text, no logged models, files of its own disk."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from taut.faces.http.server import bound, server_config
-from tests.parts import eventually
+from taut.faces.http.server import bound
+from taut.faces.http.threaded import in_thread
 
 RUN = "a" * 32
 ROOT = f"/somewhere/else/mlruns/1/{RUN}/artifacts"
@@ -132,16 +130,8 @@ class OldServer:
 
 
 @contextmanager
-def old_server() -> Iterator[tuple[OldServer, str]]:
-    """Such a server on a free port, in a thread; yields it and its URL."""
-    old, listener = OldServer(), bound("127.0.0.1", 0)
-    server = uvicorn.Server(server_config(Starlette(routes=old.routes())))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    eventually(lambda: server.started, what="the old server to start")
-    try:
+def old_server(port: int = 0) -> Iterator[tuple[OldServer, str]]:
+    """Such a server, on a free port where none is said, in a thread; yields it and its URL."""
+    old, listener = OldServer(), bound("127.0.0.1", port)
+    with in_thread(Starlette(routes=old.routes()), listener):
         yield old, f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        listener.close()

@@ -1,33 +1,22 @@
 """A taut server for the tests: the real application on a real port, in a thread of this process."""
 
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import uvicorn
-
 from taut.faces.http.app import make_app
 from taut.faces.http.guard import LOOPBACK
-from taut.faces.http.server import bound, server_config
+from taut.faces.http.server import bound
+from taut.faces.http.threaded import in_thread
 from taut.home import Home
-from tests.parts import eventually
 
 
 @contextmanager
 def served(home: Home) -> Iterator[str]:
     """Serve a home on a free port; yields the URL."""
     listener = bound("127.0.0.1", 0)
-    server = uvicorn.Server(server_config(make_app(home, hosts=LOOPBACK)))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    eventually(lambda: server.started, what="the server to start")
-    try:
+    with in_thread(make_app(home, hosts=LOOPBACK), listener):
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        listener.close()
 
 
 def raw(url: str, request: bytes) -> bytes:

@@ -1,6 +1,8 @@
 """Odd and old stores: servers from before MLflow 3, folders of many versions, broken lines; what is read of them."""
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +78,23 @@ def test_a_server_that_is_busy_is_asked_again(opened: Home, old: tuple[OldServer
     source = RestSource(url)
     server.busy = 2
     assert [one.name for one in source.experiments()] == ["Default", "old", "gone"]
+
+
+def test_a_server_that_is_started_again_is_asked_again_and_one_that_never_answered_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "right")
+    with old_server() as (_, url):
+        known = RestSource(url)
+        names = [one.name for one in known.experiments()]
+    with ThreadPoolExecutor(1) as pool:
+        again = pool.submit(lambda: [one.name for one in known.experiments()])
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match=f"{url} does not answer: .*Connection refused"):
+            RestSource(url)
+        assert time.monotonic() - began < 5
+        with old_server(int(url.rpartition(":")[2])):
+            assert again.result(20) == names
 
 
 def test_a_server_that_stays_busy_ends_the_move_and_the_next_one_goes_on(opened: Home, old: tuple[OldServer, str]):

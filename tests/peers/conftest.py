@@ -4,15 +4,15 @@ import itertools
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
 from taut.ground.settings import Settings, make_folder
 from taut.home import open_home
-from tests import parts
 from tests.faces.serving import served
+from tests.peers.programs import Programs
 
 # Where it names a server, the checks ask that one instead of taut: with a stock `mlflow server` of the client's own
 # version they show that what they expect is what MLflow does.
@@ -20,41 +20,18 @@ OTHER = os.environ.get("TAUT_CONFORMANCE_URL", "")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before a module imports the client
 
 
-@pytest.fixture(scope="module")
-def module_database() -> Iterator[Callable[[], str]]:
-    """Call it for the URL of a new, empty PostgreSQL database, which is dropped after the module's last test."""
-    import psycopg
-    from psycopg import sql
-
-    server, made = parts.address_of("postgres"), list[str]()
-
-    def make() -> str:
-        made.append(name := f"taut_{uuid.uuid4().hex[:12]}")
-        with psycopg.connect(server, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        return urlsplit(server)._replace(path=f"/{name}").geturl()
-
-    yield make
-    if made:
-        with psycopg.connect(server, autocommit=True) as connection:
-            for name in made:
-                connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
 @pytest.fixture(scope="module", params=["other"] if OTHER else ["sqlite", "postgresql"])
-def shared_url(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
-    module_database: Callable[[], str],
-) -> Iterator[str]:
+def shared_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server that all tests of a module share, once on SQLite and once on PostgreSQL: use names of your own."""
     if request.param == "other":
         yield OTHER
         return
     folder = tmp_path_factory.mktemp("home")
-    make_folder(folder, Settings(metadata=module_database() if request.param == "postgresql" else ""))
-    with open_home(folder) as home, served(home) as address:
-        yield address
+    with ExitStack() as stack:
+        lent = request.param == "postgresql" and request.getfixturevalue("postgres_databases").lent()
+        make_folder(folder, Settings(metadata=stack.enter_context(lent) if lent else ""))
+        home = stack.enter_context(open_home(folder))
+        yield stack.enter_context(served(home))
 
 
 @pytest.fixture
@@ -72,6 +49,15 @@ def unlike_stock() -> Callable[[bool], None]:
             pytest.skip("the stock server is known to get this wrong")
 
     return skip
+
+
+@pytest.fixture(scope="session")
+def programs() -> Iterator[Programs]:
+    """Runs programs with the client, each in a process of its own."""
+    pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
+    made = Programs()
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -1,9 +1,6 @@
 """Logged models: made, finished, found, tagged, measured, loaded by every URI; what autologging leaves behind."""
 
-import json
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -194,14 +191,11 @@ def test_a_version_of_a_logged_model(client, made, unique, run_id, tmp_path):
 
 
 AUTOLOG = """
-import json, warnings
-warnings.simplefilter("ignore")
-import mlflow, numpy, pandas
+import numpy, pandas
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-client, said = mlflow.MlflowClient(), {}
 mlflow.set_experiment(NAME)
 mlflow.sklearn.autolog(registered_model_name=NAME, max_tuning_runs=3)
 rows = pandas.DataFrame({"a": numpy.arange(40.0), "b": numpy.arange(40.0) % 7})
@@ -209,51 +203,40 @@ with mlflow.start_run() as run:
     fitted = LogisticRegression(C=0.5).fit(rows, rows.a > 20)
     fitted.score(rows, rows.a > 20)
 seen = client.get_run(run.info.run_id)
-said["param"], said["metrics"] = seen.data.params["C"], sorted(seen.data.metrics)
-said["tags"] = [seen.data.tags["estimator_name"], seen.data.tags["estimator_class"]]
-said["files"] = sorted(f.path for f in client.list_artifacts(run.info.run_id))
-said["data"] = [(i.dataset.name, [t.value for t in i.tags]) for i in seen.inputs.dataset_inputs]
+answers["param"], answers["metrics"] = seen.data.params["C"], sorted(seen.data.metrics)
+answers["tags"] = [seen.data.tags["estimator_name"], seen.data.tags["estimator_class"]]
+answers["files"] = sorted(f.path for f in client.list_artifacts(run.info.run_id))
+answers["data"] = [(i.dataset.name, [t.value for t in i.tags]) for i in seen.inputs.dataset_inputs]
 model_id = seen.outputs.model_outputs[0].model_id
 model = client.get_logged_model(model_id)
-said["model"] = [str(model.status), model.source_run_id == run.info.run_id, model.params["C"]]
-said["measured"] = "training_score" in {m.key for m in model.metrics}
+answers["model"] = [str(model.status), model.source_run_id == run.info.run_id, model.params["C"]]
+answers["measured"] = "training_score" in {m.key for m in model.metrics}
 version = client.get_model_version(NAME, "1")
-said["version"] = [version.status, version.run_id == run.info.run_id, version.source == f'models:/{model_id}']
+answers["version"] = [version.status, version.run_id == run.info.run_id, version.source == f'models:/{model_id}']
 client.set_registered_model_alias(NAME, "best", "1")
 uris = [f"models:/{place}" for place in (model_id, f"{NAME}@best", f"{NAME}/1", f"{NAME}/latest")]
 uris.append(f"runs:/{run.info.run_id}/model")
-said["loads"] = [bool((mlflow.sklearn.load_model(u).predict(rows) == fitted.predict(rows)).all()) for u in uris]
-said["pyfunc"] = mlflow.pyfunc.load_model(uris[1]).predict(rows).shape[0]
-said["signature"] = mlflow.models.get_model_info(uris[0]).signature.inputs.input_names()
+answers["loads"] = [bool((mlflow.sklearn.load_model(u).predict(rows) == fitted.predict(rows)).all()) for u in uris]
+answers["pyfunc"] = mlflow.pyfunc.load_model(uris[1]).predict(rows).shape[0]
+answers["signature"] = mlflow.models.get_model_info(uris[0]).signature.inputs.input_names()
 with mlflow.start_run() as search:
     pipeline = make_pipeline(StandardScaler(), LogisticRegression())
     GridSearchCV(pipeline, {"logisticregression__C": [0.1, 1, 10]}, cv=2).fit(rows, rows.a > 20)
 parent = client.get_run(search.info.run_id)
-said["grid"] = ["best_cv_score" in parent.data.metrics, "best_logisticregression__C" in parent.data.params]
+answers["grid"] = ["best_cv_score" in parent.data.metrics, "best_logisticregression__C" in parent.data.params]
 children = client.search_runs([search.info.experiment_id], f"tags.mlflow.parentRunId = '{search.info.run_id}'")
-said["children"] = sorted(run.data.params["logisticregression__C"] for run in children)
-said["scored"] = all("mean_test_score" in run.data.metrics for run in children)
-said["grid files"] = sorted(f.path for f in client.list_artifacts(search.info.run_id))
-print("SAID " + json.dumps(said))
+answers["children"] = sorted(run.data.params["logisticregression__C"] for run in children)
+answers["scored"] = all("mean_test_score" in run.data.metrics for run in children)
+answers["grid files"] = sorted(f.path for f in client.list_artifacts(search.info.run_id))
 """
 
 
 @pytest.fixture(scope="module")
-def fitted(shared_url, tmp_path_factory):
+def fitted(programs, shared_url, tmp_path_factory):
     """What a program says whose fit and grid search were logged by themselves."""
     pytest.importorskip("sklearn")
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    ours["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    done = subprocess.run(
-        [sys.executable, "-c", f"NAME = 'autolog {tmp_path_factory.getbasetemp().name}{os.getpid()}'\n" + AUTOLOG],
-        env={**ours, "MLFLOW_TRACKING_URI": shared_url, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"},
-        cwd=tmp_path_factory.mktemp("autolog"),
-        capture_output=True,
-        text=True,
-        timeout=150,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return json.loads(done.stdout.rpartition("SAID ")[2])
+    name = f"autolog {tmp_path_factory.getbasetemp().name}{os.getpid()}"
+    return programs.client(shared_url, tmp_path_factory.mktemp("autolog"))(f"NAME = {name!r}\n{AUTOLOG}")
 
 
 def test_a_fit_logs_its_params_metrics_and_tags(fitted):

@@ -1,12 +1,7 @@
 """The real, unchanged MLflow client (mlflow-skinny) against a real taut server on SQLite and PostgreSQL."""
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,28 +11,9 @@ from taut.home import Home
 from taut.models import find_model
 from taut.runs import get_run, search_runs
 from tests.faces.serving import served
+from tests.peers.programs import Client, Programs
 
 pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
-
-# What every program begins with; `say` is how it answers. Clients retry what looks like a defect of the server for
-# minutes: one try makes such an answer fail the test instead of slowing it down.
-PRELUDE = """
-import json, sys, warnings
-warnings.simplefilter("ignore")
-import mlflow
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
-client = MlflowClient()
-answers = {}
-def code_of(call, *args, **kwargs):
-    try:
-        call(*args, **kwargs)
-    except MlflowException as problem:
-        return problem.error_code
-    return "no error"
-"""
-EPILOGUE = "\nprint('ANSWERS ' + json.dumps(answers))"
-Client = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -47,23 +23,9 @@ def url(home: Home) -> Iterator[str]:
 
 
 @pytest.fixture
-def client(url: str, tmp_path: Path) -> Client:
+def client(programs: Programs, url: str, tmp_path: Path) -> Client:
     """Runs a program with the client in a process of its own; returns what it put into `answers`."""
-
-    def run(program: str, **environment: str) -> dict[str, Any]:
-        done = subprocess.run(
-            [sys.executable, "-c", PRELUDE + program + EPILOGUE],
-            cwd=tmp_path,
-            env={**os.environ, "MLFLOW_TRACKING_URI": url, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        said: dict[str, Any] = json.loads(done.stdout.rpartition("ANSWERS ")[2])
-        return said
-
-    return run
+    return programs.client(url, tmp_path)
 
 
 def test_a_run_is_logged_and_read_back_as_the_client_meant_it(client, home):

@@ -1,12 +1,7 @@
 """More of the real, unchanged MLflow client against a real taut server: webhooks, evaluation datasets, old clients."""
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,33 +9,16 @@ from taut.govern import tell_webhooks
 from taut.home import Home
 from tests.faces.receiving import Receiver, receiving
 from tests.faces.serving import served
-from tests.peers.test_mlflow_client import EPILOGUE, PRELUDE
+from tests.peers.programs import Client, Programs
 
 pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
 
-Client = Callable[..., dict[str, Any]]
-
 
 @pytest.fixture
-def client(home: Home, tmp_path: Path) -> Iterator[Client]:
+def client(programs: Programs, home: Home, tmp_path: Path) -> Iterator[Client]:
     """Runs a program with the client in a process of its own; returns what it put into `answers`."""
     with served(home) as url:
-
-        def run(program: str, **environment: str) -> dict[str, Any]:
-            asked = {"MLFLOW_TRACKING_URI": url, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", **environment}
-            done = subprocess.run(
-                [sys.executable, "-c", PRELUDE + program + EPILOGUE],
-                cwd=tmp_path,
-                env={**os.environ, **asked},
-                capture_output=True,
-                text=True,
-                timeout=120,
-            )
-            assert done.returncode == 0, done.stdout + done.stderr
-            said: dict[str, Any] = json.loads(done.stdout.rpartition("ANSWERS ")[2])
-            return said
-
-        yield run
+        yield programs.client(url, tmp_path)
 
 
 @pytest.fixture

@@ -1,12 +1,7 @@
 """An unchanged MLflow client traces to taut: over OTLP, or as a file; on SQLite and PostgreSQL."""
 
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,31 +9,17 @@ from taut.govern import create_token
 from taut.home import Home
 from taut.runs.traces import trace_detail
 from tests.faces.serving import served
+from tests.peers.programs import PRELUDE, Client, Programs
 
 pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
 
-# What every program begins with. One try makes what looks like a defect of the server fail the test at once.
-PRELUDE = """
-import json, sys, warnings
-warnings.simplefilter("ignore")
-import mlflow
-from mlflow import MlflowClient
+MORE = """
 from mlflow.entities import Feedback, SpanType
-from mlflow.exceptions import MlflowException
-client = MlflowClient()
-answers = {}
-def code_of(call, *args, **kwargs):
-    try:
-        call(*args, **kwargs)
-    except MlflowException as problem:
-        return problem.error_code
-    return "no error"
 def found(filter_string=None, **more):
     more = {"return_type": "list", "filter_string": filter_string, **more}
     return [trace.info.tags["mlflow.traceName"] for trace in mlflow.search_traces(**more)]
 flush = mlflow.flush_trace_async_logging
 """
-EPILOGUE = "\nprint('ANSWERS ' + json.dumps(answers))"
 # An application with a model inside it, a failure, and a session.
 APPLICATION = """
 mlflow.set_experiment("shop")
@@ -66,7 +47,6 @@ except ValueError:
     pass
 flush()
 """
-Client = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -84,24 +64,10 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture
-def client(url: str, tmp_path: Path) -> Client:
+def client(programs: Programs, url: str, tmp_path: Path) -> Client:
     """Runs a program with the client in a process of its own; returns what it put into `answers`."""
-
-    def run(program: str, **environment: str) -> dict[str, Any]:
-        done = subprocess.run(
-            [sys.executable, "-c", PRELUDE + program + EPILOGUE],
-            cwd=tmp_path,
-            env={**os.environ, "MLFLOW_TRACKING_URI": url, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", **environment},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert "Failed to" not in done.stderr, done.stderr
-        said: dict[str, Any] = json.loads(done.stdout.rpartition("ANSWERS ")[2])
-        return said
-
-    return run
+    # The client sends spans behind the program's back, and only tells on stderr that it could not.
+    return programs.client(url, tmp_path, prelude=PRELUDE + MORE, unsaid="Failed to")
 
 
 def test_what_an_application_did_is_read_back_as_the_client_meant_it(client: Client, home: Home, way: str):

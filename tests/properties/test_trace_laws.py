@@ -4,13 +4,11 @@ import base64
 import itertools
 import json
 import math
-import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -48,31 +46,13 @@ STATUSES: tuple[SpanStatus, ...] = ("UNSET", "OK", "ERROR")
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def home(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, postgres_server: str
-) -> Iterator[Home]:
+def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """One home for all examples of this file: each works in an experiment of its own."""
     folder: Path = tmp_path_factory.mktemp("laws")
-    with database(request.param, postgres_server) as url:
-        make_folder(folder, Settings(metadata=url))
-        with open_home(folder, actor=Actor("ada", "owner"), clock=SetClock(AT_MS)) as opened:
-            yield opened
-
-
-@contextmanager
-def database(kind: str, server: str) -> Iterator[str]:
-    """The URL of an empty database for a module, dropped with it; empty for SQLite."""
-    if kind == "sqlite":
-        yield ""
-        return
-    import psycopg
-    from psycopg import sql
-
-    name = f"taut_laws_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield urlsplit(server)._replace(path=f"/{name}").geturl()
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with ExitStack() as stack:
+        lent = request.param == "postgresql" and request.getfixturevalue("postgres_databases").lent()
+        make_folder(folder, Settings(metadata=stack.enter_context(lent) if lent else ""))
+        yield stack.enter_context(open_home(folder, actor=Actor("ada", "owner"), clock=SetClock(AT_MS)))
 
 
 def fresh(home: Home, numbers: list[int] = [0]) -> str:  # noqa: B006  # A counter that outlives the call.

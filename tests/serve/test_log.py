@@ -35,7 +35,11 @@ DAY_MS = 86_400_000
 @pytest.fixture(params=["sqlite", "postgresql"])
 def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
     """A home with two revisions of the deployment `late`, on either database."""
-    url = f"sqlite:///{tmp_path / 'meta.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    url = (
+        f"sqlite:///{tmp_path / 'meta.db'}"
+        if request.param == "sqlite"
+        else request.getfixturevalue("migrated_postgres_url")
+    )
     folder = tmp_path / "project" / ".taut"
     folder.mkdir(parents=True)
     made = Home(

@@ -16,15 +16,18 @@ COUNT = "SELECT count(*) FROM step"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def new_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a place that nobody has opened."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'meta.db'}"
     return str(request.getfixturevalue("postgres_url"))
 
 
-@pytest.fixture
-def meta(url: str) -> Iterator[Metadata]:
-    store = connect_metadata(url)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def meta(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Metadata]:
+    """An opened, empty store."""
+    url = f"sqlite:///{tmp_path / 'meta.db'}"
+    store = connect_metadata(url if request.param == "sqlite" else request.getfixturevalue("migrated_postgres_url"))
     yield store
     store.close()
 
@@ -110,30 +113,30 @@ def test_percent_signs_and_casts_in_sql_are_taken_literally(meta):
         assert tx.row("SELECT name FROM step WHERE plan LIKE '50%' AND name = :name", {"name": "a:b"}) == ("a:b",)
 
 
-def test_opening_again_migrates_nothing_twice_and_keeps_everything(url):
-    first = connect_metadata(url)
+def test_opening_again_migrates_nothing_twice_and_keeps_everything(new_url):
+    first = connect_metadata(new_url)
     _insert_one(first)
     first.close()
-    again = connect_metadata(url)
+    again = connect_metadata(new_url)
     with again.read() as tx:
         assert tx.rows("SELECT number FROM migration ORDER BY number") == [(m.number,) for m in migrations()]
     assert count(again) == 1
     again.close()
 
 
-def test_a_home_of_a_newer_taut_is_left_alone(url):
-    store = connect_metadata(url)
+def test_a_home_of_a_newer_taut_is_left_alone(new_url):
+    store = connect_metadata(new_url)
     with store.transaction() as tx:
         tx.execute("INSERT INTO migration (number, name) VALUES (9999, 'future')")
     store.close()
     with pytest.raises(TautError, match="newer taut") as caught:
-        connect_metadata(url)
+        connect_metadata(new_url)
     assert "upgrade" in caught.value.hint
 
 
-def test_two_that_open_a_new_place_at_once_both_find_it_whole(url):
+def test_two_that_open_a_new_place_at_once_both_find_it_whole(new_url):
     with ThreadPoolExecutor(4) as pool:
-        stores = list(pool.map(connect_metadata, [url] * 4))
+        stores = list(pool.map(connect_metadata, [new_url] * 4))
     for number, store in enumerate(stores):
         with store.transaction() as tx:
             tx.execute(INSERT, {"plan": "p", "name": str(number)})

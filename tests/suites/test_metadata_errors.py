@@ -14,7 +14,7 @@ INSERT = "INSERT INTO step (plan, name, status, body, at_ms) VALUES ('p', :name,
 @pytest.fixture(params=["sqlite", "postgresql"])
 def meta(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Metadata]:
     url = f"sqlite:///{tmp_path / 'meta.db'}"
-    store = connect_metadata(url if request.param == "sqlite" else request.getfixturevalue("postgres_url"))
+    store = connect_metadata(url if request.param == "sqlite" else request.getfixturevalue("migrated_postgres_url"))
     yield store
     store.close()
 

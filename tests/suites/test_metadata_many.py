@@ -29,7 +29,11 @@ AWKWARD = [
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def meta(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Metadata]:
-    url = f"sqlite:///{tmp_path / 'm.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    url = (
+        f"sqlite:///{tmp_path / 'm.db'}"
+        if request.param == "sqlite"
+        else request.getfixturevalue("migrated_postgres_url")
+    )
     store = connect_metadata(str(url))
     with store.transaction() as tx:
         tx.execute("CREATE TABLE thing (id BIGINT PRIMARY KEY, name TEXT NOT NULL, size DOUBLE PRECISION, kind TEXT)")

@@ -51,6 +51,7 @@ class Client:
             allowed_methods=None, raise_on_status=False,
         )  # fmt: skip
         self._once = urllib3.Retry(0, redirect=3, raise_on_status=False)
+        self._answered = False  # Who has not answered yet is no server that restarts, but a wrong address.
 
     def ask(self, method: str, path: str, into: type[T], body: object = None, /, **query: object) -> T:
         """Read: ask again where the server was busy or the line broke."""
@@ -99,13 +100,16 @@ class Client:
 
         place = self.url + path + (f"?{urlencode(query, doseq=True)}" if query else "")
         said = {"Content-Type": "application/json", **self._pool.headers, **(headers or {})}
+        asked = retries if self._answered else retries.new(connect=0)
         try:
-            return self._pool.request(method, place, body=body, headers=said, retries=retries, preload_content=preload)
+            answer = self._pool.request(method, place, body=body, headers=said, retries=asked, preload_content=preload)
         except urllib3.exceptions.HTTPError as problem:
             reason = str(getattr(problem, "reason", None) or problem).rpartition(": ")[2]
             raise Unavailable(
                 f"{self.url} does not answer: {reason}", hint="start the server, then try again"
             ) from None
+        self._answered = True
+        return answer
 
     def _decoded(self, path: str, data: bytes, into: type[T]) -> T:
         return wire.decode(data or b"{}", into, what=f"the answer of {self.url} to {path}")
