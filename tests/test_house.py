@@ -21,7 +21,19 @@ from tests.docs_examples import console_blocks
 HERE = Path(__file__).parent.parent
 SOURCE = HERE / "src" / "taut"
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
-HEAVY = {"mlflow", "numpy", "obstore", "pandas", "psycopg", "scipy", "sklearn", "skops", "starlette", "uvicorn"}
+HEAVY = {
+    "graphql",
+    "mlflow",
+    "numpy",
+    "obstore",
+    "pandas",
+    "psycopg",
+    "scipy",
+    "sklearn",
+    "skops",
+    "starlette",
+    "uvicorn",
+}
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def place_of(row: Route, which: int = 0) -> str:
 def fields_of(row: Route) -> list[msgspec.structs.FieldInfo]:
     """What the body or the query of a row may hold; what stands in its path is left out."""
     assert row.takes
-    return [field for field in msgspec.structs.fields(row.takes) if f"{{{field.name}}}" not in row.path]
+    return [field for field in msgspec.structs.fields(row.takes) if f"{{{field.encode_name}}}" not in row.path]
 
 
 def kinds_of(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:
@@ -54,14 +54,14 @@ def kinds_of(field: msgspec.structs.FieldInfo) -> tuple[Any, ...]:
 
 def required_of(row: Route) -> dict[str, object]:
     """The smallest request that a row reads without complaint; what it names need not exist."""
-    return {field.name: smallest(kinds_of(field)[0]) for field in fields_of(row) if field.required}
+    return {field.encode_name: smallest(kinds_of(field)[0]) for field in fields_of(row) if field.required}
 
 
 def smallest(kind: Any) -> object:
     """The smallest value of a type; of a structure, what it needs."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         needed = [field for field in msgspec.structs.fields(kind) if field.required]
-        return {field.name: smallest(kinds_of(field)[0]) for field in needed}
+        return {field.encode_name: smallest(kinds_of(field)[0]) for field in needed}
     return {str: "x", int: 1, float: 1.0, bool: True, list[str]: ["x"]}[kind]
 
 
@@ -158,7 +158,8 @@ def test_no_depth_of_a_body_breaks_a_route(parser: Speaker, depth: int):
 def wrong_values(field: msgspec.structs.FieldInfo) -> Iterator[object]:
     """Values of JSON that a field takes in no reading."""
     kinds = kinds_of(field)
-    if not (isinstance(kinds[0], type) and issubclass(kinds[0], msgspec.Struct)):
+    origins = {typing.get_origin(kind) for kind in kinds}
+    if not (isinstance(kinds[0], type) and issubclass(kinds[0], msgspec.Struct)) and dict not in origins:
         yield {"a": [1]}  # Fields that a structure does not know are left alone.
     if typing.get_origin(kinds[0]) is list:
         yield from ("text", 7, [[[]]], [None], [3])
@@ -176,18 +177,18 @@ def test_a_value_of_the_wrong_kind_is_refused_and_its_field_is_named(parser: Spe
     for row in WITH_BODY:
         for field in fields_of(row):
             for value in wrong_values(field):
-                said = send(parser, row, {**required_of(row), field.name: value})
-                assert said.code == INVALID, (name_of(row), field.name, value, said)
-                assert f" parameter '{field.name}" in said.message, (name_of(row), value, said)
+                said = send(parser, row, {**required_of(row), field.encode_name: value})
+                assert said.code == INVALID, (name_of(row), field.encode_name, value, said)
+                assert f" parameter '{field.encode_name}" in said.message, (name_of(row), value, said)
 
 
 def test_a_word_in_the_query_where_a_number_belongs_is_refused_and_named(parser: Speaker):
     for row in WITH_QUERY:
         for field in fields_of(row):
             if int in kinds_of(field):
-                said = send(parser, row, {**required_of(row), field.name: "many"})
+                said = send(parser, row, {**required_of(row), field.encode_name: "many"})
                 assert said.code == INVALID, (name_of(row), said)
-                assert f"parameter '{field.name}' supplied" in said.message, (name_of(row), said)
+                assert f"parameter '{field.encode_name}' supplied" in said.message, (name_of(row), said)
 
 
 def test_what_a_route_needs_and_does_not_get_is_named(parser: Speaker):
@@ -212,9 +213,9 @@ def test_the_character_nul_is_refused_in_every_text_of_every_route(parser: Speak
     for row in WITH_BODY + WITH_QUERY:
         for field in fields_of(row):
             if kinds_of(field) == (str,):
-                said = send(parser, row, {**required_of(row), field.name: "a\x00b"})
-                assert said.code == INVALID, (name_of(row), field.name, said)
-                assert "NUL" in said.message, (name_of(row), field.name, said)
+                said = send(parser, row, {**required_of(row), field.encode_name: "a\x00b"})
+                assert said.code == INVALID, (name_of(row), field.encode_name, said)
+                assert "NUL" in said.message, (name_of(row), field.encode_name, said)
 
 
 @pytest.mark.parametrize("number", [INT64_MAX + 1, -INT64_MAX - 2, 10**30, str(INT64_MAX + 1), "-" + "9" * 40])
@@ -222,8 +223,8 @@ def test_no_number_past_64_bits_breaks_a_route(ask: Speaker, number: int | str):
     for row in WITH_BODY + WITH_QUERY:
         for field in fields_of(row):
             if int in kinds_of(field):
-                said = send(ask, row, {**required_of(row), field.name: number})
-                assert said.status in (400, 404), (name_of(row), field.name, said)
+                said = send(ask, row, {**required_of(row), field.encode_name: number})
+                assert said.status in (400, 404), (name_of(row), field.encode_name, said)
 
 
 def test_fields_that_taut_does_not_know_are_left_alone(ask: Speaker):

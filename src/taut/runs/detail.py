@@ -18,7 +18,7 @@ from taut.runs.points import MetricPoint
 # All that belongs to some runs, as one query: one trip to a database far away, and one moment without a transaction.
 # The first column says what a row is. A row of many columns costs as much as three of few, so what is text comes as one
 # piece of JSON, all params or tags of a run in one row; metrics do not, for SQLite writes numbers with 15 digits there.
-RUN, PARAM, TAG, METRIC, INPUT, OUTPUT = range(6)
+RUN, PARAM, TAG, METRIC, INPUT, OUTPUT, MODEL_INPUT = range(7)
 SELECT_RUN = f"""
 SELECT {RUN} AS kind, run.id AS run_id, CAST(json_build_array(run.name, run.experiment_id, experiment.name, run.status,
     run.actor, run.lifecycle, run.cause, run.capture) AS TEXT) AS a, CAST(NULL AS DOUBLE PRECISION) AS value,
@@ -34,6 +34,7 @@ MORE = {
     METRIC: ("run_id, key, value, step, at_ms", "series", " AND newest > 0", ""),
     INPUT: (f"run_id, {DATASET}, NULL, NULL, NULL", "run_input", "", ""),
     OUTPUT: ("run_id, model_id, NULL, step, NULL", "run_output", "", ""),
+    MODEL_INPUT: ("run_id, model_id, NULL, NULL, NULL", "run_model_input", "", ""),
 }
 KEYS = {PARAM: "params", TAG: "tags", METRIC: "metrics"}
 EVERY = "*"
@@ -56,6 +57,13 @@ class DatasetInput:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelInput:
+    """A logged model that a run read."""
+
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelOutput:
     """A logged model that a run made, at which step of it."""
 
@@ -71,6 +79,7 @@ class RunDetail:
     metrics: tuple[MetricPoint, ...] = ()
     inputs: tuple[DatasetInput, ...] = ()
     outputs: tuple[ModelOutput, ...] = ()
+    model_inputs: tuple[ModelInput, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +123,8 @@ def _asked(ids: Sequence[str], columns: Columns | None) -> tuple[str, dict[str, 
     if columns is None:
         return _select(tuple((kind, True) for kind in MORE)), values
     kinds = [(kind, EVERY in keys) for kind, keys in columns.keys.items() if keys]
-    kinds += [(kind, True) for kind, wanted in ((INPUT, columns.inputs), (OUTPUT, columns.outputs)) if wanted]
+    wishes = ((INPUT, columns.inputs), (MODEL_INPUT, columns.inputs), (OUTPUT, columns.outputs))
+    kinds += [(kind, True) for kind, wanted in wishes if wanted]
     values |= {KEYS[kind]: list(columns.keys[kind]) for kind, whole in kinds if not whole}
     return _select(tuple(kinds)), values
 
@@ -137,6 +147,7 @@ def _put_together(rows: Sequence[Row], ids: Sequence[str]) -> list[RunDetail]:
     metrics: dict[str, list[MetricPoint]] = {run_id: [] for run_id in ids}
     inputs: dict[str, list[DatasetInput]] = {run_id: [] for run_id in ids}
     outputs: dict[str, list[ModelOutput]] = {run_id: [] for run_id in ids}
+    models: dict[str, list[ModelInput]] = {run_id: [] for run_id in ids}
     # Rows come by the thousand here, so each is touched once and nothing is converted that has its type already.
     row: Any
     for row in rows:
@@ -153,14 +164,17 @@ def _put_together(rows: Sequence[Row], ids: Sequence[str]) -> list[RunDetail]:
             name, digest, source_type, source, columns, profile, said = TEXTS_OF.decode(text)
             dataset = DatasetInput(name, digest, source_type, source, columns, profile, PAIRS_OF.decode(said))
             inputs[run_id].append(dataset)
-        else:
+        elif kind == OUTPUT:
             outputs[run_id].append(ModelOutput(text, step))
+        else:
+            models[run_id].append(ModelInput(text))
     return [
         RunDetail(
             _run(runs[run_id], params.get(run_id, {}), tags.get(run_id, {}), metrics[run_id]),
             tuple(metrics[run_id]),
             tuple(inputs[run_id]),
             tuple(outputs[run_id]),
+            tuple(models[run_id]),
         )
         for run_id in ids
         if run_id in runs

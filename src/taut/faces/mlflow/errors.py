@@ -38,9 +38,13 @@ CODES: dict[type[TautError], tuple[str, int]] = {
 async def send_error(send: Send, error: TautError) -> None:
     """Answer a request that failed so, on bare ASGI."""
     code, status = CODES.get(type(error), ("INTERNAL_ERROR", 500))
-    hint = f" ({error.hint})" if error.hint else ""
-    body = msgspec.json.encode({"error_code": code, "message": f"{error.message}{hint}"})
+    body = msgspec.json.encode({"error_code": code, "message": told(error)})
     await answer(send, body, status, *again_after(error))
+
+
+def told(error: TautError) -> str:
+    """What an error says, and what to do next."""
+    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 async def send_coded(send: Send, code: str, message: str, status: int) -> None:

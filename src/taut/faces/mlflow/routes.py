@@ -14,6 +14,7 @@ from taut.faces.mlflow import (
     evaluation,
     experiments,
     files,
+    graphql,
     logged,
     otlp,
     registry,
@@ -118,6 +119,8 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST", "/ajax-api/2.0mlflow/experiments/search-datasets", "run:read", browsing.datasets, browsing.Experiments
     ),
+    Route("POST", "/graphql", "run:read", graphql.ask, graphql.Query),
+    Route("GET", "/graphql", "run:read", graphql.ask, graphql.Query),
     Route("POST", L, "run:write", logged.create, logged.Create),
     Route("POST", f"{L}/search", "run:read", logged.search, logged.Search),
     Route("GET", L + "/{model_id}", "run:read", logged.get, logged.ById),
