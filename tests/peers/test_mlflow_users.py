@@ -1,4 +1,4 @@
-"""The unchanged client of MLflow's basic authentication against a taut server; skips beside mlflow-skinny alone."""
+"""The unchanged client of MLflow's basic authentication against a taut server."""
 
 from collections.abc import Callable, Iterator
 
