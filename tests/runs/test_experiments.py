@@ -1,5 +1,8 @@
 """Experiments: each verb's way, its refusals and its lines in the ledger, on SQLite and PostgreSQL."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 
 from taut.errors import Conflict, Denied, Invalid, NotFound
@@ -197,3 +200,29 @@ def test_a_viewer_sees_experiments_and_changes_none(home):
         with pytest.raises(Denied):
             call()
     assert list_experiments(home) == [made]
+
+
+def test_of_many_who_make_one_experiment_in_one_moment_one_does(home):
+    def make(name: str, start: Barrier) -> str:
+        start.wait()
+        try:
+            return create_experiment(home, name).id
+        except Conflict:
+            return "taken"
+
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(10):
+            start = Barrier(6)
+            answers = list(pool.map(make, [f"race {number}"] * 6, [start] * 6))
+            assert len(set(answers)) == 2, answers
+            assert answers.count("taken") == 5
+
+
+def test_of_many_who_need_one_experiment_each_gets_the_same(home):
+    def need(name: str, start: Barrier) -> str:
+        start.wait()
+        return ensure_experiment(home, name).id
+
+    with ThreadPoolExecutor(6) as pool:
+        for number in range(5):
+            assert len(set(pool.map(need, [f"race {number}"] * 6, [Barrier(6)] * 6))) == 1

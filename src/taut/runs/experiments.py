@@ -57,10 +57,10 @@ def create_experiment(home: Home, name: str, *, tags: dict[str, str] | None = No
     for key, value in (tags or {}).items():
         check_tag(key, value)
     with home.meta.transaction() as tx:
-        found = tx.row(BY_NAME, {"name": name})
-        if found is not None:
-            raise _taken(_experiment(found))
-        return insert_experiment(home, tx, name, tags=tags or {})
+        made = insert_experiment(home, tx, name, tags=tags or {})
+        if made is None:
+            raise _taken(_named(tx, name))
+        return made
 
 
 @verb("experiment.ensure", needs="experiment:create", on=NEW_EXPERIMENT)
@@ -153,10 +153,9 @@ def tag_experiment(home: Home, experiment_id: str, key: str, value: str | None) 
 
 def experiment_for(home: Home, tx: Tx, name: str) -> Experiment:
     """The active experiment of that name, made inside the caller's transaction where there is none."""
-    found = tx.row(BY_NAME, {"name": name})
-    if found is None:
-        return insert_experiment(home, tx, name, tags={})
-    experiment = _experiment(found)
+    if tx.row(BY_NAME, {"name": name}) is None and (made := insert_experiment(home, tx, name, tags={})):
+        return made
+    experiment = _named(tx, name)
     if not sight(home, "experiment", "run:read").sees(experiment.id):
         raise Denied(f"{home.actor.name} may not read the experiment {name!r}")
     if experiment.lifecycle == "deleted":
@@ -164,16 +163,21 @@ def experiment_for(home: Home, tx: Tx, name: str) -> Experiment:
     return experiment
 
 
-def insert_experiment(home: Home, tx: Tx, name: str, *, tags: dict[str, str]) -> Experiment:
-    """Write a new experiment inside the caller's transaction; the one that is there where somebody was faster."""
+def insert_experiment(home: Home, tx: Tx, name: str, *, tags: dict[str, str]) -> Experiment | None:
+    """Write a new experiment inside the caller's transaction; None where the name is taken, however lately."""
     experiment_id = DEFAULT_ID if name == DEFAULT else str(10**17 + secrets.randbelow(9 * 10**17))
     at_ms = home.clock.now_ms()
-    made = tx.execute(INSERT, {"id": experiment_id, "name": name, "at_ms": at_ms, "tags": wire.text(tags)})
+    if not tx.execute(INSERT, {"id": experiment_id, "name": name, "at_ms": at_ms, "tags": wire.text(tags)}):
+        return None
+    home.own(tx, "experiment", experiment_id)
+    home.append(tx, "experiment.created", subject=f"experiment:{experiment_id}", body={"name": name})
+    return read_experiment(tx, experiment_id)
+
+
+def _named(tx: Tx, name: str) -> Experiment:
+    """The experiment of a name that is taken."""
     found = tx.row(BY_NAME, {"name": name})
     assert found is not None, name
-    if made:
-        home.own(tx, "experiment", experiment_id)
-        home.append(tx, "experiment.created", subject=f"experiment:{experiment_id}", body={"name": name})
     return _experiment(found)
 
 
