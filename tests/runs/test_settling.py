@@ -8,6 +8,7 @@ from taut.home import Home
 from taut.records import Capture
 from taut.runs import MetricPoint, create_run, finish_run, log_batch, page_of_runs, settling, unsound_series, update_run
 from taut.runs.settling import MOVING, OLDER, SETTLED
+from tests.parts import eventually
 
 
 def states(home: Home, run_id: str) -> dict[str, list[int]]:
@@ -108,3 +109,23 @@ def test_a_run_that_somebody_else_holds_is_not_waited_for(home, few_move):
         other.join(20)
         assert not other.is_alive()
     assert moving(home, runs) == [0, 2, 3]
+
+
+def test_a_point_of_what_moves_touches_no_index_of_postgresql(home):
+    if home.meta.dialect != "postgresql":
+        pytest.skip("SQLite writes to an index only what changes there")
+
+    def counted() -> tuple[int, int]:
+        with home.meta.read() as tx:
+            row = tx.row("SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'series'")
+        assert row is not None
+        return int(str(row[0])), int(str(row[1]))
+
+    before = counted()
+    run_id = create_run(home).id
+    for step in range(60):
+        log(home, run_id, step, *(f"m{number}" for number in range(40)))
+    # A connection tells what it counted when it has been idle for a second or so.
+    eventually(lambda: counted()[0] - before[0] >= 59 * 40, what="the statistics")
+    updated, alone = (after - earlier for after, earlier in zip(counted(), before, strict=True))
+    assert alone > 0.8 * updated

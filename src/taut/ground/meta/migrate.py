@@ -1,5 +1,6 @@
 """Numbered migrations: each `.sql` file is applied once, in order, in one transaction with its own record."""
 
+import re
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import NamedTuple
@@ -12,6 +13,9 @@ SELECT_APPLIED = "SELECT number FROM migration ORDER BY number"
 INSERT_APPLIED = "INSERT INTO migration (number, name) VALUES (:number, :name)"
 # PostgreSQL sorts text by the rules of a language; an index that shall serve an order by character must say so.
 PLAIN_ORDER = {"sqlite": "", "postgresql": ' COLLATE "C"'}
+
+
+_ONLY = re.compile(r"\{only ([a-z]+)\}\s+")
 
 
 class Migration(NamedTuple):
@@ -30,7 +34,8 @@ def migrations() -> list[Migration]:
 def migrate(tx: Tx, dialect: str) -> int:
     """Bring an opened store to this version; returns how many migrations were applied.
 
-    What stands as `{plain}` in a migration is how this dialect orders text by character.
+    What stands as `{plain}` in a migration is how this dialect orders text by character; a statement behind
+    `{only postgresql}` is for that dialect alone.
     Raises Conflict where the store was written by a newer taut than this one.
     """
     tx.execute(MAKE_TABLE)
@@ -44,9 +49,18 @@ def migrate(tx: Tx, dialect: str) -> int:
     due = [migration for migration in known if migration.number not in applied]
     for migration in due:
         for statement in migration.statements:
-            tx.execute(statement.replace("{plain}", PLAIN_ORDER[dialect]))
+            if spoken := _in(dialect, statement):
+                tx.execute(spoken)
         tx.execute(INSERT_APPLIED, {"number": migration.number, "name": migration.name})
     return len(due)
+
+
+def _in(dialect: str, statement: str) -> str:
+    """A statement in this dialect; empty where it is for another."""
+    only, plain = _ONLY.match(statement), PLAIN_ORDER[dialect]
+    if only is None:
+        return statement.replace("{plain}", plain)
+    return statement[only.end() :].replace("{plain}", plain) if only[1] == dialect else ""
 
 
 def _read_migrations() -> Iterator[Migration]:
