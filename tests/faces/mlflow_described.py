@@ -73,6 +73,7 @@ def _run(client: Any, run: Any) -> dict[str, Any]:
         ],
         "params": run.data.params, "tags": run.data.tags, "history": history,
         "inputs": [[vars(each.dataset), [vars(tag) for tag in each.tags]] for each in run.inputs.dataset_inputs],
+        "model_inputs": [vars(each) for each in run.inputs.model_inputs],
         "outputs": [vars(each) for each in run.outputs.model_outputs] if run.outputs else [],
         "files": _digests(lambda to: client.download_artifacts(info.run_id, "", to))
         if client.list_artifacts(info.run_id) else {},

@@ -111,7 +111,7 @@ def _runs(client: Any, experiment_id: str, folder: Path) -> str:
 
 def _registry(client: Any, experiment_id: str, run_id: str, folder: Path) -> None:
     """A logged model with metrics of its own; a registered model whose second version was deleted; one without any."""
-    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+    from mlflow.entities import LoggedModelInput, LoggedModelOutput, LoggedModelStatus
 
     model = client.create_logged_model(
         experiment_id, name="late", source_run_id=run_id, model_type="trees", params={"depth": "4"}, tags={"kind": "x"}
@@ -120,6 +120,7 @@ def _registry(client: Any, experiment_id: str, run_id: str, folder: Path) -> Non
     client.log_model_artifacts(model.model_id, str(folder / "logged"))
     client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 7)])
+    client.log_inputs(run_id, models=[LoggedModelInput(model.model_id)])
     client.log_metric(run_id, "brier", 0.125, timestamp=1_700_000_250_000, step=7, model_id=model.model_id)
     failed = client.create_logged_model(experiment_id, name="broken", source_run_id=run_id)
     client.finalize_logged_model(failed.model_id, LoggedModelStatus.FAILED)

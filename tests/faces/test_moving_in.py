@@ -46,7 +46,7 @@ from tests.parts import free_port
 pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
 
 COUNTS = {
-    "experiments": 3, "runs": 5, "params": 103, "tags": 11, "metric points": STEPS + 12, "inputs": 1, "outputs": 1,
+    "experiments": 3, "runs": 5, "params": 103, "tags": 11, "metric points": STEPS + 12, "inputs": 2, "outputs": 1,
     "logged models": 2, "registered models": 3, "model versions": 4, "version files": 8, "aliases": 2, "files": 8,
 }  # fmt: skip
 GET = "from mlflow import artifacts; artifacts.download_artifacts('models:/{name}', dst_path={place!r})"
@@ -144,6 +144,7 @@ def test_what_judges_a_logged_model_still_does(home: Home, database: Path):
     detail = run_detail(home, run_named(home, "first ✈"))
     ((made),) = detail.outputs
     model = get_logged_model(home, made.model_id)
+    assert [read.model_id for read in detail.model_inputs] == [model.id]
     assert (model.name, model.status, model.run_id, model.params) == ("late", "READY", detail.run.id, {"depth": "4"})
     assert [(point.key, point.value, point.step) for point in model.metrics] == [("brier", 0.125, 7)]
     ((read),) = detail.inputs

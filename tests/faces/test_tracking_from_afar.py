@@ -12,6 +12,7 @@ from taut.records import Capture, InputRead, Usage
 from taut.runs import (
     DatasetInput,
     MetricPoint,
+    ModelInput,
     ModelOutput,
     all_artifacts,
     create_logged_model,
@@ -51,6 +52,7 @@ def test_a_run_is_tracked_from_afar_as_it_is_here(home, far):
     log_batch(far, "r1", metrics=points, params={"p": "1"}, tags={"u": "y"})
     delete_tag(far, "r1", "u")
     log_inputs(far, "r1", [DatasetInput("flights", "d1", "local", "{}", tags={"mlflow.data.context": "train"})])
+    log_inputs(far, "r1", [], models=[ModelInput("m-0")])
     log_outputs(far, "r1", [ModelOutput("m-1")])
     capture = Capture(("python", "t.py"), inputs=(InputRead("a", "b", 1, "d@1"),), usage=Usage(1.5, 1.0, 2, 3))
     record_capture(far, "r1", capture)

@@ -66,7 +66,16 @@ def pairs(shapes: list[dict[str, str]]) -> dict[str, str]:
 @pytest.fixture
 def told_run(client: Any, mlflow: Any, experiment: str, shared_url: str, unique: Callable[[str], str]) -> Answer:
     """A run with something of each kind, and a version that was made of it."""
-    from mlflow.entities import Dataset, DatasetInput, InputTag, LoggedModelOutput, Metric, Param, RunTag
+    from mlflow.entities import (
+        Dataset,
+        DatasetInput,
+        InputTag,
+        LoggedModelInput,
+        LoggedModelOutput,
+        Metric,
+        Param,
+        RunTag,
+    )
 
     client.set_experiment_tag(experiment, "team", "red")
     run_id = client.create_run(experiment, run_name="told", start_time=1_700_000_000_000).info.run_id
@@ -76,6 +85,7 @@ def told_run(client: Any, mlflow: Any, experiment: str, shared_url: str, unique:
     client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
     model = client.create_logged_model(experiment, name="late", source_run_id=run_id)
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 3)])
+    client.log_inputs(run_id, models=[LoggedModelInput(model.model_id)])
     place = f"{shared_url}/api/2.0/mlflow-artifacts/artifacts/{experiment}/{run_id}/artifacts/model/MLmodel"
     assert requests.put(place, data=MLMODEL, timeout=30).status_code == 200
     name = unique("model")
@@ -113,6 +123,7 @@ def test_the_page_of_a_run_gets_all_that_it_shows(ask: Ask, told_run: Answer, cl
         "sourceType": "local",
     }  # fmt: skip
     assert pairs(read["tags"]) == {"mlflow.data.context": "training"}
+    assert run["inputs"]["modelInputs"] == [{"modelId": told_run["model"]}]
     assert run["outputs"]["modelOutputs"] == [{"modelId": told_run["model"], "step": "3"}]
     version = {"status": "READY", "version": "1", "name": told_run["name"], "source": told_run["source"]}
     assert run["modelVersions"] == [version]

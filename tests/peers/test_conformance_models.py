@@ -183,6 +183,33 @@ def test_the_outputs_of_a_run_are_its_models(client, mlflow, made, run_id, is_ta
     assert [(one.model_id, one.step) for one in client.get_run(run_id).outputs.model_outputs] == [(made.model_id, 3)]
 
 
+def test_the_models_that_a_run_read_are_kept_and_told_once(client, mlflow, made, experiment, run_id):
+    other = client.create_logged_model(experiment)
+    for _ in range(2):
+        client.log_inputs(run_id, models=[mlflow.entities.LoggedModelInput(made.model_id)])
+    client.log_inputs(run_id, models=[mlflow.entities.LoggedModelInput(other.model_id)])
+    inputs = client.get_run(run_id).inputs
+    assert {one.model_id for one in inputs.model_inputs} == {made.model_id, other.model_id}
+    assert (len(inputs.model_inputs), inputs.dataset_inputs) == (2, [])
+
+
+def test_the_fluent_input_of_a_model_stands_in_its_run_and_in_searches(mlflow, client, experiment, is_taut):
+    model = client.create_logged_model(experiment)
+    rows = mlflow.data.meta_dataset.MetaDataset(mlflow.data.code_dataset_source.CodeDatasetSource({}), name="meta")
+    with mlflow.start_run(experiment_id=experiment) as run:
+        mlflow.log_input(rows, context="eval", model=mlflow.entities.LoggedModelInput(model.model_id))
+    found = [client.get_run(run.info.run_id)]
+    found += client.search_runs([experiment], "dataset.name = 'meta'") if is_taut else []
+    for one in found:
+        assert [read.model_id for read in one.inputs.model_inputs] == [model.model_id]
+        assert [read.dataset.name for read in one.inputs.dataset_inputs] == ["meta"]
+
+
+def test_a_run_that_was_deleted_reads_no_model(client, mlflow, made, run_id, code_of):
+    client.delete_run(run_id)
+    assert code_of(client.log_inputs, run_id, models=[mlflow.entities.LoggedModelInput(made.model_id)]) == BAD
+
+
 def test_a_version_of_a_logged_model(client, made, unique, run_id, tmp_path):
     (tmp_path / "MLmodel").write_text("flavors:\n  python_function:\n    loader_module: nothing\n")
     client.log_model_artifact(made.model_id, str(tmp_path / "MLmodel"))

@@ -14,6 +14,7 @@ from taut.ground.ledger import events
 from taut.runs import (
     DatasetInput,
     MetricPoint,
+    ModelInput,
     ModelOutput,
     create_run,
     delete_tag,
@@ -157,10 +158,14 @@ def test_a_page_token_that_was_never_given_is_refused(home, run_id):
 def test_inputs_and_outputs_are_noted_once(home, run_id):
     dataset = DatasetInput("flights", "d1", "local", "{}", "[]", "{}", {"mlflow.data.context": "train"})
     for _ in range(2):
-        log_inputs(home, run_id, [dataset])
+        log_inputs(home, run_id, [dataset], models=[ModelInput("m-2"), ModelInput("m-1")])
         log_outputs(home, run_id, [ModelOutput("m-1", 3)])
     detail = run_detail(home, run_id)
     assert (detail.inputs, detail.outputs) == ((dataset,), (ModelOutput("m-1", 3),))
+    assert set(detail.model_inputs) == {ModelInput("m-1"), ModelInput("m-2")}
+    assert len(detail.model_inputs) == 2
+    with home.meta.read() as tx:
+        assert [event.body for event in events(tx, kind="run.read")] == ['["flights:d1","m-2","m-1"]'] * 2
 
 
 def test_a_tag_is_taken_away_once(home, run_id):

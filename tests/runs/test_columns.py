@@ -6,6 +6,7 @@ from taut.errors import Invalid
 from taut.runs import (
     DatasetInput,
     MetricPoint,
+    ModelInput,
     ModelOutput,
     create_run,
     log_batch,
@@ -22,7 +23,7 @@ def run_id(home) -> str:
         home, run.id, metrics=[MetricPoint("auc", 0.5), MetricPoint("loss", 1.0), MetricPoint("my metric", 2.0)],
         params={"depth": "3", "kind": "tree"},
     )  # fmt: skip
-    log_inputs(home, run.id, [DatasetInput("flights", "d1", "local", "x")])
+    log_inputs(home, run.id, [DatasetInput("flights", "d1", "local", "x")], models=[ModelInput("m-2")])
     log_outputs(home, run.id, [ModelOutput("m-1")])
     return run.id
 
@@ -44,6 +45,7 @@ def test_what_is_asked_for_is_all_that_comes(home, run_id, written: str):
     metrics, params, tags, inputs, outputs = COLUMNS[written]
     assert sorted(point.key for point in found.metrics) == metrics
     assert (found.run.params, found.run.tags, len(found.inputs), len(found.outputs)) == (params, tags, inputs, outputs)
+    assert len(found.model_inputs) == inputs
     assert (found.run.id, found.run.name, found.run.status) == ("r", "first", "RUNNING")
 
 

@@ -15,7 +15,7 @@ from taut.runs.artifacts import (
 from taut.runs.batches import Batch, delete_tag, log_batch, log_batches, log_inputs, log_outputs
 from taut.runs.capture import finish_run
 from taut.runs.compare import Difference, RunComparison, compare_runs, render_comparison
-from taut.runs.detail import DatasetInput, ModelOutput, RunDetail
+from taut.runs.detail import DatasetInput, ModelInput, ModelOutput, RunDetail
 from taut.runs.evaluation import (
     EvaluationDataset,
     EvaluationPage,
@@ -114,6 +114,7 @@ __all__ = [
     "LoggedModelPage",
     "Merged",
     "MetricPoint",
+    "ModelInput",
     "ModelOrder",
     "ModelOutput",
     "Moved",

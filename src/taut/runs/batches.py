@@ -13,7 +13,7 @@ from taut.ground.access import Actor, is_allowed
 from taut.ground.ledger import Happening, append_events
 from taut.ground.meta import Insert, Kind, Tx, Value
 from taut.home import Home, require, verb
-from taut.runs.detail import DatasetInput, ModelOutput
+from taut.runs.detail import DatasetInput, ModelInput, ModelOutput
 from taut.runs.names import PARAM_VALUE_MAX, TAG_VALUE_MAX, check_key
 from taut.runs.points import INT64_MAX, MetricPoint
 from taut.runs.rights import of_run
@@ -44,6 +44,10 @@ INSERT_INPUT = """
 INSERT INTO run_input (run_id, name, digest, source_type, source, columns, profile, tags)
 VALUES (:run_id, :name, :digest, :source_type, :source, :columns, :profile, :tags)
 ON CONFLICT (run_id, name, digest) DO NOTHING
+"""
+INSERT_MODEL_INPUT = """
+INSERT INTO run_model_input (run_id, model_id) VALUES (:run_id, :model_id)
+ON CONFLICT (run_id, model_id) DO NOTHING
 """
 INSERT_OUTPUT = """
 INSERT INTO run_output (run_id, model_id, step) VALUES (:run_id, :model_id, :step)
@@ -134,15 +138,16 @@ def delete_tag(home: Home, run_id: str, key: str) -> None:
 
 
 @verb("run.inputs", needs="run:write", on=of_run)
-def log_inputs(home: Home, run_id: str, datasets: Sequence[DatasetInput]) -> None:
-    """Note the datasets that a run says it read; the same name and digest again changes nothing."""
+def log_inputs(home: Home, run_id: str, datasets: Sequence[DatasetInput], *, models: Sequence[ModelInput] = ()) -> None:
+    """Note the datasets and logged models that a run says it read; the same again changes nothing."""
     with home.meta.transaction() as tx:
         lock_run(tx, run_id)
         for dataset in datasets:
             tx.execute(INSERT_INPUT, {"run_id": run_id, **wire.plain(dataset), "tags": wire.text(dataset.tags)})
-        home.append(
-            tx, "run.read", subject=f"run:{run_id}", body=[f"{dataset.name}:{dataset.digest}" for dataset in datasets]
-        )
+        for model in models:
+            tx.execute(INSERT_MODEL_INPUT, {"run_id": run_id, "model_id": model.model_id})
+        read = [f"{dataset.name}:{dataset.digest}" for dataset in datasets] + [model.model_id for model in models]
+        home.append(tx, "run.read", subject=f"run:{run_id}", body=read)
 
 
 @verb("run.outputs", needs="run:write", on=of_run)

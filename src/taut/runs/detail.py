@@ -15,7 +15,7 @@ from taut.runs.points import MetricPoint
 
 # All that belongs to some runs, as one query: one trip to a database far away, and one moment without a transaction.
 # The first column says what a row is; the others hold what each kind has, and NULL where it has nothing.
-RUN, PARAM, TAG, METRIC, INPUT, OUTPUT = range(6)
+RUN, PARAM, TAG, METRIC, INPUT, OUTPUT, MODEL_INPUT = range(7)
 NONE = "CAST(NULL AS TEXT)"
 SELECT_RUN = f"""
 SELECT {RUN} AS kind, run.id AS run_id, run.name AS a, run.experiment_id AS b, CAST(NULL AS DOUBLE PRECISION) AS value,
@@ -33,6 +33,7 @@ MORE = {
         f"run_id, name, digest, NULL, NULL, NULL, source_type, source, columns, profile, tags, {NONE}", "run_input", "",
     ),
     OUTPUT: (f"run_id, model_id, {NONE}, NULL, step, NULL, {SIX_NONE}", "run_output", ""),
+    MODEL_INPUT: (f"run_id, model_id, {NONE}, NULL, NULL, NULL, {SIX_NONE}", "run_model_input", ""),
 }  # fmt: skip
 KEYS = {PARAM: "params", TAG: "tags", METRIC: "metrics"}
 EVERY = "*"
@@ -54,6 +55,13 @@ class DatasetInput:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelInput:
+    """A logged model that a run read."""
+
+    model_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class ModelOutput:
     """A logged model that a run made, at which step of it."""
 
@@ -69,6 +77,7 @@ class RunDetail:
     metrics: tuple[MetricPoint, ...] = ()
     inputs: tuple[DatasetInput, ...] = ()
     outputs: tuple[ModelOutput, ...] = ()
+    model_inputs: tuple[ModelInput, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,11 @@ def parse_columns(written: Sequence[str]) -> Columns:
     return Columns({kind: tuple(some) for kind, some in keys.items()}, "inputs" in written, "outputs" in written)
 
 
+_Parts = tuple[
+    dict[str, str], dict[str, str], list[MetricPoint], list[DatasetInput], list[ModelOutput], list[ModelInput]
+]
+
+
 def read_runs(tx: Tx, ids: Sequence[str], columns: Columns | None = None) -> list[RunDetail]:
     """The runs of these ids in their order, with everything or some of it, by one query; unknown ids are left out."""
     return _put_together(tx.rows(*_asked(ids, columns)), ids) if ids else []
@@ -112,7 +126,8 @@ def _asked(ids: Sequence[str], columns: Columns | None) -> tuple[str, dict[str, 
     if columns is None:
         return _select(tuple((kind, True) for kind in MORE)), values
     kinds = [(kind, EVERY in keys) for kind, keys in columns.keys.items() if keys]
-    kinds += [(kind, True) for kind, wanted in ((INPUT, columns.inputs), (OUTPUT, columns.outputs)) if wanted]
+    wishes = ((INPUT, columns.inputs), (MODEL_INPUT, columns.inputs), (OUTPUT, columns.outputs))
+    kinds += [(kind, True) for kind, wanted in wishes if wanted]
     values |= {KEYS[kind]: list(columns.keys[kind]) for kind, whole in kinds if not whole}
     return _select(tuple(kinds)), values
 
@@ -131,8 +146,7 @@ def _select(kinds: tuple[tuple[int, bool], ...]) -> str:
 def _put_together(rows: Sequence[Row], ids: Sequence[str]) -> list[RunDetail]:
     runs: dict[str, Row] = {}
     # Rows come by the ten thousand here, so each is touched once and nothing is converted that has its type already.
-    parts: dict[str, tuple[dict[str, str], dict[str, str], list[MetricPoint], list[DatasetInput], list[ModelOutput]]]
-    parts = {run_id: ({}, {}, [], [], []) for run_id in ids}
+    parts: dict[str, _Parts] = {run_id: ({}, {}, [], [], [], []) for run_id in ids}
     row: Any
     for row in rows:
         kind, of = row[0], parts[row[1]]
@@ -146,8 +160,10 @@ def _put_together(rows: Sequence[Row], ids: Sequence[str]) -> list[RunDetail]:
             runs[row[1]] = row
         elif kind == INPUT:
             of[3].append(DatasetInput(row[2], row[3], row[7], row[8], row[9], row[10], _tags(row[11])))
-        else:
+        elif kind == OUTPUT:
             of[4].append(ModelOutput(row[2], row[5]))
+        else:
+            of[5].append(ModelInput(row[2]))
     return [_detail(runs[run_id], *parts[run_id]) for run_id in ids if run_id in runs]
 
 
@@ -158,6 +174,7 @@ def _detail(
     metrics: list[MetricPoint],
     inputs: list[DatasetInput],
     outputs: list[ModelOutput],
+    model_inputs: list[ModelInput],
 ) -> RunDetail:
     _, run_id, name, experiment_id, _, started_ms, ended_ms, experiment, status, actor, lifecycle, cause, capture = row
     run = Run(
@@ -166,7 +183,7 @@ def _detail(
         capture=NOTHING if capture == NOTHING_TEXT else wire.decode(capture, Capture),
         params=params, metrics={point.key: point.value for point in metrics}, tags=tags,
     )  # fmt: skip
-    return RunDetail(run, tuple(metrics), tuple(inputs), tuple(outputs))
+    return RunDetail(run, tuple(metrics), tuple(inputs), tuple(outputs), tuple(model_inputs))
 
 
 NOTHING = Capture()

@@ -49,7 +49,7 @@ def run_tally(detail: RunDetail, points: Iterable[MetricPoint], files: Iterable[
         "params": count_pairs(run.params),
         "tags": count_pairs(run.tags),
         "metric points": count_points(points),
-        "inputs": count_all(wire.encode(one) for one in detail.inputs),
+        "inputs": count_all(wire.encode(one) for one in (*detail.inputs, *detail.model_inputs)),
         "outputs": count_all(wire.encode(one) for one in detail.outputs),
         **file_tally(files),
     }

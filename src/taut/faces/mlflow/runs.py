@@ -22,6 +22,7 @@ from taut.home import Home
 from taut.runs import (
     Batch,
     DatasetInput,
+    ModelInput,
     ModelOutput,
     RunDetail,
     chart_history,
@@ -120,11 +121,18 @@ class Input(msgspec.Struct):
     tags: list[Pair] = []
 
 
+class InputModel(msgspec.Struct):
+    """A logged model that a run read."""
+
+    model_id: str
+
+
 class Inputs(msgspec.Struct):
     """runs/log-inputs."""
 
     run_id: str
     datasets: list[Input] = []
+    models: list[InputModel] = []
 
 
 class Output(msgspec.Struct):
@@ -257,6 +265,7 @@ def inputs(home: Home, asked: Inputs) -> Json:
             )
             for sent in asked.datasets
         ],
+        models=[ModelInput(sent.model_id) for sent in asked.models],
     )  # fmt: skip
     return {}
 

@@ -69,7 +69,10 @@ def run_shape(detail: RunDetail) -> Json:
         "params": pairs_shape(detail.run.params),
         "tags": pairs_shape(detail.run.tags),
     }
-    inputs = {"dataset_inputs": [_input_shape(read) for read in detail.inputs]}
+    inputs = {
+        "dataset_inputs": [_input_shape(read) for read in detail.inputs],
+        "model_inputs": [{"model_id": read.model_id} for read in detail.model_inputs],
+    }
     outputs = {"model_outputs": [{"model_id": made.model_id, "step": made.step} for made in detail.outputs]}
     return {"info": run_info_shape(detail.run), "data": data, "inputs": inputs, "outputs": outputs}
 

@@ -104,8 +104,8 @@ def _move_run(move: Move, theirs: TheirRun) -> None:
     begin_imported_run(move.home, run, source=move.source.name)
     _log_pairs(move, run)
     tally = run_tally(theirs.detail, _logged(move, theirs), files)
-    if theirs.detail.inputs:
-        log_inputs(move.home, run.id, theirs.detail.inputs)
+    if theirs.detail.inputs or theirs.detail.model_inputs:
+        log_inputs(move.home, run.id, theirs.detail.inputs, models=theirs.detail.model_inputs)
     if theirs.detail.outputs:
         log_outputs(move.home, run.id, theirs.detail.outputs)
     name_files(move, "run", run.id, root, files)

@@ -14,7 +14,7 @@ from taut.faces.moving.shapes import LOGGED_STATUSES, Status, latest_of, point_o
 from taut.faces.moving.source import File, TheirModel, TheirRun, TheirVersion
 from taut.models import RegisteredModel
 from taut.records import Capture, Run
-from taut.runs import DatasetInput, Experiment, LoggedModel, MetricPoint, ModelOutput, RunDetail
+from taut.runs import DatasetInput, Experiment, LoggedModel, MetricPoint, ModelInput, ModelOutput, RunDetail
 
 GROUP = 500  # Ids in one query: far below SQLite's limit of parameters.
 BUSY_TIMEOUT_S = 30.0
@@ -39,6 +39,10 @@ INPUT_TAGS = "SELECT input_uuid, name, value FROM input_tags WHERE input_uuid IN
 OUTPUTS = """
 SELECT source_id, destination_id, step FROM inputs
 WHERE source_type = 'RUN_OUTPUT' AND destination_type = 'MODEL_OUTPUT' AND source_id IN
+"""
+MODEL_INPUTS = """
+SELECT source_id, destination_id FROM inputs
+WHERE source_type = 'RUN_INPUT' AND destination_type = 'MODEL_INPUT' AND source_id IN
 """
 LOGGED = """
 SELECT * FROM logged_models WHERE experiment_id = ? AND lifecycle_stage = 'active'
@@ -104,11 +108,12 @@ class DatabaseSource:
             latest: dict[str, list[MetricPoint]] = defaultdict(list)
             for run_id, *measured in self._among(LATEST, group, needs="latest_metrics"):
                 latest[run_id].append(_point(measured))
-            inputs, outputs = self._inputs(group), self._outputs(group)
+            inputs, outputs, read = self._inputs(group), self._outputs(group), self._model_inputs(group)
             rows = {row["run_uuid"]: row for row in map(dict, self._among(RUNS, group))}
             for run_id in group:
                 run = _run(rows[run_id], params[run_id], tags[run_id])
-                detail = RunDetail(run, tuple(latest[run_id]), tuple(inputs[run_id]), tuple(outputs[run_id]))
+                logged = tuple(latest[run_id]), tuple(inputs[run_id]), tuple(outputs[run_id]), read[run_id]
+                detail = RunDetail(run, *logged)
                 yield TheirRun(detail, str(rows[run_id]["artifact_uri"] or ""))
 
     def points(self, run: TheirRun) -> Iterator[MetricPoint]:
@@ -181,6 +186,12 @@ class DatabaseSource:
         for run_id, model_id, step in self._among(OUTPUTS, run_ids, needs=needs):
             outputs[run_id].append(ModelOutput(str(model_id), int(step)))
         return outputs
+
+    def _model_inputs(self, run_ids: Sequence[str]) -> Mapping[str, tuple[ModelInput, ...]]:
+        read: dict[str, tuple[ModelInput, ...]] = defaultdict(tuple)
+        for run_id, model_id in self._among(MODEL_INPUTS, run_ids, needs="inputs"):
+            read[run_id] += (ModelInput(str(model_id)),)
+        return read
 
     def _dicts(self, sql: str) -> list[dict[str, Any]]:
         return [dict(row) for row in self._rows(sql)]

@@ -15,7 +15,7 @@ from taut.faces.moving.source import File, TheirModel, TheirRun, TheirVersion
 from taut.ground.yaml import read_yaml
 from taut.models import RegisteredModel
 from taut.records import Capture, Run
-from taut.runs import DatasetInput, Experiment, LoggedModel, MetricPoint, ModelOutput, RunDetail
+from taut.runs import DatasetInput, Experiment, LoggedModel, MetricPoint, ModelInput, ModelOutput, RunDetail
 
 META = "meta.yaml"
 MODELS = "models"
@@ -221,7 +221,8 @@ class FolderSource:
             _texts(place / "params"), {}, tags,
         )  # fmt: skip
         points = tuple(point for point in latest if point is not None)
-        return RunDetail(run, points, tuple(self._inputs(place)), tuple(self._outputs(place)))
+        read = tuple(self._model_inputs(place))
+        return RunDetail(run, points, tuple(self._inputs(place)), tuple(self._outputs(place)), read)
 
     def _inputs(self, place: Path) -> Iterator[DatasetInput]:
         for edge in self._edges(place / "inputs"):
@@ -232,6 +233,11 @@ class FolderSource:
                     str(data.name), str(data.digest), data.source_type, data.source or "", data.schema or "",
                     data.profile or "", tags,
                 )  # fmt: skip
+
+    def _model_inputs(self, place: Path) -> Iterator[ModelInput]:
+        for edge in self._edges(place / "inputs"):
+            if edge.source_type == "MODEL":
+                yield ModelInput(edge.source_id)
 
     def _outputs(self, place: Path) -> Iterator[ModelOutput]:
         for edge in self._edges(place / "outputs"):

@@ -68,6 +68,11 @@ class FolderTarget:
         self._write_points(source, one, new / "metrics", place.parent)
         for read in detail.inputs:
             self._write_input(read, new / "inputs", place.parent / "datasets")
+        for model in detail.model_inputs:
+            _write_meta(new / "inputs" / model.model_id, {
+                "destination_id": run.id, "destination_type": "RUN", "source_id": model.model_id,
+                "source_type": "MODEL", "tags": {},
+            })  # fmt: skip
         for made in detail.outputs:
             _write_meta(new / "outputs" / made.model_id, {
                 "destination_id": made.model_id, "destination_type": "MODEL_OUTPUT", "source_id": run.id,

@@ -14,7 +14,7 @@ from taut.faces.moving.shapes import LoggedStatus, Status, latest_of, point_of, 
 from taut.faces.moving.source import File, TheirModel, TheirRun, TheirVersion
 from taut.models import RegisteredModel
 from taut.records import Capture, Run
-from taut.runs import DatasetInput, Experiment, LoggedModel, MetricPoint, ModelOutput, RunDetail
+from taut.runs import DatasetInput, Experiment, LoggedModel, MetricPoint, ModelInput, ModelOutput, RunDetail
 
 EXPERIMENTS_A_PAGE, RUNS_A_PAGE, POINTS_A_PAGE, MODELS_A_PAGE, VERSIONS_A_PAGE = 1000, 1000, 25_000, 100, 1000
 PROXIED = "mlflow-artifacts"
@@ -89,10 +89,17 @@ class Input(msgspec.Struct):
     tags: list[Pair] = []
 
 
+class InputModel(msgspec.Struct):
+    """A logged model that a run read."""
+
+    model_id: str
+
+
 class Inputs(msgspec.Struct):
     """What a run read."""
 
     dataset_inputs: list[Input] = []
+    model_inputs: list[InputModel] = []
 
 
 class Output(msgspec.Struct):
@@ -369,7 +376,8 @@ def _detail(one: RunShape) -> RunDetail:
         for read in one.inputs.dataset_inputs
     ]  # fmt: skip
     outputs = [ModelOutput(made.model_id, int(made.step)) for made in one.outputs.model_outputs]
-    return RunDetail(run, tuple(_point(point) for point in one.data.metrics), tuple(inputs), tuple(outputs))
+    read = tuple(ModelInput(each.model_id) for each in one.inputs.model_inputs)
+    return RunDetail(run, tuple(_point(point) for point in one.data.metrics), tuple(inputs), tuple(outputs), read)
 
 
 def _logged(one: LoggedShape) -> TheirModel:

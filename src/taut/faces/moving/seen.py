@@ -97,7 +97,10 @@ class SeenThrough(SeenPlain):
                 outputs = tuple(
                     replace(made, model_id=self._model_ids.get(made.model_id, "")) for made in one.detail.outputs
                 )
-                yield replace(one, detail=replace(one.detail, run=ours, outputs=outputs))
+                read = tuple(
+                    replace(each, model_id=self._model_ids.get(each.model_id, "")) for each in one.detail.model_inputs
+                )
+                yield replace(one, detail=replace(one.detail, run=ours, outputs=outputs, model_inputs=read))
 
     def points(self, run: TheirRun) -> Iterator[MetricPoint]:
         """Asked for by their id."""

@@ -16,7 +16,7 @@ from taut.faces.moving.places import scheme_of
 from taut.faces.moving.rest import PROXIED, RestSource
 from taut.faces.moving.source import File, Source, TheirModel, TheirRun, TheirVersion
 from taut.models import RegisteredModel
-from taut.runs import Experiment, MetricPoint, RunDetail
+from taut.runs import Experiment, MetricPoint, ModelInput, RunDetail
 
 RUN_ID, MODEL_ID, VERSION, WHOLE, HOLE = "taut.run_id", "taut.model_id", "taut.version", "taut.whole", "taut.hole"
 OURS = frozenset({RUN_ID, MODEL_ID, VERSION, WHOLE, HOLE})
@@ -220,8 +220,11 @@ class ServerTarget:
         """Inputs and outputs that are not there yet: a stock server takes an output once only."""
         run_id = there.detail.run.id
         inputs = [read for read in one.detail.inputs if read not in there.detail.inputs]
-        if inputs:
-            self._tell("runs/log-inputs", run_id=run_id, datasets=[
+        moved = [self.logged[each.model_id].model for each in one.detail.model_inputs if each.model_id in self.logged]
+        models_read = [model.id for model in moved if ModelInput(model.id) not in there.detail.model_inputs]
+        if inputs or models_read:
+            named = [{"model_id": model_id} for model_id in models_read]
+            self._tell("runs/log-inputs", run_id=run_id, models=named, datasets=[
                 {
                     "dataset": {
                         "name": read.name, "digest": read.digest, "source_type": read.source_type,

@@ -51,7 +51,7 @@ def survey(source: Source) -> Survey:
                 seen.runs[run.id] = one.mark
                 for kind, number in {
                     "deleted runs": int(run.lifecycle == "deleted"), "params": len(run.params), "tags": len(run.tags),
-                    "metrics": len(one.detail.metrics), "inputs": len(one.detail.inputs),
+                    "metrics": len(one.detail.metrics), "inputs": len(one.detail.inputs) + len(one.detail.model_inputs),
                     "outputs": len(one.detail.outputs),
                 }.items():  # fmt: skip
                     seen.counts[kind] += number
