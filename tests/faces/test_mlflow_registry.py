@@ -39,9 +39,9 @@ def put(ask: Speaker, path: str, data: bytes = MLMODEL) -> None:
     assert ask("PUT", f"{A}/0/{path}", data).status == 200
 
 
-def logged(ask: Speaker, *, ready: bool = True) -> str:
+def logged(ask: Speaker, *, ready: bool = True, name: str = "model") -> str:
     """A logged model of the run, with its file; returns its id."""
-    model_id = str(ask.told(L, experiment_id="0", name="model", source_run_id="r")["model"]["info"]["model_id"])
+    model_id = str(ask.told(L, experiment_id="0", name=name, source_run_id="r")["model"]["info"]["model_id"])
     put(ask, f"models/{model_id}/artifacts/MLmodel")
     if ready:
         assert ask("PATCH", f"{L}/{model_id}", {"status": "LOGGED_MODEL_READY"}).status == 200
@@ -386,9 +386,34 @@ def test_what_is_no_finished_model_makes_no_version(ask: Speaker):
     put(ask, "r/artifacts/notes/read.me", b"no model")
     said = ask.post(f"{V}/create", name="late", source="runs:/r/notes")
     assert said.code == INVALID and "MLmodel" in said.message
-    said = ask.post(f"{V}/create", name="late", source=f"models:/{logged(ask, ready=False)}")
-    assert said.code == INVALID and "not ready" in said.message
     assert numbers(ask) == []
+
+
+@pytest.mark.parametrize("status", ["PENDING", "UPLOAD_FAILED"])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "models:/{id}", "runs:/r/unready", "mlflow-artifacts:/0/models/{id}/artifacts",
+        "mlflow-artifacts:/0/models/{id}/artifacts/", "mlflow-artifacts://here/0/models/{id}/artifacts",
+    ],
+)  # fmt: skip
+def test_a_logged_model_that_is_not_ready_makes_no_version_by_any_name(ask: Speaker, source: str, status: str):
+    model_id = logged(ask, ready=False, name="unready")
+    ask("PATCH", f"{L}/{model_id}", {"status": f"LOGGED_MODEL_{status}"})
+    for named in ({}, {"model_id": model_id}, {"run_id": "r"}, {"run_id": "r", "model_id": model_id}):
+        said = ask.post(f"{V}/create", name="late", source=source.format(id=model_id), **named)
+        assert said.code == INVALID, (named, said)
+        assert "is not ready: its status is" in said.message, (named, said)
+    assert numbers(ask) == []
+    ask("PATCH", f"{L}/{model_id}", {"status": "LOGGED_MODEL_READY"})
+    assert versioned(ask, source=source.format(id=model_id), model_id=model_id)["model_id"] == model_id
+
+
+def test_a_logged_model_that_was_deleted_makes_no_version(ask: Speaker):
+    model_id = logged(ask)
+    assert ask("DELETE", f"{L}/{model_id}").status == 200
+    said = ask.post(f"{V}/create", name="late", source=f"models:/{model_id}")
+    assert said.code == INVALID and "there is no logged model" in said.message
 
 
 def test_a_source_must_agree_with_the_run_and_model_that_are_named(ask: Speaker):

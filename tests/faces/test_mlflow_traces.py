@@ -406,13 +406,58 @@ def test_an_assessment_lives_its_whole_life(home: Home, url: str, ask: Speaker):
     assert ask.get(one).code == NOT_FOUND
 
 
-def test_an_expectation_of_any_value_comes_back_as_it_was_written(home: Home, url: str, ask: Speaker):
+def written(value: object) -> dict[str, Any]:
+    """A value that protocol buffers have no type for, as MLflow's clients write it."""
+    return {"serialized_value": {"serialization_format": "JSON_FORMAT", "value": json.dumps(value)}}
+
+
+@pytest.mark.parametrize("value", ["Paris", "", 3, 0.5, True, None])
+def test_a_plain_expectation_comes_back_as_a_value_however_it_was_written(
+    home: Home, url: str, ask: Speaker, value: object
+):
     send(url, exported(span()))
-    for value in (
-        {"value": [1, {"a": None}]}, {"serialized_value": {"serialization_format": "JSON_FORMAT", "value": '{"a": 1}'}},
-    ):  # fmt: skip
-        sent = {"assessment_name": "e", "expectation": value}
-        assert ask.told(f"traces/{TRACE}/assessments", assessment=sent)["assessment"]["expectation"] == value
+    for sent in ({"value": value}, written(value)):
+        made = ask.told(f"traces/{TRACE}/assessments", assessment={"assessment_name": "e", "expectation": sent})
+        assert made["assessment"]["expectation"] == {"value": value}
+
+
+@pytest.mark.parametrize("value", [[1, {"a": None}], {"a": 1}, [], {}])
+def test_an_expectation_of_several_values_comes_back_as_a_text(home: Home, url: str, ask: Speaker, value: object):
+    send(url, exported(span()))
+    for sent in ({"value": value}, written(value)):
+        made = ask.told(f"traces/{TRACE}/assessments", assessment={"assessment_name": "e", "expectation": sent})
+        said = made["assessment"]["expectation"]["serialized_value"]
+        assert said["serialization_format"] == "JSON_FORMAT"
+        assert json.loads(said["value"]) == value
+    change = {"assessment": {"expectation": written(["other"])}, "update_mask": "expectation"}
+    place = f"traces/{TRACE}/assessments/{made['assessment']['assessment_id']}"
+    changed = ask("PATCH", place, change).body["assessment"]["expectation"]
+    assert json.loads(changed["serialized_value"]["value"]) == ["other"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"serialization_format": "PICKLE", "value": "1"}, {"serialization_format": "JSON_FORMAT", "value": "{"},
+        {"serialization_format": "JSON_FORMAT"}, {"value": "1"}, "1",
+        {"serialization_format": "JSON_FORMAT", "value": 1},
+        {"serialization_format": "JSON_FORMAT", "value": "[" * 100_000},
+    ],
+)  # fmt: skip
+def test_an_expectation_that_cannot_be_read_is_refused(home: Home, url: str, ask: Speaker, wrong: object):
+    send(url, exported(span()))
+    sent = {"assessment_name": "e", "expectation": {"serialized_value": wrong}}
+    assert ask.post(f"traces/{TRACE}/assessments", assessment=sent).code == INVALID
+
+
+def test_an_expectation_is_found_by_its_value_however_it_was_written(home: Home, url: str, ask: Speaker):
+    send(url, exported(span()))
+    sent = {"assessment_name": "fact", "expectation": written("Paris")}
+    ask.told(f"traces/{TRACE}/assessments", assessment=sent)
+    for city, found in (("Paris", 1), ("Rome", 0)):
+        question = {"locations": [{"type": "MLFLOW_EXPERIMENT", "mlflow_experiment": {"experiment_id": "0"}}]}
+        said = ask.told("traces/search", **question, filter=f"expectation.fact = '{city}'")
+        assert len(said.get("traces", [])) == found
 
 
 def test_what_cannot_be_an_assessment_is_refused(home: Home, url: str, ask: Speaker):

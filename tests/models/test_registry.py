@@ -141,9 +141,11 @@ def test_a_version_cannot_claim_a_run_that_did_not_make_it(home: Home, shelf: Sh
 
 
 def test_a_model_that_is_not_ready_is_refused(home: Home, shelf: Shelf):
-    _, model_id = logged(home, shelf.folders["good"], ready=False)
+    run_id, model_id = logged(home, shelf.folders["good"], ready=False)
     with pytest.raises(Invalid, match="not ready"):
         register_model(home, "late", model_id=model_id)
+    with pytest.raises(Invalid, match="not ready"):
+        register_model(home, "late", run_id=run_id)
 
 
 def test_a_run_without_a_model_says_so(home: Home):

@@ -201,3 +201,21 @@ def test_values_of_any_letters_are_found(client, experiment, text):
     else:
         found = client.search_runs([experiment], f"tags.t = '{text}'")
     assert [run.info.run_id for run in found] == [run_id]
+
+
+@pytest.mark.parametrize(
+    ("filter", "expected"),
+    [
+        ("metrics.m != 1", "infinity nan zero"), ("metrics.m != 0", "infinity nan one"), ("metrics.m = 0", "zero"),
+        ("metrics.m < 1", "zero"), ("metrics.m > -1", "infinity one zero"), ("metrics.m >= 0", "infinity one zero"),
+        ("metrics.m != 0 and metrics.m != 1", "infinity nan"),
+    ],
+)  # fmt: skip
+def test_what_is_not_a_number_is_unequal_to_every_number_and_else_compares_to_none(
+    client, experiment, filter, expected
+):
+    for name, value in {"nan": math.nan, "zero": 0.0, "one": 1.0, "infinity": math.inf}.items():
+        client.log_metric(client.create_run(experiment, run_name=name).info.run_id, "m", value)
+    client.create_run(experiment, run_name="none")
+    found = client.search_runs([experiment], filter)
+    assert " ".join(sorted(run.info.run_name for run in found)) == expected

@@ -54,7 +54,7 @@ FILTERS = {
     "": "dcba",
     "metrics.auc > 0.5": "b",
     "metric.auc >= 5e-1 and attributes.status = 'RUNNING'": "a",
-    "metrics.auc != 0.5": "b",
+    "metrics.auc != 0.5": "cb",
     "metrics.`val loss` = 2": "b",
     'metrics."val loss" < 1e9': "b",
     "params.kind = 'tree'": "a",

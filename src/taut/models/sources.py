@@ -12,9 +12,13 @@ from taut.models.versions import referred_version_in
 from taut.records import TreeFile
 
 SELECT_RUN = "SELECT experiment_id FROM run WHERE id = :id"
-SELECT_LOGGED_MODEL = "SELECT id, experiment_id, run_id, status FROM logged_model WHERE id = :id"
+SELECT_LOGGED_MODEL = (
+    "SELECT id, experiment_id, run_id, status FROM logged_model WHERE id = :id AND status <> 'DELETED'"
+)
 SELECT_LOGGED_MODELS = """SELECT id, experiment_id, run_id, status FROM logged_model
 WHERE run_id = :run_id AND status = 'READY' ORDER BY created_ms DESC, id DESC"""
+SELECT_UNREADY = """SELECT id, name FROM logged_model
+WHERE run_id = :run_id AND status IN ('PENDING', 'UPLOAD_FAILED') ORDER BY created_ms DESC, id DESC LIMIT 100"""
 SELECT_FILES = "SELECT path, oid, size_bytes FROM artifact WHERE root = :root ORDER BY path"
 
 READY = ("READY", "LOGGED_MODEL_READY")
@@ -66,6 +70,8 @@ def _origin_of_run(tx: Tx, run_id: str) -> Origin:
     if logged is not None:
         return _origin_of_logged_model(tx, str(logged[0]))
     found = [path for path in _paths_of_run(tx, run_id) if PurePosixPath(path).name == MLMODEL]
+    if not found and (unready := tx.row(SELECT_UNREADY, {"run_id": run_id})) is not None:
+        return _origin_of_logged_model(tx, str(unready[0]))  # Which says that it is not ready.
     if len(found) != 1:
         many = f"{len(found)} of them: {', '.join(found[:5])}" if found else "none"
         raise NotFound(
@@ -82,7 +88,10 @@ def _origin_of_logged_model(tx: Tx, model_id: str) -> Origin:
         raise NotFound(f"there is no logged model {model_id!r}", hint="taut runs show RUN")
     _, experiment_id, run_id, status = map(str, row)
     if status not in READY:
-        raise Invalid(f"logged model {model_id} is not ready: its status is {status}")
+        raise Invalid(
+            f"logged model {model_id} is not ready: its status is {status}, so its files may not all be there",
+            hint=f"finish it first: finalize_logged_model({model_id!r}, 'READY')",
+        )
     root = f"{experiment_id}/models/{model_id}/artifacts"
     return Origin(f"models:/{model_id}", run_id, model_id, _files_below(tx, root, ""))
 
@@ -119,6 +128,9 @@ def _origin_of_named(tx: Tx, run_id: str, path: str) -> Origin:
     for logged_id, *_ in tx.rows(SELECT_LOGGED_MODELS + " LIMIT 100", {"run_id": run_id}):
         if path in ("", _logged_name(tx, str(logged_id))):
             return _origin_of_logged_model(tx, str(logged_id))
+    for unready_id, name in tx.rows(SELECT_UNREADY, {"run_id": run_id}):
+        if path in ("", name):
+            return _origin_of_logged_model(tx, str(unready_id))  # Which says that it is not ready.
     raise NotFound(f"run {run_id} has no artifacts and no logged model at {path!r}", hint=f"taut runs show {run_id}")
 
 

@@ -76,7 +76,10 @@ class Question:
         )
         if condition.operator in {"IS NULL", "IS NOT NULL"}:
             return f"{'NOT ' if condition.operator == 'IS NULL' else ''}{exists}{AS_IT_STANDS})"
-        return f"{exists} AND {self._held('value', condition)}{AS_IT_STANDS})"
+        value = self._held("value", condition)
+        if condition.entity == "metric" and condition.operator == "!=":
+            value = f"({value} OR value IS NULL)"  # What is not a number is no number there is.
+        return f"{exists} AND {value}{AS_IT_STANDS})"
 
     def rows_of(self, comparison: Comparison, experiment: str) -> str | None:
         """FROM and WHERE of the rows that meet a comparison, where an index finds them; None where none does."""

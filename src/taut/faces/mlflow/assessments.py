@@ -6,7 +6,7 @@ import msgspec
 
 from taut.errors import Invalid
 from taut.faces.mlflow.shapes import Json
-from taut.faces.mlflow.spans import assessment_shape, checked_depth
+from taut.faces.mlflow.spans import JSON_FORMAT, assessment_shape, checked_depth
 from taut.ground.clock import moment_ms
 from taut.home import Home
 from taut.runs.traces import Assessment, AssessmentKind, assess_trace, get_assessment
@@ -120,4 +120,19 @@ def _value_of(sent: Sent) -> tuple[AssessmentKind, dict[str, Any]]:
     said = [(kind, content) for kind in KINDS if (content := getattr(sent, kind)) is not None]
     if len(said) != 1:
         raise Invalid(f"an assessment says one of {', '.join(KINDS)}, this {len(said)} of them")
-    return said[0][0], checked_depth(said[0][1])
+    kind, content = said[0]
+    return kind, checked_depth(_read_expectation(content) if kind == "expectation" else content)
+
+
+def _read_expectation(content: dict[str, Any]) -> dict[str, Any]:
+    """An expectation by its value, which clients send as JSON in a text where it is a list or an object."""
+    written = content.get("serialized_value")
+    if written is None:
+        return content
+    form = written.get("serialization_format") if isinstance(written, dict) else None
+    if form != JSON_FORMAT:
+        raise Invalid(f"Unknown serialization format: {str(form)[:40]}. An expectation is written as {JSON_FORMAT}.")
+    try:
+        return {"value": msgspec.json.decode(written.get("value", ""))}
+    except (msgspec.DecodeError, TypeError, RecursionError) as problem:
+        raise Invalid(f"the serialized_value of an expectation is no JSON: {problem}") from None

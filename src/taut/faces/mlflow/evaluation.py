@@ -16,6 +16,7 @@ from taut.runs import (
     delete_records,
     get_evaluation,
     link_evaluation,
+    list_experiments,
     list_records,
     merge_records,
     search_evaluations,
@@ -115,7 +116,7 @@ def search(home: Home, asked: Search) -> Json:
     """A page of those that meet a filter."""
     page = search_evaluations(
         home,
-        asked.experiment_ids,
+        _meant(home, asked.experiment_ids),
         filter=asked.filter_string,
         order_by=asked.order_by,
         max_results=asked.max_results,
@@ -204,6 +205,18 @@ def record_shape(record: EvaluationRecord) -> Json:
         shape |= {"source": record.source, "source_type": record.source["source_type"]}
         shape |= {"source_id": named} if named is not None else {}
     return shape
+
+
+def _meant(home: Home, experiment_ids: list[str]) -> list[str]:
+    """The experiments that a client means: one that is given an id instead of a list of ids sends its characters.
+
+    They are put together where they write the id of an experiment and not each of them is one itself.
+    """
+    together = "".join(experiment_ids)
+    if len(together) != len(experiment_ids) or len(together) < 2:
+        return experiment_ids
+    known = {one.id for one in list_experiments(home)}
+    return [together] if together in known and not known.issuperset(experiment_ids) else experiment_ids
 
 
 def _tags(written: str) -> dict[str, str | None]:

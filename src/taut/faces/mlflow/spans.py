@@ -23,6 +23,7 @@ from taut.runs.traces import (
 )
 
 TRACES_FILE = "traces.json"
+JSON_FORMAT = "JSON_FORMAT"  # The one way in which an expectation is written as a text.
 LOCATION_TAG = "mlflow.artifactLocation"
 SPANS_TAG = "mlflow.trace.spansLocation"
 REQUEST_ID = "mlflow.traceRequestId"
@@ -125,10 +126,19 @@ def assessment_shape(assessment: Assessment) -> Json:
         "assessment_id": assessment.id, "assessment_name": assessment.name, "trace_id": assessment.trace_id,
         "source": {"source_type": assessment.source_type, "source_id": assessment.source_id},
         "create_time": iso(assessment.created_ms), "last_update_time": iso(assessment.updated_ms),
-        assessment.kind: assessment.content, "metadata": assessment.metadata, "valid": assessment.valid,
+        assessment.kind: _content_shape(assessment), "metadata": assessment.metadata, "valid": assessment.valid,
     }  # fmt: skip
     told = ("span_id", "rationale", "overrides")
     return {**shape, **{name: getattr(assessment, name) for name in told if getattr(assessment, name)}}
+
+
+def _content_shape(assessment: Assessment) -> Json:
+    """What an assessment says; MLflow writes the value of an expectation as a text where it is a list or an object."""
+    value = assessment.content.get("value")
+    if assessment.kind != "expectation" or not isinstance(value, list | dict):
+        return assessment.content
+    written = msgspec.json.encode(value).decode()
+    return {"serialized_value": {"serialization_format": JSON_FORMAT, "value": written}}
 
 
 def detail_shape(detail: TraceDetail) -> Json:
