@@ -196,14 +196,15 @@ def test_what_a_run_read_and_made_is_told_with_it_once(ask: Speaker, run: str):
     }
     read = {"dataset": dataset, "tags": [{"key": "mlflow.data.context", "value": "training"}]}
     for _ in range(2):
-        assert ask.told(f"{R}/log-inputs", run_id=run, datasets=[read]) == {}
+        assert ask.told(f"{R}/log-inputs", run_id=run, datasets=[read], models=[{"model_id": "m-0"}]) == {}
         assert ask.told(f"{R}/outputs", run_id=run, models=[{"model_id": "m-1", "step": "2"}]) == {}
     told = ask.get(f"{R}/get", run_id=run).body["run"]
-    assert told["inputs"] == {"dataset_inputs": [read]}
+    assert told["inputs"] == {"dataset_inputs": [read], "model_inputs": [{"model_id": "m-0"}]}
     assert told["outputs"] == {"model_outputs": [{"model_id": "m-1", "step": 2}]}
     said = ask.post(f"{R}/log-inputs", run_id=run, datasets=[{"dataset": {"name": "flights"}}])
     assert said.code == INVALID
     assert "datasets[0].dataset.digest" in said.message
+    assert ask.post(f"{R}/log-inputs", run_id=run, models=[{}]).message.startswith("Missing value for required")
 
 
 def test_a_deleted_run_takes_nothing_and_comes_back_as_it_was(ask: Speaker, home: Home, run: str):

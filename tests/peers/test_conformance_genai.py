@@ -141,4 +141,31 @@ def test_an_evaluation_dataset_that_was_deleted_is_not_found(client: Any, experi
     made = client.create_dataset("gone", experiment_id=[experiment])
     client.delete_dataset(made.dataset_id)
     assert code_of(client.get_dataset, made.dataset_id) == GONE
+    with pytest.raises(Exception, match="not found"):
+        client.get_dataset(made.dataset_id)
     assert list(client.search_datasets(experiment_ids=[experiment])) == []
+
+
+@pytest.mark.parametrize("api", ["2.0", "3.0"])
+def test_a_page_downloads_the_spans_of_a_trace_as_a_file(
+    mlflow: Any, shared_url: str, unique: Callable[[str], str], api: str
+):
+    mlflow.set_experiment(unique("spans"))
+    with mlflow.start_span(name="test") as span:
+        span.set_attributes({"fruit": "apple"})
+        span.add_event(mlflow.entities.SpanEvent("happened", timestamp=99_999, attributes={"a": "b"}))
+    mlflow.flush_trace_async_logging()
+    place = f"{shared_url}/ajax-api/{api}/mlflow/get-trace-artifact"
+    answer = requests.get(place, params={"request_id": span.trace_id}, timeout=30)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Content-Disposition"] == "attachment; filename=traces.json"
+    (read,) = mlflow.entities.TraceData.from_dict(answer.json()).spans
+    assert read.to_dict() == span.to_dict()
+
+
+def test_what_is_no_file_of_a_trace_is_not_found(shared_url: str, trace: str, is_taut: bool):
+    place = f"{shared_url}/ajax-api/2.0/mlflow/get-trace-artifact"
+    assert requests.get(place, params={"request_id": "tr-none"}, timeout=30).status_code == 404
+    assert requests.get(place, timeout=30).status_code == 400
+    asked = requests.get(place, params={"request_id": trace, "path": "a" * 8 + ".png"}, timeout=30)
+    assert asked.status_code == 404 if is_taut else asked.status_code >= 400

@@ -207,6 +207,24 @@ def test_a_run_that_was_deleted_reads_no_model(client, mlflow, made, run_id, cod
     assert code_of(client.log_inputs, run_id, models=[mlflow.entities.LoggedModelInput(made.model_id)]) == BAD
 
 
+def test_a_metric_of_a_model_says_which_run_measured_it(client, made, experiment, run_id):
+    other = client.create_run(experiment).info.run_id
+    for run, key, value in ((run_id, "auc", 0.5), (other, "brier", 0.25)):
+        client.log_metric(
+            run, key, value, timestamp=5, step=1, dataset_name="flights", dataset_digest="1", model_id=made.model_id
+        )
+    metrics = {one.key: one for one in client.get_logged_model(made.model_id).metrics}
+    assert {key: one.run_id for key, one in metrics.items()} == {"auc": run_id, "brier": other}
+    assert (metrics["brier"].value, metrics["brier"].dataset_name, metrics["brier"].model_id) == (
+        0.25,
+        "flights",
+        made.model_id,
+    )
+    unmade = client.create_logged_model(experiment)
+    client.log_metric(run_id, "auc", 0.5, timestamp=5, step=1, model_id=unmade.model_id)
+    assert [one.run_id for one in client.get_logged_model(unmade.model_id).metrics] == [run_id]
+
+
 def test_a_version_of_a_logged_model(client, made, unique, run_id, tmp_path):
     (tmp_path / "MLmodel").write_text("flavors:\n  python_function:\n    loader_module: nothing\n")
     client.log_model_artifact(made.model_id, str(tmp_path / "MLmodel"))

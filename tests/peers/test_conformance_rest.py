@@ -336,3 +336,87 @@ def test_a_body_without_its_content_type_is_refused(shared_url, unique):
     assert "Content-Type" in plain.text
     said = requests.post(place, data=body, headers={"Content-Type": "application/json; charset=utf-8"}, timeout=10)
     assert said.status_code == 200, said.text
+
+
+PAGES = "/ajax-api/2.0/mlflow/"
+WORDS_OF_PAGES = [
+    ("metrics/get-history-bulk", {"metric_key": "m"}, "GetMetricHistoryBulk request must specify at least one run_id"),
+    (
+        "metrics/get-history-bulk", {"metric_key": "m", "run_id": ["x"] * 1000},
+        "GetMetricHistoryBulk request cannot specify more than",
+    ),
+    ("metrics/get-history-bulk", {"run_id": ["x"]}, "GetMetricHistoryBulk request must specify a metric_key"),
+    ("metrics/get-history-bulk-interval", {"metric_key": "m"}, "Missing value for required parameter 'run_ids'."),
+    (
+        "metrics/get-history-bulk-interval", {"metric_key": "m", "run_ids": ["x"] * 101},
+        "GetMetricHistoryBulkInterval request must specify at most 100 run_ids.",
+    ),
+    (
+        "metrics/get-history-bulk-interval", {"metric_key": "m", "run_ids": ["x"], "max_results": 0},
+        "max_results must be between 1 and 2500",
+    ),
+    (
+        "metrics/get-history-bulk-interval", {"metric_key": "m", "run_ids": ["x"], "max_results": 2501},
+        "max_results must be between 1 and 2500",
+    ),
+    ("metrics/get-history-bulk-interval", {"run_ids": ["x"]}, "Missing value for required parameter 'metric_key'"),
+    (
+        "metrics/get-history-bulk-interval", {"metric_key": "m", "run_ids": ["x"], "start_step": 2, "end_step": 1},
+        "end_step must be greater than start_step. ",
+    ),
+    (
+        "metrics/get-history-bulk-interval", {"metric_key": "m", "run_ids": ["x"], "start_step": 2},
+        "If either start step or end step are specified, both must be specified.",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("path", "fields", "words"), WORDS_OF_PAGES)
+def test_what_a_page_asks_wrongly_is_told_in_the_words_it_knows(ask, path, fields, words):
+    refused(ask("GET", path, fields, root=PAGES), BAD, words)
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        (None, "SearchDatasets request must specify at least one experiment_id."),
+        ([], "SearchDatasets request must specify at least one experiment_id."),
+        (["0"] * 1000, "SearchDatasets request cannot specify more than"),
+    ],
+)
+def test_a_search_of_datasets_names_one_experiment_to_twenty(ask, ids, words):
+    fields = {} if ids is None else {"experiment_ids": ids}
+    refused(ask("POST", "experiments/search-datasets", fields, root=PAGES), BAD, words)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({}, "Request must specify run_uuid."), ({"run_uuid": True}, "Request must specify path."),
+        ({"run_uuid": True, "path": ""}, "Request must specify path."),
+        ({"run_uuid": True, "path": "../a.txt"}, "Invalid path"),
+        ({"run_uuid": True, "path": "a.txt"}, "Request must specify data"),
+    ],
+)  # fmt: skip
+def test_a_page_that_uploads_says_the_run_the_path_and_the_bytes(shared_url, run_id, fields, words):
+    query = {**fields, **({"run_uuid": run_id} if "run_uuid" in fields else {})}
+    place = f"{shared_url}{PAGES}upload-artifact"
+    refused(requests.post(place, params=query, timeout=30), BAD, words)
+
+
+@pytest.mark.parametrize("path", ["../path", "a/../../b", "%2E%2E/a"])
+@pytest.mark.parametrize("place", ["/api/2.0/mlflow/artifacts/list", "/get-artifact"])
+def test_a_path_that_leaves_its_root_is_invalid_at_every_place(shared_url, run_id, place, path):
+    asked = requests.get(shared_url + place, params={"run_id": run_id, "path": path}, timeout=30)
+    refused(asked, BAD, "Invalid path")
+
+
+def test_a_run_that_was_deleted_is_told_to_be_active_first(ask, client, run_id):
+    client.delete_run(run_id)
+    for path, fields in (
+        ("delete-tag", {"key": "a"}), ("log-parameter", {"key": "a", "value": "b"}),
+        ("set-tag", {"key": "a", "value": "b"}), ("log-metric", {"key": "a", "value": 1, "timestamp": 1}),
+        ("log-inputs", {"models": [{"model_id": "m-1"}]}),
+    ):  # fmt: skip
+        words = f"The run {run_id} must be in the 'active' state"
+        refused(ask("POST", f"runs/{path}", {"run_id": run_id, **fields}), BAD, words)

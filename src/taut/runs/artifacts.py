@@ -105,7 +105,7 @@ def check_path(path: str) -> None:
         or any(char in plain for char in "\\\x00\n\r")
         or re.match(r"[A-Za-z]:", plain)
     ):
-        raise Invalid(f"{path[:120]!r} is not a path below an artifact root")
+        raise Invalid(f"Invalid path: {path[:120]!r} is not a path below an artifact root")
 
 
 @verb("artifact.put", needs="artifact:write", on=of_root)

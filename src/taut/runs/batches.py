@@ -261,7 +261,9 @@ def _contradiction(batch: Batch, stored: Mapping[tuple[str, str], str]) -> TautE
 
 def _not_active(run_id: str, there: bool) -> TautError:
     if there:
-        return Invalid(f"run {run_id} is deleted; restore it before you change it")
+        return Invalid(
+            f"The run {run_id} must be in the 'active' state, and it is deleted; restore it before you change it"
+        )
     return NotFound(f"Run with id {run_id[:80]!r} not found", hint="taut runs list")
 
 

@@ -170,7 +170,7 @@ def evaluation_in(tx: Tx, dataset_id: str) -> EvaluationDataset:
     """The dataset of that id. Raises NotFound."""
     row = tx.row(BY_ID, {"id": dataset_id})
     if row is None:
-        raise NotFound(f"there is no evaluation dataset {dataset_id[:80]!r}")
+        raise NotFound(f"Evaluation dataset with id {dataset_id[:80]!r} not found")
     return _dataset(row, _links(tx, dataset_id))
 
 

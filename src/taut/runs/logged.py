@@ -37,7 +37,7 @@ UPDATE logged_model SET status = :status, params = :params, tags = :tags, update
 """
 LOCK = "UPDATE logged_model SET updated_ms = updated_ms WHERE id = :id AND status <> 'DELETED'"
 SELECT_POINTS = """
-SELECT model_id, key, value, step, at_ms, dataset_name, dataset_digest FROM series WHERE model_id IN [:ids]
+SELECT model_id, key, value, step, at_ms, dataset_name, dataset_digest, run_id FROM series WHERE model_id IN [:ids]
 ORDER BY step, at_ms
 """
 
@@ -57,6 +57,8 @@ class LoggedModel:
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     metrics: tuple[MetricPoint, ...] = ()
+    measured_in: tuple[str, ...] = ()
+    """The run that each of the metrics was logged to, in their order; it need not be the one that made the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,13 +250,16 @@ def _read_all(tx: Tx, experiment_ids: Sequence[str]) -> list[LoggedModel]:
     return [_model(row, points[str(row[0])]) for row in rows]
 
 
-def _points(tx: Tx, model_ids: Sequence[str]) -> dict[str, tuple[MetricPoint, ...]]:
-    """The latest point of each metric of each model, on each dataset it was measured on."""
-    latest: dict[str, dict[tuple[Value, ...], MetricPoint]] = defaultdict(dict)
-    for model_id, key, value, step, at_ms, name, digest in tx.rows(SELECT_POINTS, {"ids": list(model_ids)}):
+_Measured = tuple[MetricPoint, str]
+
+
+def _points(tx: Tx, model_ids: Sequence[str]) -> dict[str, tuple[_Measured, ...]]:
+    """The latest point of each metric of each model, on each dataset it was measured on, and its run."""
+    latest: dict[str, dict[tuple[Value, ...], _Measured]] = defaultdict(dict)
+    for model_id, key, value, step, at_ms, name, digest, run_id in tx.rows(SELECT_POINTS, {"ids": list(model_ids)}):
         number = None if value is None else float(value)
         point = MetricPoint(str(key), number, _whole(step), _whole(at_ms), str(model_id), str(name), str(digest))
-        latest[str(model_id)][key, name, digest] = point
+        latest[str(model_id)][key, name, digest] = point, str(run_id)
     return defaultdict(tuple, {model_id: tuple(points.values()) for model_id, points in latest.items()})
 
 
@@ -299,12 +304,13 @@ def _no_model(model_id: str) -> NotFound:
     return NotFound(f"Logged model {model_id[:80]!r} not found")
 
 
-def _model(row: Row, metrics: tuple[MetricPoint, ...]) -> LoggedModel:
+def _model(row: Row, measured: tuple[_Measured, ...]) -> LoggedModel:
     model_id, experiment_id, run_id, name, model_type, status, created_ms, updated_ms, params, tags = row
     return LoggedModel(
         str(model_id), str(experiment_id), str(run_id), str(name), str(model_type), cast("Status", status),
         _whole(created_ms), _whole(updated_ms), wire.decode(str(params), dict[str, str]),
-        wire.decode(str(tags), dict[str, str]), metrics,
+        wire.decode(str(tags), dict[str, str]), tuple(point for point, _ in measured),
+        tuple(run for _, run in measured),
     )  # fmt: skip
 
 

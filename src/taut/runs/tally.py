@@ -58,7 +58,7 @@ def run_tally(detail: RunDetail, points: Iterable[MetricPoint], files: Iterable[
 def logged_tally(model: LoggedModel, files: Iterable[Artifact]) -> dict[str, Count]:
     """The tally of a logged model, wherever it was read; the experiment is left out, for its id may differ."""
     metrics = sorted((one.key, one.step, one.at_ms, one.value) for one in model.metrics)
-    head = wire.plain(replace(model, experiment_id="", metrics=()))
+    head = wire.plain(replace(model, experiment_id="", metrics=(), measured_in=()))
     return {"logged models": Count(1, wire.digest([head, metrics])), **file_tally(files)}
 
 

@@ -185,7 +185,9 @@ def active_run(tx: Tx, run_id: str) -> Run:
     """The run of that id, which must not be deleted. Raises NotFound, Invalid."""
     run = read_run(tx, run_id).run
     if run.lifecycle != "active":
-        raise Invalid(f"run {run_id} is deleted; restore it before you change it")
+        raise Invalid(
+            f"The run {run_id} must be in the 'active' state, and it is deleted; restore it before you change it"
+        )
     return run
 
 

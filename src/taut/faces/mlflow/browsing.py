@@ -12,10 +12,12 @@ from taut.errors import Invalid, NotFound
 from taut.faces.http.reading import read_body
 from taut.faces.mlflow.files import attachment
 from taut.faces.mlflow.shapes import SCHEME, Json, file_shape, point_shape
+from taut.faces.mlflow.spans import TRACES_FILE, file_of_spans
 from taut.home import Home, require
 from taut.models import model_files
 from taut.runs import (
     MetricPoint,
+    expect_artifact,
     find_artifact,
     get_logged_model,
     get_run,
@@ -27,6 +29,7 @@ from taut.runs import (
     put_artifact,
     run_root,
 )
+from taut.runs.traces import trace_detail
 
 UPLOAD_BYTES_MAX = 10 << 20  # What MLflow's own pages send: notes and small pictures.
 RUNS_MAX = 100  # Runs in one question about their histories, as MLflow's server has it.
@@ -46,7 +49,7 @@ class Directory(msgspec.Struct):
 class Bulk(msgspec.Struct):
     """metrics/get-history-bulk."""
 
-    metric_key: str
+    metric_key: str = ""
     run_id: list[str] = []
     max_results: int = POINTS_MAX
 
@@ -92,15 +95,28 @@ async def model_file(home: Home, request: Request) -> Response:
     return await run_in_threadpool(attachment, home, path, found.oid, named=True)
 
 
+async def trace_file(home: Home, request: Request) -> Response:
+    """The spans of a trace as the file that clients keep, or one of its attachments where `path` names it."""
+    trace_id, path = _said(request, "request_id"), request.query_params.get("path", "")
+    detail = await run_in_threadpool(trace_detail, home, trace_id)
+    if detail.spans and not path:
+        headers = {"Content-Disposition": f"attachment; filename={TRACES_FILE}"}
+        return Response(file_of_spans(detail.spans), media_type="application/json", headers=headers)
+    kept = f"attachments/{path}" if path else TRACES_FILE
+    found = await run_in_threadpool(find_artifact, home, detail.trace.artifact_root, kept)
+    return await run_in_threadpool(attachment, home, kept, found.oid, named=True)
+
+
 async def upload(home: Home, request: Request) -> Response:
     """Keep a small file of a run that a page sends."""
     run_id, path = _run_said(request), _said(request, "path")
     run = await run_in_threadpool(get_run, home, run_id)
     resource = f"experiment:{run.experiment_id}"
     await run_in_threadpool(require, home, "artifact:write", verb="artifact.put", resource=resource)
+    await run_in_threadpool(expect_artifact, home, run_root(run.experiment_id, run.id), path)
     body = await read_body(request, bytes_max=UPLOAD_BYTES_MAX)
     if not body:
-        raise Invalid("the body is the file, and this one is empty")
+        raise Invalid("Request must specify data: the body is the file, and this one is empty")
     oid = await run_in_threadpool(home.objects.put, io.BytesIO(body))
     await run_in_threadpool(put_artifact, home, run_root(run.experiment_id, run.id), path, oid, len(body))
     return JSONResponse({})
@@ -118,7 +134,7 @@ def bulk_history(home: Home, asked: Bulk) -> Json:
     """The points of one metric of several runs, run by run in order of time; cut off after `max_results` in all."""
     limit = min(_at_least_one(asked.max_results), POINTS_MAX)
     shapes: list[Json] = []
-    for run_id in sorted(_runs(asked.run_id, called="run_id")):
+    for run_id in _checked(asked):
         points = sorted(_points(home, run_id, asked.metric_key), key=_by_time)
         shapes += [_shape(run_id, point) for point in points[: limit - len(shapes)]]
         if len(shapes) == limit:
@@ -128,8 +144,7 @@ def bulk_history(home: Home, asked: Bulk) -> Json:
 
 def datasets(home: Home, asked: Experiments) -> Json:
     """The datasets that runs of some experiments said they read, each with the contexts it was read in."""
-    if not 1 <= len(asked.experiment_ids) <= EXPERIMENTS_MAX:
-        raise Invalid(f"between 1 and {EXPERIMENTS_MAX} experiment_ids are asked for, not {len(asked.experiment_ids)}")
+    _check_number(asked.experiment_ids, EXPERIMENTS_MAX, of="SearchDatasets", called="experiment_id")
     found: dict[tuple[str, ...], Json] = {}
     for shape in _read_datasets(home, asked.experiment_ids):
         found.setdefault(tuple(shape.values()), shape)
@@ -178,10 +193,20 @@ def _by_time(point: MetricPoint) -> tuple[int, int, bool, float]:
     return point.at_ms, point.step, point.value is None, point.value or 0.0
 
 
-def _runs(run_ids: list[str], *, called: str) -> list[str]:
-    if not 1 <= len(run_ids) <= RUNS_MAX:
-        raise Invalid(f"between 1 and {RUNS_MAX} {called} are asked for, not {len(run_ids)}")
-    return list(dict.fromkeys(run_ids))
+def _checked(asked: Bulk) -> list[str]:
+    """The runs whose histories are asked for, each once. Raises Invalid where none or too many are."""
+    _check_number(asked.run_id, RUNS_MAX, of="GetMetricHistoryBulk", called="run_id")
+    if not asked.metric_key:
+        raise Invalid("GetMetricHistoryBulk request must specify a metric_key.")
+    return sorted(set(asked.run_id))
+
+
+def _check_number(ids: list[str], most: int, *, of: str, called: str) -> None:
+    """Raise Invalid, in the words that pages and programs know, where a request names nothing or too much."""
+    if not ids:
+        raise Invalid(f"{of} request must specify at least one {called}.")
+    if len(ids) > most:
+        raise Invalid(f"{of} request cannot specify more than {most} {called}s. Received {len(ids)} {called}s.")
 
 
 def _at_least_one(max_results: int) -> int:
@@ -198,7 +223,7 @@ def _run_said(request: Request) -> str:
 def _said(request: Request, name: str) -> str:
     value = request.query_params.get(name, "")
     if not value:
-        raise Invalid(f"the query must say {name}")
+        raise Invalid(f"Request must specify {name}.")
     if "\0" in value:
         raise Invalid(f"text cannot hold the character NUL: {value[:40]!r}")
     return value

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from graphql import (
     GraphQLError,
+    GraphQLList,
     GraphQLNamedType,
     GraphQLObjectType,
     GraphQLResolveInfo,
@@ -43,6 +44,10 @@ ROOTS: dict[str, tuple[type[msgspec.Struct], Callable[[Home, Any], Json]]] = {
     "mlflowSearchModelVersions": (registry.SearchVersions, registry.search_all_versions),
     "mlflowSearchDatasets": (browsing.Experiments, browsing.datasets),
 }
+
+
+# What protocol buffers have where nothing is said, which MLflow's pages are made for.
+EMPTY: dict[str, str | int | bool] = {"String": "", "LongString": 0, "Boolean": False}
 
 
 @dataclass(slots=True)
@@ -167,8 +172,12 @@ def _number(point: Json, _: GraphQLResolveInfo) -> float | None:
 
 
 def _part(shape: Json, info: GraphQLResolveInfo) -> Any:
-    """A field of an answer, as REST would show it; null for what REST leaves out."""
-    return shape.get(_snake(info.field_name))
+    """A field of an answer, as REST would show it. What REST leaves out is empty, and only a structure is null."""
+    value = shape.get(_snake(info.field_name))
+    if value is None:
+        kind = info.return_type
+        return [] if isinstance(kind, GraphQLList) else EMPTY.get(str(kind))
+    return value
 
 
 @cache

@@ -112,6 +112,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/model-versions/get-artifact", "artifact:read", browsing.version_file),
     Route("GET", f"{PAGES}/logged-models/{{model_id}}/artifacts/files", "artifact:read", browsing.model_file),
     Route("GET", L + "/{model_id}/artifacts/directories", "run:read", browsing.directory, browsing.Directory),
+    Route("GET", f"{PAGES}/get-trace-artifact", "run:read", browsing.trace_file),
+    Route("GET", "/ajax-api/3.0/mlflow/get-trace-artifact", "run:read", browsing.trace_file),
     Route("POST", f"{PAGES}/upload-artifact", "artifact:write", browsing.upload),
     Route("GET", f"{PAGES}/metrics/get-history-bulk", "run:read", browsing.bulk_history, browsing.Bulk),
     Route("POST", f"{E}/search-datasets", "run:read", browsing.datasets, browsing.Experiments),

@@ -46,6 +46,7 @@ VIEWS: dict[str, Literal["active", "deleted", "all"]] = {
 }  # fmt: skip
 HISTORY_PAGE = 25_000
 CHART_RUNS_MAX = 100
+CHART_POINTS_MAX = 2500
 
 
 class Create(msgspec.Struct):
@@ -311,12 +312,22 @@ def history(home: Home, asked: History) -> Json:
 
 def chart(home: Home, asked: Chart) -> Json:
     """As many points of one metric of several runs as a chart can show, each run's lowest and highest among them."""
-    if not 1 <= len(asked.run_ids) <= CHART_RUNS_MAX:
-        raise Invalid(f"run_ids names 1 to {CHART_RUNS_MAX} runs, not {len(asked.run_ids)}")
+    if not asked.run_ids:
+        raise Invalid("Missing value for required parameter 'run_ids'.")
+    if len(asked.run_ids) > CHART_RUNS_MAX:
+        raise Invalid(
+            f"GetMetricHistoryBulkInterval request must specify at most {CHART_RUNS_MAX} run_ids. "
+            f"Received {len(asked.run_ids)} run_ids."
+        )
+    if not 1 <= asked.max_results <= CHART_POINTS_MAX:
+        raise Invalid(f"max_results must be between 1 and {CHART_POINTS_MAX}, not {asked.max_results}")
     if (asked.start_step is None) != (asked.end_step is None):
-        raise Invalid("start_step and end_step come together")
+        raise Invalid("If either start step or end step are specified, both must be specified.")
     if asked.start_step is not None and asked.end_step is not None and asked.start_step > asked.end_step:
-        raise Invalid(f"start_step {asked.start_step} is behind end_step {asked.end_step}")
+        raise Invalid(
+            "end_step must be greater than start_step. "
+            f"Found start_step={asked.start_step} and end_step={asked.end_step}."
+        )
     bounds = {} if asked.start_step is None else {"from_step": asked.start_step, "to_step": asked.end_step or 0}
     metrics: list[Json] = []
     for run_id in asked.run_ids:

@@ -111,7 +111,11 @@ def logged_model_shape(model: LoggedModel) -> Json:
         "status": f"LOGGED_MODEL_{model.status}", "model_type": model.model_type, "source_run_id": model.run_id,
         "tags": pairs_shape(model.tags),
     }  # fmt: skip
-    metrics = [{**point_shape(point), "model_id": model.id, "run_id": model.run_id} for point in model.metrics]
+    measured_in = model.measured_in or (model.run_id,) * len(model.metrics)
+    metrics = [
+        {**point_shape(point), "model_id": model.id, "run_id": run_id}
+        for point, run_id in zip(model.metrics, measured_in, strict=True)
+    ]
     return {"info": info, "data": {"params": pairs_shape(model.params), "metrics": metrics}}
 
 

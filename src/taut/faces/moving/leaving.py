@@ -186,7 +186,7 @@ def hashed_files(source: Source, location: str) -> list[Artifact]:
 
 
 def _by_key(one: TheirModel) -> LoggedModel:
-    return replace(one.model, metrics=tuple(sorted(one.model.metrics, key=lambda point: point.key)))
+    return replace(one.model, measured_in=(), metrics=tuple(sorted(one.model.metrics, key=lambda point: point.key)))
 
 
 def _experiment(one: Experiment) -> Count:
