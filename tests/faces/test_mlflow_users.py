@@ -400,3 +400,28 @@ def test_nobody_passes_without_a_login_once_there_is_a_user(speak: As, home: Hom
     create_token(home, "root", "owner")
     delete_user(home, "admin")
     assert stranger.get(f"{E}/search", max_results=1).code == UNKNOWN
+
+
+def test_refusals_begin_with_the_words_that_mlflows_programs_look_for(speak: As, vera: dict[str, Any]):
+    admin, own = speak(), speak("vera")
+    three = speak(api="3.0")
+    strange = {"username": "vera", "password": OTHER, "current_password": "x"}
+    role = three.told(f"{G}/create", name="readers", workspace="default")["role"]["id"]
+    on_nothing = {"role_id": role, "resource_type": "bogus", "resource_pattern": "*", "permission": "READ"}
+    for said, code, words in (
+        (speak("nobody").get(f"{U}/current"), UNKNOWN, "You are not authenticated."),
+        (own.get(f"{U}/list"), DENIED, "Permission denied: vera"),
+        (
+            own("PATCH", f"{U}/update-password", {**strange, "current_password": ""}),
+            INVALID,
+            "Current password is required",
+        ),
+        (own("PATCH", f"{U}/update-password", strange), INVALID, "Current password does not match"),
+        (admin.get(f"{U}/get", username="eve"), NOT_FOUND, "User with username=eve not found"),
+        (admin.post(f"{U}/create", username="vera", password=WORD), EXISTS, "User (username=vera) already exists"),
+        (three.get(f"{G}/get", role_id=99), NOT_FOUND, "Role with id=99 not found"),
+        (three.post(f"{G}/create", name="readers", workspace="default"), EXISTS, "Role 'readers' already exists"),
+        (three("PATCH", f"{G}/update", {"role_id": role}), INVALID, "At least one of 'name' or 'description'"),
+        (three.post(f"{G}/permissions/add", **on_nothing), INVALID, "Invalid resource type 'bogus'"),
+    ):
+        assert (said.code, said.message[: len(words)]) == (code, words), said

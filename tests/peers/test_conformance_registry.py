@@ -1,5 +1,7 @@
 """The registry through `MlflowClient`: models, versions, aliases, stages, tags, searches, where versions come from."""
 
+import time
+
 import pytest
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -299,3 +301,22 @@ def test_register_model_makes_what_is_missing(mlflow, client, run_id, source, un
     again = mlflow.register_model(source, name)
     assert [str(one.version) for one in (first, again)] == ["1", "2"]
     assert client.get_model_version(name, "1").tags == {"a": "1"}
+
+
+def test_versions_that_were_changed_last_are_found_first(client, unique, run_id, shared_url):
+    import requests
+
+    run = client.get_run(run_id).info
+    place = f"{shared_url}/api/2.0/mlflow-artifacts/artifacts/{run.experiment_id}/{run_id}/artifacts/model/MLmodel"
+    mlmodel = b"flavors:\n  python_function:\n    loader_module: nothing\n"
+    assert requests.put(place, data=mlmodel, timeout=30).status_code == 200
+    names = [unique(f"{letter} ordered") for letter in "abc"]
+    for name in names:
+        client.create_registered_model(name)
+        client.create_model_version(name, f"runs:/{run_id}/model", run_id)
+        time.sleep(0.01)  # Their times are in milliseconds.
+    client.update_model_version(names[1], "1", description="changed")
+    found = [version.name for version in client.search_model_versions(f"run_id = '{run_id}'")]
+    assert found == [names[1], names[2], names[0]]
+    by_name = client.search_model_versions(f"run_id = '{run_id}'", order_by=["name ASC"])
+    assert [version.name for version in by_name] == names

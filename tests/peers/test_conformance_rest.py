@@ -395,7 +395,7 @@ def test_a_search_of_datasets_names_one_experiment_to_twenty(ask, ids, words):
         ({}, "Request must specify run_uuid."), ({"run_uuid": True}, "Request must specify path."),
         ({"run_uuid": True, "path": ""}, "Request must specify path."),
         ({"run_uuid": True, "path": "../a.txt"}, "Invalid path"),
-        ({"run_uuid": True, "path": "a.txt"}, "Request must specify data"),
+        ({"run_uuid": True, "path": "a.txt"}, "Request must specify data."),
     ],
 )  # fmt: skip
 def test_a_page_that_uploads_says_the_run_the_path_and_the_bytes(shared_url, run_id, fields, words):

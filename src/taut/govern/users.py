@@ -160,11 +160,11 @@ def _must_not_be_last(home: Home, tx: Tx, user: User) -> None:
 def _must_know(home: Home, name: str, stored: str, current: str, new: str) -> None:
     """Raise Invalid unless the current password was shown, and the new one is another."""
     if not current:
-        raise Invalid("show the current password to change your own")
+        raise Invalid("Current password is required: show it to change your own")
     counted = {("user", home.access.sealed(name)): BY_USER}
     home.access.throttle.take(counted, now_s=home.access.steady())
     if not is_password(stored, current):
-        raise Invalid("the current password is wrong")
+        raise Invalid("Current password does not match")
     home.access.throttle.give_back(counted, now_s=home.access.steady())
     if new == current:
         raise Invalid("the new password must differ from the current one")

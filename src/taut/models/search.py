@@ -65,9 +65,12 @@ def search_versions(
 ) -> VersionPage:
     """A page of versions that meet a filter on `name`, `run_id`, `source_path`, `version_number` and `tags.KEY`.
 
-    By name, newest version first, where no order is said. Raises Invalid for a filter that cannot be read.
+    Those that were changed last come first where no order is said, then by name, newest version first. Raises
+    Invalid for a filter that cannot be read.
     """
     versions = sorted(list_versions(home), key=lambda version: (version.name, -version.number))
+    if not order_by:
+        versions.sort(key=lambda version: version.updated_ms, reverse=True)
     found = _chosen(versions, filter, order_by or [], _facts_of_version)
     page, token = page_of(found, page_token, max_results, key=lambda version: version.point, at_most=VERSIONS_MAX)
     return VersionPage(tuple(page), token)

@@ -116,7 +116,7 @@ async def upload(home: Home, request: Request) -> Response:
     await run_in_threadpool(expect_artifact, home, run_root(run.experiment_id, run.id), path)
     body = await read_body(request, bytes_max=UPLOAD_BYTES_MAX)
     if not body:
-        raise Invalid("Request must specify data: the body is the file, and this one is empty")
+        raise Invalid("Request must specify data. The body is the file, and this one is empty")
     oid = await run_in_threadpool(home.objects.put, io.BytesIO(body))
     await run_in_threadpool(put_artifact, home, run_root(run.experiment_id, run.id), path, oid, len(body))
     return JSONResponse({})

@@ -43,8 +43,9 @@ async def send_error(send: Send, error: TautError) -> None:
 
 
 def told(error: TautError) -> str:
-    """What an error says, and what to do next."""
-    return f"{error.message} ({error.hint})" if error.hint else error.message
+    """What an error says, and what to do next; a refusal begins as MLflow's does, which programs look for."""
+    message = f"Permission denied: {error.message}" if isinstance(error, Denied) else error.message
+    return f"{message} ({error.hint})" if error.hint else message
 
 
 async def send_coded(send: Send, code: str, message: str, status: int) -> None:

@@ -25,7 +25,10 @@ from taut.runs import Batch, ensure_experiment, log_batches
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 SERVER_INFO = msgspec.json.encode({"store_type": "SqlStore", "workspaces_enabled": False})
 REPLAYED = (b"idempotency-replayed", b"true")
-NO_TOKEN = "this server asks for a token: set MLFLOW_TRACKING_TOKEN"  # noqa: S105  # Words, no token.
+NOBODY = (
+    "You are not authenticated. This server asks for a token or a user: set MLFLOW_TRACKING_TOKEN, or "
+    "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+)
 
 
 def mlflow_routes(
@@ -81,7 +84,7 @@ class _Endpoint:
         try:
             actor = await caller_of(self._threads, self._home, scope, trusted=self._trusted)
             if actor is None:
-                await send_coded(send, "UNAUTHENTICATED", NO_TOKEN, 401)
+                await send_coded(send, "UNAUTHENTICATED", NOBODY, 401)
                 return
             row, theirs = self._row, self._home if actor is self._home.actor else self._home.as_actor(actor)
             if not is_allowed(actor, row.needs, ANY):  # What each verb asks of its own resource comes later.

@@ -100,7 +100,7 @@ def list_all(home: Home, asked: Some) -> Json:
 def update(home: Home, asked: Change) -> Json:
     """Give a role another name or description."""
     if asked.name is None and asked.description is None:
-        raise Invalid("say a name or a description to change a role")
+        raise Invalid("At least one of 'name' or 'description' has to be said to change a role")
     return {"role": role_shape(change_set(home, asked.role_id, name=asked.name, description=asked.description))}
 
 

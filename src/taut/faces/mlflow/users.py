@@ -260,7 +260,7 @@ def grant_shape(granted: Grant) -> Json:
 def kind_of(resource_type: str) -> str:
     """What a type of MLflow's is here. Raises Invalid for those that taut has no such thing of."""
     if resource_type not in KINDS:
-        raise Invalid(f"there is no resource type {resource_type[:40]!r} here; there are {', '.join(KINDS)}")
+        raise Invalid(f"Invalid resource type {resource_type[:40]!r}: here it is one of {', '.join(KINDS)}")
     return KINDS[resource_type]
 
 

@@ -97,7 +97,7 @@ def read_set(tx: Tx, set_id: int) -> GrantSet:
     """The set of that number, with its grants. Raises NotFound."""
     found = tx.row(ONE_SET, {"id": set_id})
     if found is None:
-        raise NotFound(f"there is no role with the id {set_id}")
+        raise NotFound(f"Role with id={set_id} not found")
     return _set(tx, found)
 
 
@@ -116,7 +116,7 @@ def update_set(tx: Tx, set_id: int, *, name: str | None, description: str | None
         _check_set_name(name)
         other = tx.row(BY_NAME, {"name": name})
         if other is not None and other[0] != set_id:
-            raise Conflict(f"there is a role {name!r} already")
+            raise Conflict(f"Role {name!r} already exists")
     tx.execute(UPDATE_SET, {
         "id": set_id, "name": found.name if name is None else name,
         "description": found.description if description is None else description,
@@ -223,7 +223,7 @@ def _insert_set(tx: Tx, name: str, description: str | None, account_id: int | No
     number = note_change(tx)
     values: dict[str, Value] = {"id": number, "name": name, "description": description, "account_id": account_id}
     if not tx.execute(INSERT_SET, values):
-        raise Conflict(f"there is a role {name!r} already")
+        raise Conflict(f"Role {name!r} already exists")
     return GrantSet(number, name, description, account_id)
 
 

@@ -77,7 +77,7 @@ def insert_user(tx: Tx, name: str, hash: str, role: str, *, now_ms: int) -> User
     check_role(role)
     number = note_change(tx, login=True)
     if not tx.execute(INSERT, {"id": number, "name": name, "hash": hash, "role": role, "at_ms": now_ms}):
-        raise Conflict(f"there is a user {name!r} already", hint=f"taut user show {name}")
+        raise Conflict(f"User (username={name}) already exists", hint=f"taut user show {name}")
     return User(number, name, role, now_ms, now_ms)
 
 
@@ -85,7 +85,7 @@ def read_user(tx: Tx, name: str) -> User:
     """The user of that name. Raises NotFound."""
     found = tx.row(SELECT_ONE, {"name": name})
     if found is None:
-        raise NotFound(f"there is no user {name[:80]!r}", hint="taut user list")
+        raise NotFound(f"User with username={name[:80]} not found", hint="taut user list")
     return _user(found)
 
 
