@@ -1,5 +1,6 @@
 """Logged models: made, finished, found, tagged, measured, loaded by every URI; what autologging leaves behind."""
 
+import json
 import os
 
 import pytest
@@ -49,6 +50,18 @@ def test_tags_of_logged_models_come_change_and_go(client, made, mlflow):
     with pytest.raises(mlflow.exceptions.MlflowException, match="No tag with key") as told:
         client.delete_logged_model_tag(made.model_id, "t")
     assert told.value.error_code == GONE
+
+
+def test_a_logged_model_names_the_versions_made_of_it(client, made, unique, mlflow, tmp_path):
+    (tmp_path / "MLmodel").write_text("flavors: {}\n")
+    client.log_model_artifacts(made.model_id, str(tmp_path))
+    client.finalize_logged_model(made.model_id, "READY")
+    names = [unique("one"), unique("two")]
+    for name in names:
+        client.create_registered_model(name)
+        client.create_model_version(name, f"models:/{made.model_id}", model_id=made.model_id)
+    told = json.loads(client.get_logged_model(made.model_id).tags["mlflow.modelVersions"])
+    assert [(one["name"], int(one["version"])) for one in told] == [(name, 1) for name in names]
 
 
 def test_params_of_logged_models_are_added(client, made):

@@ -29,6 +29,7 @@ from taut.models.versions import (
     versions_in,
 )
 from taut.records import ModelVersion, TreeFile
+from taut.runs import note_version
 
 INSERT_MODEL = """
 INSERT INTO registered_model (name, description, created_ms, updated_ms, tags)
@@ -213,6 +214,8 @@ def _record_version(
         version = version_in(tx, name, number)
         if origin.run_id:
             draw_arrow(tx, f"run:{origin.run_id}", "made", version.point, at_ms=at_ms)
+        if origin.model_id:
+            note_version(tx, origin.model_id, name, number)
         home.append(tx, "model.registered", subject=version.point, body={"digest": digest, "source": origin.source})
         return version
 

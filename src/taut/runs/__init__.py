@@ -72,6 +72,7 @@ from taut.runs.logged import (
     finish_logged_model,
     get_logged_model,
     log_model_params,
+    note_version,
     search_logged_models,
     tag_logged_model,
 )
@@ -174,6 +175,7 @@ __all__ = [
     "moved_in",
     "note_model",
     "note_moved",
+    "note_version",
     "page_of",
     "page_of_runs",
     "parse_filter",

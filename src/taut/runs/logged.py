@@ -35,6 +35,8 @@ SELECT_IN = f"SELECT {COLUMNS} FROM logged_model WHERE status <> 'DELETED' AND e
 UPDATE = """
 UPDATE logged_model SET status = :status, params = :params, tags = :tags, updated_ms = :at_ms WHERE id = :id
 """
+SET_TAGS = "UPDATE logged_model SET tags = :tags WHERE id = :id"
+VERSIONS_TAG = "mlflow.modelVersions"
 LOCK = "UPDATE logged_model SET updated_ms = updated_ms WHERE id = :id AND status <> 'DELETED'"
 SELECT_POINTS = """
 SELECT model_id, key, value, step, at_ms, dataset_name, dataset_digest, run_id FROM series WHERE model_id IN [:ids]
@@ -193,6 +195,26 @@ def search_logged_models(
         chosen = there + [model for model in chosen if values[model.id] is None]
     page, token = page_of(chosen, page_token, max_results, key=lambda model: model.id)
     return LoggedModelPage(tuple(page), token)
+
+
+def note_version(tx: Tx, model_id: str, name: str, number: int) -> None:
+    """Write on a logged model which version was made of it, as MLflow does; the newest where there are many."""
+    if not tx.execute(LOCK, {"id": model_id}):
+        return  # Deleted: its files made a version all the same.
+    model = _read(tx, model_id)
+    version = {"name": name, "version": number}
+    noted = [one for one in _noted(model.tags.get(VERSIONS_TAG, "[]")) if one != version] + [version]
+    while len(text := wire.text(noted)) > TAG_VALUE_MAX:
+        del noted[0]
+    tx.execute(SET_TAGS, {"id": model_id, "tags": wire.text({**model.tags, VERSIONS_TAG: text})})
+
+
+def _noted(text: str) -> list[object]:
+    """The versions that a tag names; none where somebody wrote something else there."""
+    try:
+        return wire.decode(text, list[object])
+    except Invalid:
+        return []
 
 
 def _change(
