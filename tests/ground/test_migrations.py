@@ -126,3 +126,13 @@ def test_replicas_that_start_together_apply_a_new_migration_once(url, monkeypatc
         assert tx.rows("SELECT id FROM fresh") == [(1,)]
     for store in stores:
         store.close()
+
+
+def test_new_sqlite_files_are_opened_by_several_at_once(tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        for number in range(60):  # It went wrong once in two hundred times.
+            stores = list(pool.map(connect_metadata, [f"sqlite://{tmp_path / str(number)}"] * 4))
+            for store in stores:
+                with store.read() as tx:
+                    assert tx.row("SELECT COUNT(*) FROM migration") == (len(migrations()),)
+                store.close()
