@@ -73,8 +73,20 @@ def test_all_who_wait_together_share_one_commit(meta):
     seen = statements(meta)
     for future in Leader(meta, 20).run():
         future.result()
-    assert (seen["BEGIN"], seen["COMMIT"], seen["SAVEPOINT"]) == (1, 1, 21)
+    # The first needs none: to undo it is to undo all that there is.
+    assert (seen["BEGIN"], seen["COMMIT"], seen["SAVEPOINT"]) == (1, 1, 20)
     assert len(names(meta)) == 21
+
+
+def test_where_the_first_of_a_group_fails_the_others_are_stored_by_the_next(meta):
+    seen = statements(meta)
+    first, *rest = Leader(meta, 5).run(spoil="INSERT INTO nowhere VALUES (1)")
+    with pytest.raises(TautError, match="nowhere"):
+        first.result()
+    for future in rest:
+        future.result()
+    assert (seen["BEGIN"], seen["COMMIT"], seen["ROLLBACK"]) == (2, 1, 1)
+    assert sorted(names(meta)) == [f"m{number:03}" for number in range(5)]
 
 
 def test_a_group_ends_at_its_limit_so_that_the_first_does_not_wait_for_ever(meta):

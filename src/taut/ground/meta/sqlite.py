@@ -37,8 +37,8 @@ def connect(url: str) -> "SqliteMetadata":
 class SqliteMetadata:
     """A store whose writers share a connection and, when several wait, one commit.
 
-    Each transaction runs alone inside a savepoint. Who leaves while others wait hands the open database
-    transaction on; the last one commits for all, and only then does any of them return. A failure inside one
+    Each transaction runs alone, all but the first inside a savepoint. Who leaves while others wait hands the open
+    database transaction on; the last one commits for all, and only then does any of them return. A failure inside one
     block undoes that block alone; a failure of the commit reaches everyone in the group.
     """
 
@@ -72,7 +72,7 @@ class SqliteMetadata:
         self._await_turn()
         group = self._enter()
         try:
-            with self._savepoint():
+            with self._undone() if group.members == 1 else self._savepoint():
                 yield _Tx(self._writer)
         except sqlite3.Error as problem:
             raise _explained(problem, self._path) from problem
@@ -128,6 +128,9 @@ class SqliteMetadata:
         )
         _turn_to_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(
+            "PRAGMA temp_store = MEMORY"
+        )  # Copies of pages behind a savepoint would be written to a file.
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA cache_size = -{(READER_CACHE if read_only else WRITER_CACHE) // 1024}")
@@ -167,6 +170,19 @@ class SqliteMetadata:
         self._group.members += 1
         self._owner = threading.get_ident()
         return self._group
+
+    @contextmanager
+    def _undone(self) -> Iterator[None]:
+        """For the first of a group: nobody else's work is lost with the whole transaction where ours goes wrong.
+
+        A savepoint costs a copy of each page that is changed behind it.
+        """
+        try:
+            yield
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
 
     @contextmanager
     def _savepoint(self) -> Iterator[None]:
