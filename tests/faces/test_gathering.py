@@ -2,16 +2,18 @@
 
 import asyncio
 import contextlib
+import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
 from taut.errors import Denied, Invalid, NotFound, TautError, Unavailable
 from taut.faces.http import gathering
-from taut.faces.http.gathering import Gathering
+from taut.faces.http.gathering import ITEMS_AT_ONCE, Gathering
 from taut.ground.access import Actor
 from taut.ground.ledger import events, verify_ledger
 from taut.home import Home
@@ -28,7 +30,7 @@ def point(value: float, step: int = 0, key: str = "m") -> MetricPoint:
     return MetricPoint(key, value, step, step)
 
 
-def logged(home: Home, threads: ThreadPoolExecutor, batches: list[Batch]) -> list[object]:
+def logged(home: Home, threads: Executor, batches: list[Batch]) -> list[object]:
     """Log all of them at once; returns None or the error of each."""
 
     async def go() -> list[object]:
@@ -204,3 +206,44 @@ def test_a_group_is_bounded_by_what_it_holds(home, threads, monkeypatch):
 def test_no_batches_are_no_transaction(home):
     assert log_batches(home, []) == []
     assert log_batches(home, [Batch("nobody", Actor("vera", "viewer"))])[0] is not None
+
+
+class Unused(Executor):
+    """Threads that nobody may need."""
+
+    def submit(self, *_: object, **__: object) -> NoReturn:
+        raise AssertionError("a thread was used")
+
+
+def test_a_small_group_is_written_on_the_loop_itself_and_a_large_one_in_a_thread(home, threads):
+    run = create_run(home).id
+    small = [Batch(run, home.actor, [point(float(step), step)]) for step in range(8)]
+    large = [Batch(run, home.actor, [point(float(step), step, "wide") for step in range(ITEMS_AT_ONCE)])]
+    if home.meta.dialect == "sqlite":
+        assert logged(home, Unused(), small) == [None] * 8
+        (problem,) = logged(home, Unused(), large)
+        assert isinstance(problem, AssertionError)
+    assert logged(home, threads, [*small, *large]) == [None] * 9
+    assert metric_history(home, run, "wide").steps == tuple(range(ITEMS_AT_ONCE))
+
+
+def test_while_another_process_writes_the_loop_goes_on_and_the_batch_is_logged_after_it(home, threads):
+    if home.meta.dialect != "sqlite":
+        pytest.skip("PostgreSQL holds rows, not the whole file")
+    run = create_run(home).id
+    other = sqlite3.connect(home.meta.url.removeprefix("sqlite:///"), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    async def go() -> int:
+        logging = asyncio.ensure_future(Gathering(home, threads).log(Batch(run, home.actor, [point(1.0)])))
+        turns = 0
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+            turns += not logging.done()
+        other.execute("ROLLBACK")
+        await logging
+        return turns
+
+    assert asyncio.run(go()) == 20
+    other.close()
+    assert metric_history(home, run, "m").values == (1.0,)

@@ -38,6 +38,7 @@ class Route:
 
     `takes` is what the JSON body, the query and the path are put together into; where it is None, `answers` reads
     the request itself. Where it `logs`, it answers with a batch, which is written with those that others log just then.
+    What is `short` takes a read or a small transaction, and is done on the event loop where nothing holds it up.
     """
 
     method: str
@@ -47,6 +48,7 @@ class Route:
     takes: type[msgspec.Struct] | None = None
     api: str = "2.0"
     logs: bool = False
+    short: bool = False
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -78,28 +80,28 @@ PAGES = "/ajax-api/2.0/mlflow"  # What only MLflow's own pages ask.
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", f"{E}/create", "experiment:create", experiments.create, experiments.Create),
-    Route("GET", f"{E}/get", "run:read", experiments.get, experiments.ById),
-    Route("GET", f"{E}/get-by-name", "run:read", experiments.get_by_name, experiments.ByName),
+    Route("GET", f"{E}/get", "run:read", experiments.get, experiments.ById, short=True),
+    Route("GET", f"{E}/get-by-name", "run:read", experiments.get_by_name, experiments.ByName, short=True),
     Route("POST", f"{E}/search", "run:read", experiments.search, experiments.Search),
     Route("GET", f"{E}/search", "run:read", experiments.search, experiments.Search),
     Route("POST", f"{E}/update", "run:write", experiments.update, experiments.Update),
     Route("POST", f"{E}/delete", "run:delete", experiments.delete, experiments.ById),
     Route("POST", f"{E}/restore", "run:delete", experiments.restore, experiments.ById),
-    Route("POST", f"{E}/set-experiment-tag", "run:write", experiments.set_tag, experiments.Tag),
+    Route("POST", f"{E}/set-experiment-tag", "run:write", experiments.set_tag, experiments.Tag, short=True),
     Route("POST", f"{E}/delete-experiment-tag", "run:write", experiments.delete_tag, experiments.Tag),
-    Route("POST", f"{R}/create", "run:write", runs.create, runs.Create),
-    Route("GET", f"{R}/get", "run:read", runs.get, runs.ById),
-    Route("POST", f"{R}/update", "run:write", runs.update, runs.Update),
+    Route("POST", f"{R}/create", "run:write", runs.create, runs.Create, short=True),
+    Route("GET", f"{R}/get", "run:read", runs.get, runs.ById, short=True),
+    Route("POST", f"{R}/update", "run:write", runs.update, runs.Update, short=True),
     Route("POST", f"{R}/delete", "run:delete", runs.delete, runs.ById),
     Route("POST", f"{R}/restore", "run:delete", runs.restore, runs.ById),
     Route("POST", f"{R}/search", "run:read", runs.search, runs.Search),
     Route("POST", f"{R}/log-metric", "run:write", runs.log_metric, runs.Metric, logs=True),
     Route("POST", f"{R}/log-parameter", "run:write", runs.log_param, runs.Param, logs=True),
     Route("POST", f"{R}/set-tag", "run:write", runs.set_tag, runs.Param, logs=True),
-    Route("POST", f"{R}/delete-tag", "run:write", runs.delete_tag, runs.Key),
+    Route("POST", f"{R}/delete-tag", "run:write", runs.delete_tag, runs.Key, short=True),
     Route("POST", f"{R}/log-batch", "run:write", runs.log_all, runs.LogBatch, logs=True),
-    Route("POST", f"{R}/log-inputs", "run:write", runs.inputs, runs.Inputs),
-    Route("POST", f"{R}/outputs", "run:write", runs.outputs, runs.Outputs),
+    Route("POST", f"{R}/log-inputs", "run:write", runs.inputs, runs.Inputs, short=True),
+    Route("POST", f"{R}/outputs", "run:write", runs.outputs, runs.Outputs, short=True),
     Route("POST", f"{R}/log-model", "run:write", browsing.note, browsing.Noted),
     Route("GET", "mlflow/metrics/get-history", "run:read", runs.history, runs.History),
     Route("GET", "mlflow/metrics/get-history-bulk-interval", "run:read", runs.chart, runs.Chart),
@@ -132,7 +134,7 @@ ROUTES: tuple[Route, ...] = (
     Route("PATCH", L + "/{model_id}/tags", "run:write", logged.set_tags, logged.Tags),
     Route("DELETE", L + "/{model_id}/tags/{tag_key}", "run:write", logged.delete_tag, logged.TagKey),
     Route("POST", f"{M}/create", "model:write", registry.create, registry.CreateModel),
-    Route("GET", f"{M}/get", "model:read", registry.get, registry.ByName),
+    Route("GET", f"{M}/get", "model:read", registry.get, registry.ByName, short=True),
     Route("GET", f"{M}/search", "model:read", registry.search, registry.SearchModels),
     Route("POST", f"{M}/rename", "model:write", registry.rename, registry.Rename),
     Route("PATCH", f"{M}/update", "model:write", registry.update, registry.Describe),
@@ -141,11 +143,11 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", f"{M}/delete-tag", "model:write", registry.delete_tag, registry.Tag),
     Route("POST", f"{M}/alias", "model:promote", registry.point_alias, registry.PointAlias),
     Route("DELETE", f"{M}/alias", "model:promote", registry.drop_alias, registry.Alias),
-    Route("GET", f"{M}/alias", "model:read", registry.by_alias, registry.Alias),
+    Route("GET", f"{M}/alias", "model:read", registry.by_alias, registry.Alias, short=True),
     Route("POST", f"{M}/get-latest-versions", "model:read", registry.latest, registry.Latest),
     Route("GET", f"{M}/get-latest-versions", "model:read", registry.latest, registry.Latest),
     Route("POST", f"{V}/create", "model:write", registry.create_version, registry.CreateVersion),
-    Route("GET", f"{V}/get", "model:read", registry.get_version, registry.ByVersion),
+    Route("GET", f"{V}/get", "model:read", registry.get_version, registry.ByVersion, short=True),
     Route("GET", f"{V}/search", "model:read", registry.search_all_versions, registry.SearchVersions),
     Route("GET", f"{V}/get-download-uri", "model:read", registry.download_uri, registry.ByVersion),
     Route("PATCH", f"{V}/update", "model:write", registry.update_version, registry.DescribeVersion),

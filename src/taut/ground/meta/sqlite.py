@@ -15,6 +15,7 @@ import msgspec
 from taut.errors import Conflict, Corrupt, Denied, TautError, Unavailable
 from taut.ground.meta.migrate import migrate
 from taut.ground.meta.protocol import Cell, Insert, Parameters, Row, Tx, Update, Value, fitting
+from taut.ground.meta.waiting import WouldWait, may_wait, must_go_on
 
 GROUP_MAX = 64  # Members of one group commit: past this the wait of the first outweighs the fsyncs saved.
 # Bytes of pages that a connection keeps at most. With SQLite's own 2 MB a large batch would be written to disk twice.
@@ -24,6 +25,9 @@ JSON = {"json_build_array(": "json_array(", "json_object_agg(": "json_group_obje
 # is copied once: with SQLite's own 1,000 making a run takes twice as long. A restart reads the log in some 20 ms.
 CHECKPOINT_PAGES = 8192
 BUSY_TIMEOUT_S = 30.0  # Another process may hold the write lock for one group; this is far past any group.
+BUSY_PAUSE_S = 0.001  # Between two looks whether it has let go; it grows to BUSY_PAUSE_MAX_S.
+BUSY_PAUSE_MAX_S = 0.02
+QUICK_S = 0.002  # A disk whose commits take no longer is none to wait for; each counts for an eighth of the mean.
 
 
 def connect(url: str) -> "SqliteMetadata":
@@ -39,7 +43,8 @@ class SqliteMetadata:
 
     Each transaction runs alone, all but the first inside a savepoint. Who leaves while others wait hands the open
     database transaction on; the last one commits for all, and only then does any of them return. A failure inside one
-    block undoes that block alone; a failure of the commit reaches everyone in the group.
+    block undoes that block alone; a failure of the commit reaches everyone in the group. A thread that must not wait
+    (see `waiting.py`) writes only where nobody else does and the disk is quick, and commits by itself.
     """
 
     dialect = "sqlite"
@@ -51,10 +56,12 @@ class SqliteMetadata:
         self._waiting = 0
         self._owner = 0
         self._group: _Group | None = None
+        self._commit_s = 0.0
         self._readers = threading.local()
         self._reader_connections: dict[threading.Thread, sqlite3.Connection] = {}
         try:
             self._writer = self._connection()
+            self._writer.execute("PRAGMA busy_timeout = 0")  # See `_begin`.
             with self.transaction() as tx:
                 migrate(tx, self.dialect)
         except sqlite3.Error as problem:
@@ -67,7 +74,7 @@ class SqliteMetadata:
 
     @contextmanager
     def transaction(self) -> Iterator[Tx]:
-        """Run the block alone, then wait until it is on disk."""
+        """Run the block alone, then wait until it is on disk. Raises WouldWait in a thread that must not."""
         assert self._owner != threading.get_ident(), "transactions are never nested"
         self._await_turn()
         group = self._enter()
@@ -128,9 +135,8 @@ class SqliteMetadata:
         )
         _turn_to_wal(connection)
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(
-            "PRAGMA temp_store = MEMORY"
-        )  # Copies of pages behind a savepoint would be written to a file.
+        # Copies of pages behind a savepoint would be written to a file.
+        connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         connection.execute(f"PRAGMA cache_size = -{(READER_CACHE if read_only else WRITER_CACHE) // 1024}")
@@ -140,6 +146,10 @@ class SqliteMetadata:
 
     def _await_turn(self) -> None:
         """Queue up; who is interrupted in the queue must not leave the others' commit to nobody."""
+        if not may_wait():
+            if self._commit_s > QUICK_S or not self._turn.acquire(blocking=False):
+                raise WouldWait
+            return
         with self._count:
             self._waiting += 1
         try:
@@ -158,7 +168,7 @@ class SqliteMetadata:
         """Our turn has come: begin a database transaction, or join the one handed on."""
         if self._group is None:
             try:
-                self._writer.execute("BEGIN IMMEDIATE")
+                self._begin()
             except BaseException as problem:  # Also Ctrl-C, while another process holds the lock: the turn goes on.
                 if self._writer.in_transaction:
                     self._writer.execute("ROLLBACK")
@@ -170,6 +180,22 @@ class SqliteMetadata:
         self._group.members += 1
         self._owner = threading.get_ident()
         return self._group
+
+    def _begin(self) -> None:
+        """Take the write lock of the file. We wait for it on our own: who must not wait has to know at once."""
+        end, pause_s = time.monotonic() + BUSY_TIMEOUT_S, BUSY_PAUSE_S
+        while True:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as problem:
+                if not _is_busy(problem) or time.monotonic() > end:
+                    raise
+                if not may_wait():
+                    raise WouldWait from problem
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, BUSY_PAUSE_MAX_S)
+            else:
+                return
 
     @contextmanager
     def _undone(self) -> Iterator[None]:
@@ -200,7 +226,8 @@ class SqliteMetadata:
         """Hand the transaction to the next who waits, or commit it for all members."""
         self._owner = 0
         try:
-            if not self._waiting or group.members >= GROUP_MAX or not self._writer.in_transaction:
+            is_last = not self._waiting or group.members >= GROUP_MAX or not self._writer.in_transaction
+            if is_last or not may_wait():
                 self._commit(group)
         finally:
             self._turn.release()
@@ -210,7 +237,10 @@ class SqliteMetadata:
         try:
             if not self._writer.in_transaction:  # A full disk makes SQLite undo everything on its own.
                 raise sqlite3.OperationalError("the transaction was undone, the disk may be full")
+            begun = time.perf_counter()
             self._writer.execute("COMMIT")
+            self._commit_s += (time.perf_counter() - begun - self._commit_s) / 8
+            must_go_on()
         except sqlite3.Error as problem:
             group.problem = problem
             if self._writer.in_transaction:
@@ -226,11 +256,16 @@ def _turn_to_wal(connection: sqlite3.Connection) -> None:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
         except sqlite3.OperationalError as problem:
-            if problem.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+            if not _is_busy(problem) or time.monotonic() > end:
                 raise
             time.sleep(0.005)
         else:
             return
+
+
+def _is_busy(problem: sqlite3.OperationalError) -> bool:
+    """Whether somebody else holds the lock."""
+    return problem.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 class _Group:
