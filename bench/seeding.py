@@ -15,7 +15,7 @@ from taut.home import Home
 from taut.runs import MetricPoint, log_batch
 from taut.runs.batches import INSERT_PARAMS, NAME_TAG, UPSERT_TAGS
 from taut.runs.detail import NOTHING_TEXT
-from taut.runs.known import INSERT_POINTS, TAIL
+from taut.runs.known import INSERT_NEXT, TAIL
 from taut.runs.series import INSERT_SERIES, SELECT_HIGHEST
 
 BEGAN_MS = 1_700_000_000_000
@@ -128,7 +128,7 @@ def _series(tx: Tx, some: list[Content], experiment_id: str, steps: int) -> None
             points += [(number, *point) for point in course]
             state = (*course[-1], 1, steps, steps, None, None)
             rows.append((number, *state, course[-1][2], one.run_id, key, "", "", "", experiment_id))
-    tx.insert(INSERT_POINTS, points)
+    tx.insert(INSERT_NEXT, points)
     tx.insert(INSERT_SERIES, rows)
 
 

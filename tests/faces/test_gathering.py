@@ -215,7 +215,8 @@ class Unused(Executor):
         raise AssertionError("a thread was used")
 
 
-def test_a_small_group_is_written_on_the_loop_itself_and_a_large_one_in_a_thread(home, threads):
+def test_a_small_group_is_written_on_the_loop_itself_and_a_large_one_in_a_thread(home, threads, monkeypatch):
+    monkeypatch.setattr("taut.ground.meta.sqlite.QUICK_S", 10.0)  # Whatever else this machine does.
     run = create_run(home).id
     small = [Batch(run, home.actor, [point(float(step), step)]) for step in range(8)]
     large = [Batch(run, home.actor, [point(float(step), step, "wide") for step in range(ITEMS_AT_ONCE)])]

@@ -295,6 +295,17 @@ def test_what_is_remembered_is_bounded_and_the_oldest_goes_first():
     assert CALLERS_MAX <= 100_000
 
 
+def test_what_is_remembered_may_be_bounded_by_its_weight():
+    held: Bounded[str] = Bounded(5, weigh=len)
+    for key, value in (("a", "12"), ("b", "123"), ("a", "1234"), ("c", "1")):
+        held.put(key, value)
+    assert [held.get(key) for key in "abc"] == ["1234", None, "1"]
+    held.drop("c")
+    held.drop("nobody")
+    held.put("d", "123456")  # Too much for all of them, and the last is kept all the same.
+    assert [held.get(key) for key in "acd"] == [None, None, "123456"]
+
+
 # Wrong passwords
 
 

@@ -22,9 +22,10 @@ from taut.runs import (
 )
 from taut.runs import series as long_way
 from taut.runs.batches import Batch
-from taut.runs.known import MANY, TAIL, KnownSeries, Outdated, known_series
+from taut.runs.known import TAIL, KnownSeries, Outdated, known_series
 from taut.runs.points import Triple, rank
 
+MANY = 16
 KEYS = [f"m{number:02}" for number in range(MANY + 4)]
 
 
@@ -199,7 +200,7 @@ def test_a_random_course_ends_the_same(home, other):
 def test_what_is_remembered_is_no_truth(home, run_id):
     remembered = known_series(home.meta)
     assert remembered is known_series(home.meta)
-    remembered.remember(run_id, {key: 10**6 + number for number, key in enumerate(KEYS)})
+    remembered.remember(run_id, {key: (10**6 + number, 2, 2, 2) for number, key in enumerate(KEYS)})
     with pytest.raises(Outdated), home.meta.transaction() as tx:
         remembered.write(tx, [(run_id, "0", wide(3))])
     fresh = KnownSeries()

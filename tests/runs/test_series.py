@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taut.errors import Corrupt, Invalid, NotFound
-from taut.runs import MetricPoint, chart_history, create_run, get_run, log_batch, metric_history
+from taut.runs import MetricPoint, chart_history, create_run, get_run, known, log_batch, metric_history
 from taut.runs import series as stored
 from taut.runs.points import (
     BLOCK,
@@ -33,6 +33,7 @@ TRIPLES = st.lists(st.tuples(WHOLE, WHOLE, VALUES), min_size=1, max_size=60)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of a few points, so that some hundreds meet every case that millions meet."""
     monkeypatch.setattr(stored, "TAIL", 8)
+    monkeypatch.setattr(known, "TAIL", 8)
     monkeypatch.setattr(stored, "CHUNK", 32)
 
 

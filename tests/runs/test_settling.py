@@ -24,12 +24,13 @@ def log(home: Home, run_id: str, step: int, *keys: str, model: str = "") -> None
     log_batch(home, run_id, metrics=[MetricPoint(key, step / 2, step, step, model) for key in keys])
 
 
-def test_what_is_written_once_stands_still_and_what_is_written_again_moves(home):
+def test_what_is_written_moves_until_its_run_ends_and_again_where_it_is_written_to_again(home):
     run_id = create_run(home).id
     log(home, run_id, 1, "a", "b")
+    assert states(home, run_id) == {"a": [MOVING], "b": [MOVING]}
+    update_run(home, run_id, status="FINISHED")
     assert states(home, run_id) == {"a": [SETTLED], "b": [SETTLED]}
     log(home, run_id, 2, "a")
-    assert states(home, run_id) == {"a": [MOVING], "b": [SETTLED]}
     log(home, run_id, 1, "b")  # It is there already.
     assert states(home, run_id) == {"a": [MOVING], "b": [SETTLED]}
 
@@ -38,7 +39,7 @@ def test_of_a_metric_of_several_models_one_series_holds_the_latest(home):
     run_id = create_run(home).id
     log(home, run_id, 1, "a")
     log(home, run_id, 2, "a", model="m-1")
-    assert states(home, run_id) == {"a": [OLDER, SETTLED]}
+    assert states(home, run_id) == {"a": [OLDER, MOVING]}
     log(home, run_id, 3, "a")
     assert states(home, run_id) == {"a": [MOVING, OLDER]}
     log(home, run_id, 2, "a", model="m-2")
@@ -100,6 +101,7 @@ def test_a_run_that_somebody_else_holds_is_not_waited_for(home, few_move):
     runs = [create_run(home).id for _ in range(4)]
     for run_id in runs:
         log(home, run_id, 1, "a")
+    update_run(home, runs[3], status="FINISHED")
     for run_id in runs[:3]:
         log(home, run_id, 2, "a")
     with home.meta.transaction() as tx:

@@ -6,7 +6,7 @@ import pytest
 
 from taut.govern import check_home
 from taut.home import Home
-from taut.runs import MetricPoint, create_run, log_batch, unsound_series
+from taut.runs import MetricPoint, create_run, known, log_batch, unsound_series
 from taut.runs import series as stored
 from taut.runs.points import pack
 from tests.faces.shell import taut
@@ -18,6 +18,7 @@ RUN = "a" * 32
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of a few points, so that some hundreds fill several."""
     monkeypatch.setattr(stored, "TAIL", 8)
+    monkeypatch.setattr(known, "TAIL", 8)
     monkeypatch.setattr(stored, "CHUNK", 16)
 
 
@@ -65,18 +66,23 @@ def test_points_that_come_late_again_and_at_random_leave_a_sound_store(home: Hom
 
 LOSS = f"SELECT id FROM series WHERE key = 'loss' AND run_id = '{RUN}'"
 FIRST_CHUNK = f"(SELECT MIN(first_step) FROM chunk WHERE series = ({LOSS}))"
+POINT = "series, step, at_ms, value"
 DAMAGES = [
     (f"DELETE FROM point WHERE series = ({LOSS}) AND step = 198", "of its points are rows"),
     (f"DELETE FROM chunk WHERE series = ({LOSS}) AND first_step = {FIRST_CHUNK}", "it says that it has 101 points"),
     (f"UPDATE series SET points = points + 1 WHERE id = ({LOSS})", "it says that it has 102 points, it has 101"),
     (f"UPDATE series SET tail = tail + 1 WHERE id = ({LOSS})", "of its points are rows"),
     (f"UPDATE series SET sealed_step = NULL, sealed_ms = NULL WHERE id = ({LOSS})", "it says up to step None"),
-    (f"INSERT INTO point SELECT series, step, at_ms, value FROM point WHERE series = ({LOSS})", "more than once"),
+    (
+        f"INSERT INTO point ({POINT}, nth) SELECT {POINT}, 1 FROM point WHERE series = ({LOSS})",
+        "more than once",
+    ),
     ("INSERT INTO point (series, step, at_ms, value) VALUES (99, 1, 1, 0.5)", "1 points belong to no metric"),
     ("UPDATE series SET newest = 1 WHERE key = 'acc'", "2 of its series are said to hold the latest"),
-    ("UPDATE series SET stood = 99.5 WHERE key = 'once'", "searches find it at 99.5, its latest value is"),
+    ("UPDATE series SET stood = 99.5, newest = 1 WHERE key = 'once'", "searches find it at 99.5, its latest value is"),
     (f"UPDATE series SET stood = NULL, newest = 1 WHERE id = ({LOSS})", "searches find it at None, its latest value"),
     ("UPDATE series SET newest = 0 WHERE key = 'once'", "0 of its series are said to hold the latest"),
+    ("DELETE FROM moving_run", "its metrics move and searches do not know it"),
 ]
 DEEP = [
     (f"UPDATE chunk SET body = summary WHERE first_step = {FIRST_CHUNK}", "does not hold what its row says"),

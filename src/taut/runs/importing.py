@@ -19,6 +19,7 @@ from taut.runs.experiments import (
 from taut.runs.logged import LoggedModel
 from taut.runs.moved import Moved, moved_in, note_moved
 from taut.runs.names import check_experiment_name, check_key, check_run_id, check_tag
+from taut.runs.settling import settle
 from taut.runs.tally import Count
 from taut.runs.tracking import STATUSES
 
@@ -119,6 +120,7 @@ def settle_imported_run(home: Home, run: Run, *, source: str, mark: str, tally: 
         })  # fmt: skip
         if not changed:
             raise NotFound(f"there is no run with the id {run.id[:80]!r}", hint="taut runs list")
+        settle(tx, [run.id])
         note_moved(home, tx, source, "run", run.id, run.id, mark=mark, tally=tally)
         home.append(tx, "run.imported", subject=f"run:{run.id}", body={"source": source, "user": run.actor})
 

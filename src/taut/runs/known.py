@@ -1,8 +1,8 @@
-"""The short way of a batch of many metrics to series that this process wrote to a moment ago: none is looked at first.
+"""The short way of points to series that this process wrote to a moment ago: none of them is looked at first.
 
-What is remembered is the number of each series, and that is all: whether it is still the row of that metric, still
-moves, has room for another row, and lies behind the point that comes, the statement that changes it asks itself. Where
-one of them does not, the transaction is undone and the batch takes the long way.
+What is remembered is no truth: whether a series is still the row of that metric, still moves, has room for another row,
+and lies behind the point that comes, the statement that changes it asks itself. Where one of them does not, the
+transaction is undone and what was logged takes the long way.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,14 @@ from taut.runs.points import MetricPoint
 from taut.runs.settling import MOVING
 
 TAIL = 1024  # Rows of a series: that many are packed into a chunk.
-MANY = 16  # Metrics in one batch from which on the short way is worth remembering.
-RUNS_MAX = 64  # Of a run with 1,000 metrics 150 kB are remembered.
+SERIES_MAX = 50_000  # Each takes some 250 bytes.
 
 INSERT_POINTS = Insert(
-    "point", (("series", "BIGINT"), ("step", "BIGINT"), ("at_ms", "BIGINT"), ("value", "DOUBLE PRECISION"))
+    "point",
+    (("series", "BIGINT"), ("step", "BIGINT"), ("at_ms", "BIGINT"), ("value", "DOUBLE PRECISION"), ("nth", "BIGINT")),
 )
+INSERT_NEXT = Insert("point", INSERT_POINTS.columns[:-1])
+"""Points behind all others of their series, so that each is the first at its place."""
 MOVE_SERIES = Update(
     "series",
     (("id", "BIGINT"), ("step", "BIGINT"), ("at_ms", "BIGINT"), ("value", "DOUBLE PRECISION")),
@@ -40,48 +42,74 @@ class Outdated(Exception):
     """Something that was remembered is so no longer: undo all, forget it and take the long way."""
 
 
+Moving = tuple[int, int, int, int]
+"""What is remembered of a moving series: its number, step and time of its latest point, and how many of it are rows."""
+
+
+UNKNOWN: Moving = (0, 0, 0, TAIL)
+
+
 class KnownSeries:
-    """The numbers of moving series by run and key; of metrics measured on a model or dataset nothing is remembered."""
+    """Moving series by run and key; of metrics measured on a model or dataset nothing is remembered."""
 
     def __init__(self) -> None:
-        self._runs: Bounded[dict[str, int]] = Bounded(RUNS_MAX)
+        self._runs: Bounded[dict[str, Moving]] = Bounded(SERIES_MAX, weigh=len)
 
     def forget(self, run_id: str) -> None:
         """Take the long way the next time."""
-        self._runs.put(run_id, {})
+        self._runs.drop(run_id)
 
-    def remember(self, run_id: str, numbers: dict[str, int]) -> None:
+    def remember(self, run_id: str, moving: dict[str, Moving]) -> None:
         """Moving series of a run, each the only one of its metric."""
-        before = self._runs.get(run_id) or {}
-        self._runs.put(run_id, {**before, **numbers})
+        self._runs.put(run_id, {**(self._runs.get(run_id) or {}), **moving})
 
     def write(self, tx: Tx, logged: Sequence[Logged]) -> list[Logged]:
         """Write what may go the short way; returns the rest. Raises Outdated where the store says otherwise."""
-        runs = [run_id for run_id, _, _ in logged]
         rest: list[Logged] = []
         rows: list[tuple[Value, ...]] = []
+        moved: list[tuple[dict[str, Moving], dict[str, Moving]]] = []
+        taken = set[int]()
         for one in logged:
             run_id, _, points = one
-            numbers = self._runs.get(run_id) if len(points) >= MANY and runs.count(run_id) == 1 else None
-            found = _rows(run_id, points, numbers) if numbers else []
-            rows += found
-            if not found:
+            known = self._runs.get(run_id)
+            own, after = _moved(run_id, points, known, taken) if known else ([], {})
+            if own and known:
+                rows += own
+                moved.append((known, after))
+            else:
                 rest.append(one)
         if tx.update(MOVE_SERIES, rows) != len(rows):
             raise Outdated
-        tx.insert(INSERT_POINTS, [row[:4] for row in rows])
+        tx.insert(INSERT_NEXT, [row[:4] for row in rows])
+        for known, after in moved:
+            known.update(after)
         return rest
 
 
-def _rows(run_id: str, points: Sequence[MetricPoint], numbers: dict[str, int]) -> list[tuple[Value, ...]]:
-    """A row for each point; none where one of them is of a series that is not known, or two are of the same."""
+def _moved(
+    run_id: str, points: Sequence[MetricPoint], known: dict[str, Moving], taken: set[int]
+) -> tuple[list[tuple[Value, ...]], dict[str, Moving]]:
+    """A row for each point, and the series as they leave them; nothing where one is not the next of a known series."""
     rows: list[tuple[Value, ...]] = []
+    after: dict[str, Moving] = {}
     for point in points:
-        number = numbers.get(point.key)
-        if number is None or point.model_id or point.dataset_name or point.dataset_digest:
-            return []
-        rows.append((number, point.step, point.at_ms, point.value, run_id, point.key))
-    return rows if len({row[0] for row in rows}) == len(rows) else []
+        key, at_step, at_ms = point.key, point.step, point.at_ms
+        number, step, before_ms, tail = known.get(key, UNKNOWN)
+        is_next = step < at_step or (step == at_step and before_ms < at_ms)
+        if (
+            not is_next
+            or tail >= TAIL - 1
+            or key in after
+            or number in taken
+            or point.model_id
+            or point.dataset_name
+            or point.dataset_digest
+        ):
+            return [], {}
+        rows.append((number, at_step, at_ms, point.value, run_id, key))
+        after[key] = (number, at_step, at_ms, tail + 1)
+    taken.update(series[0] for series in after.values())
+    return rows, after
 
 
 _KNOWN: WeakKeyDictionary[Metadata, KnownSeries] = WeakKeyDictionary()

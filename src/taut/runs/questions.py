@@ -9,7 +9,7 @@ from taut.ground.meta import Value
 from taut.ground.meta.migrate import PLAIN_ORDER
 from taut.runs.filters import Comparison, Condition, Order
 from taut.runs.pages import Place
-from taut.runs.settling import VALUES
+from taut.runs.settling import MOVING, SETTLED
 
 View = Literal["active", "deleted", "all"]
 Bound = dict[str, Value | Sequence[str] | Sequence[int]]
@@ -94,11 +94,14 @@ class Question:
             return None
         at = f"experiment_id = {self.bound(experiment)} AND key = {self.bound(comparison.key)}"
         if comparison.entity == "metric":
-            met = [
-                f"SELECT run_id FROM series WHERE {at} AND {self._held(value, comparison)} AND newest = {state}"  # noqa: S608
-                for state, value in VALUES.items()
-            ]
-            return f"FROM ({' UNION ALL '.join(met)}) AS met"
+            settled = (
+                f"SELECT run_id FROM series WHERE {at} AND {self._held('stood', comparison)} AND newest = {SETTLED}"  # noqa: S608
+            )
+            moving = (
+                "SELECT o.run_id FROM moving_run AS m CROSS JOIN series AS o "  # noqa: S608
+                f"WHERE {self.moving(comparison.key, experiment)} AND {self._held('o.value', comparison)}"
+            )
+            return f"FROM ({settled} UNION ALL {moving}) AS met"
         start = f"substr(value, 1, {INDEXED}){self.plain}"
         match comparison.operator:
             case "=":
@@ -112,6 +115,13 @@ class Question:
             case _:
                 return None
         return f"FROM {TABLES[comparison.entity]} WHERE {at} AND {found} AND {self._held('value', comparison)}"
+
+    def moving(self, key: str, experiment: str) -> str:
+        """What holds for `m` and `o` where these are a run that moves and its series of this metric."""
+        return (
+            f"m.experiment_id = {self.bound(experiment)} AND o.run_id = m.run_id AND o.key = {self.bound(key)} "
+            f"AND o.newest = {MOVING}"
+        )
 
     def terms(self, order: Order) -> list[Term]:
         """What sorts by one key: first whether it is there, so that what is missing comes last both ways."""

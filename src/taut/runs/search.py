@@ -17,7 +17,7 @@ from taut.runs.detail import RunDetail, parse_columns, read_runs
 from taut.runs.filters import Comparison, Condition, Order, parse_filter, parse_order
 from taut.runs.pages import Place, check_page_size, read_token, token_of
 from taut.runs.questions import INDEXED, TABLES, Bound, Question, Term, View
-from taut.runs.settling import MOVING, SETTLED, VALUES
+from taut.runs.settling import MOVING, SETTLED
 
 PAGE = 1000
 FEW = 2000  # Runs that are fetched and sorted in some 10 ms; where a condition finds no more, it leads the search.
@@ -227,26 +227,33 @@ def _part(question: Question, order: Order, part: int, experiment: str, state: i
             f"NOT EXISTS (SELECT 1 FROM {table} AS o "  # noqa: S608  # Constants only.
             f"WHERE o.run_id = run.id AND o.key = {question.bound(order.key)}{newest})"
         )
+        source = "FROM run"
     else:
-        held, newest = (
-            (f"o.{VALUES[state]}", f" AND o.newest = {state}") if order.entity == "metric" else ("o.value", "")
-        )
+        at = f"o.experiment_id = {question.bound(experiment)} AND o.key = {question.bound(order.key)}"
+        source = f"FROM {table} AS o CROSS JOIN run"
+        if order.entity == "metric" and state == MOVING:
+            at = question.moving(order.key, experiment)
+            source = f"FROM moving_run AS m CROSS JOIN {table} AS o CROSS JOIN run"
+        elif order.entity == "metric":
+            at += f" AND o.newest = {SETTLED}"
         there = "NOT NULL" if part == PRESENT else "NULL"
-        question.where.append(
-            f"run.id = o.run_id AND o.experiment_id = {question.bound(experiment)} "
-            f"AND o.key = {question.bound(order.key)}{newest} AND {held} IS {there}"
-        )
-    source = "FROM run" if part == MISSING else f"FROM {table} AS o CROSS JOIN run"
+        question.where.append(f"run.id = o.run_id AND {at} AND {_held_by(order, state)} IS {there}")
     if part == PRESENT:
-        return (f"o.{VALUES[state]}" if order.entity == "metric" else f"o.value{question.plain}"), source
+        plain = "" if order.entity == "metric" else question.plain
+        return f"{_held_by(order, state)}{plain}", source
     return ("0" if order.entity == "metric" else f"''{question.plain}"), source
+
+
+def _held_by(order: Order, state: int) -> str:
+    """The column that holds the value: of a metric that stands still that of the index, which no point changes."""
+    return "o.stood" if order.entity == "metric" and state == SETTLED else "o.value"
 
 
 def _from_here(question: Question, order: Order, place: Place, state: int) -> str:
     """Where the index is entered on a page behind the first."""
     sign = "<=" if order.descending else ">="
     if order.entity == "metric":
-        return f"o.{VALUES[state]} {sign} {question.bound(place[1])}"
+        return f"{_held_by(order, state)} {sign} {question.bound(place[1])}"
     return f"substr(o.value, 1, {INDEXED}){question.plain} {sign} {question.bound(str(place[1])[:INDEXED])}"
 
 

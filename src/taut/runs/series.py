@@ -6,17 +6,17 @@ a point comes. So a point costs one small row when it is logged and about 10 byt
 """
 
 import heapq
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, cast
 
 import msgspec
 
 from taut.ground.meta import Insert, Kind, Row, Tx, Update, Value
-from taut.runs.known import INSERT_POINTS, MANY, TAIL, KnownSeries, Logged
+from taut.runs.known import INSERT_NEXT, INSERT_POINTS, TAIL, KnownSeries, Logged, Moving
 from taut.runs.points import Place, Triple, in_order, pack, rank, sampled, summarize, unpack
-from taut.runs.settling import MOVING, OLDER, SETTLED, settle_oldest
+from taut.runs.settling import MOVING, OLDER, begin_moving
 
 CHUNK = 4096  # Points of a chunk: 40 kB, read in less than a millisecond.
 REWRITE = 8  # A late point may make at most so many others be packed again.
@@ -135,24 +135,47 @@ def write_points(tx: Tx, dialect: str, logged: Sequence[Logged], remembered: Kno
                 given[name] = [triple]
     if not given:
         return
+    experiments = {run_id: experiment for run_id, experiment, _ in logged}
     known = {name_of(series): series for series in read_series(tx, {n[0] for n in given}, {n[1] for n in given})}
+    if not known and len({name[:2] for name in given}) == len(given) and all(len(new) == 1 for new in given.values()):
+        _begin(tx, dialect, {name: new[0] for name, new in given.items()}, experiments, remembered)
+        return
     made = _made(tx, known, given)
     known |= made
     changed = dict[int, Series]()
     rows: list[tuple[Value, ...]] = []
-    for series, new in _new(tx, [(known[name], in_order(triples)) for name, triples in given.items()]):
-        rows += _log(tx, series, new)
+    for series, new, there in _new(tx, [(known[name], in_order(triples)) for name, triples in given.items()]):
+        rows += _log(tx, series, new, there)
         changed[series.id] = series
     numbers = {one.id for one in made.values()}
-    begun = _mark_newest(known, given, changed, numbers)
+    are_alone = len({name[:2] for name in known}) == len(known)
+    begun = _mark_alone(changed.values()) if are_alone else _mark_newest(known, given, changed)
     tx.insert(INSERT_POINTS, rows)
-    experiments = {run_id: experiment for run_id, experiment, _ in logged}
     tx.insert(INSERT_SERIES, [(*_row(one), one.value, *name, experiments[name[0]]) for name, one in made.items()])
     tx.update(UPDATE_SERIES, [_row(one) for one in changed.values() if one.id not in numbers])
-    _remember(remembered, known, changed)
-    # Metrics of a run move together, so that of each experiment one is asked about.
-    for experiment, key in {experiments[one.run_id]: one.key for one in begun}.items():
-        settle_oldest(tx, dialect, experiment, key)
+    if are_alone:
+        _remember(remembered, changed.values())
+    if begun:
+        begin_moving(tx, dialect, [(one.run_id, one.id) for one in begun], experiments)
+
+
+def _begin(
+    tx: Tx, dialect: str, given: dict[Name, Triple], experiments: dict[str, str], remembered: KnownSeries
+) -> None:
+    """The short way of the first points of metrics, each one series: there is nothing to hold them against."""
+    first = _next_number(tx)
+    new = [(number, name, point) for number, (name, point) in enumerate(given.items(), first)]
+    tx.insert(INSERT_NEXT, [(number, *point) for number, _, point in new])
+    tx.insert(INSERT_SERIES, [
+        (number, *point, MOVING, 1, 1, None, None, point[2], *name, experiments[name[0]]) for number, name, point in new
+    ])  # fmt: skip
+    begin_moving(tx, dialect, [(name[0], number) for number, name, _ in new], experiments)
+    moving: dict[str, dict[str, Moving]] = {run_id: {} for run_id in experiments}
+    for number, (run_id, key, *measured_on), (step, at_ms, _) in new:
+        if not any(measured_on):
+            moving[run_id][key] = (number, step, at_ms, 1)
+    for run_id, series in moving.items():
+        remembered.remember(run_id, series)
 
 
 def read_series(tx: Tx, runs: Iterable[str], keys: Iterable[str]) -> list[Series]:
@@ -210,17 +233,23 @@ def _made(tx: Tx, known: dict[Name, Series], given: Iterable[Name]) -> dict[Name
     new = [name for name in given if name not in known]
     if not new:
         return {}
+    return {name: Series(number, *name) for number, name in enumerate(new, _next_number(tx))}
+
+
+def _next_number(tx: Tx) -> int:
     highest = tx.row(SELECT_HIGHEST)
-    first = int(str(highest[0] if highest else 0)) + 1
-    return {name: Series(number, *name) for number, name in enumerate(new, first)}
+    return int(str(highest[0] if highest else 0)) + 1
 
 
-def _new(tx: Tx, given: list[tuple[Series, list[Triple]]]) -> Iterator[tuple[Series, list[Triple]]]:
-    """What of the points in order each series does not hold: all behind its latest, and what is not found before it."""
+def _new(tx: Tx, given: list[tuple[Series, list[Triple]]]) -> Iterator[tuple[Series, list[Triple], Collection[Triple]]]:
+    """What of the points in order each series does not hold: all behind its latest, and what is not found before it.
+
+    Beside them stand points that it holds at the same places.
+    """
     late: dict[int, tuple[Series, list[Triple]]] = {}
     for series, points in given:
         if not series.points or points[0][:2] > (series.step, series.at_ms):
-            yield series, points
+            yield series, points, ()
         elif points != [series.latest]:  # The latest sent again is what clients do when an answer was lost.
             late[series.id] = (series, points)
     if not late:
@@ -236,11 +265,11 @@ def _new(tx: Tx, given: list[tuple[Series, list[Triple]]]) -> Iterator[tuple[Ser
             for *_, body in tx.rows(SELECT_CHUNKS, {**span, "series": number, "limit": NO_LIMIT, "skip": 0}):
                 there[number].update(unpack(cast("bytes", body)))
         if new := [point for point in points if point not in there[number]]:
-            yield series, new
+            yield series, new, there[number]
 
 
-def _log(tx: Tx, series: Series, new: list[Triple]) -> list[tuple[Value, ...]]:
-    """Take points into a series; returns those that become rows."""
+def _log(tx: Tx, series: Series, new: list[Triple], there: Collection[Triple]) -> list[tuple[Value, ...]]:
+    """Take points into a series; returns those that become rows. `there` is what it holds at the same places."""
     series.points += len(new)
     last = new[-1]
     if last[:2] > (series.step, series.at_ms) or rank(last) > rank(series.latest):
@@ -250,7 +279,14 @@ def _log(tx: Tx, series: Series, new: list[Triple]) -> list[tuple[Value, ...]]:
         return []
     series.tail += len(new)
     number = series.id
-    return [(number, step, at_ms, value) for step, at_ms, value in new]
+    if len(new) == 1 and not there:
+        return [(number, *new[0], 0)]
+    held = Counter(point[:2] for point in there)
+    rows: list[tuple[Value, ...]] = []
+    for point in new:
+        rows.append((number, *point, held[point[:2]]))
+        held[point[:2]] += 1
+    return rows
 
 
 def _seal(tx: Tx, series: Series, new: list[Triple]) -> bool:
@@ -310,23 +346,11 @@ def _write_chunks(tx: Tx, series: Series, points: list[Triple]) -> None:
         })  # fmt: skip
 
 
-def _mark_newest(
-    known: dict[Name, Series], given: Iterable[Name], changed: dict[int, Series], made: set[int]
-) -> list[Series]:
+def _mark_newest(known: dict[Name, Series], given: Iterable[Name], changed: dict[int, Series]) -> list[Series]:
     """Mark of each metric the one series that holds its latest point; a sibling that no longer does has changed too.
 
     Returns the series that begin to move.
     """
-    if len({name[:2] for name in known}) == len(known):  # As nearly always: each metric is one series.
-        begun: list[Series] = []
-        for name in given:
-            series = known[name]
-            if series.id in made:
-                series.newest = SETTLED
-            elif series.newest != MOVING and series.id in changed:
-                series.newest = MOVING
-                begun.append(series)
-        return begun
     siblings: dict[tuple[str, str], list[Series]] = defaultdict(list)
     for series in known.values():
         siblings[series.run_id, series.key].append(series)
@@ -337,8 +361,6 @@ def _mark_newest(
         for series in own:
             if series is not best:
                 series.newest = OLDER
-            elif series.id in made:
-                series.newest = SETTLED
             elif series.id in changed or series.newest == OLDER:
                 series.newest = MOVING
             if series.newest != before[series.id]:
@@ -346,17 +368,22 @@ def _mark_newest(
     return [one for one in known.values() if one.newest == MOVING != before[one.id]]
 
 
-def _remember(remembered: KnownSeries, known: dict[Name, Series], changed: dict[int, Series]) -> None:
-    """Keep the numbers of what moves now and is its metric's only series, where many metrics of a run do so."""
-    if len({name[:2] for name in known}) < len(known):
-        return
-    moving: dict[str, dict[str, int]] = defaultdict(dict)
-    for series in changed.values():
-        if series.newest == MOVING and not (series.model_id or series.dataset_name or series.dataset_digest):
-            moving[series.run_id][series.key] = series.id
-    for run_id, numbers in moving.items():
-        if len(numbers) >= MANY:
-            remembered.remember(run_id, numbers)
+def _mark_alone(changed: Iterable[Series]) -> list[Series]:
+    """The same where each metric is one series, as nearly always."""
+    begun = [series for series in changed if series.newest != MOVING]
+    for series in begun:
+        series.newest = MOVING
+    return begun
+
+
+def _remember(remembered: KnownSeries, changed: Iterable[Series]) -> None:
+    """Keep what moves now, each of them the only series of its metric."""
+    moving: dict[str, dict[str, Moving]] = defaultdict(dict)
+    for one in changed:
+        if one.newest == MOVING and not (one.model_id or one.dataset_name or one.dataset_digest):
+            moving[one.run_id][one.key] = (one.id, one.step, one.at_ms, one.tail)
+    for run_id, series in moving.items():
+        remembered.remember(run_id, series)
 
 
 def _row(series: Series) -> tuple[Value, ...]:

@@ -35,6 +35,9 @@ SELECT_MISFILED = """
 SELECT run_id, key, stood, value FROM series
 WHERE newest = 1 AND (stood <> value OR (stood IS NULL) <> (value IS NULL))
 """
+SELECT_UNFOUND = """
+SELECT DISTINCT run_id FROM series WHERE newest = 2 AND run_id NOT IN (SELECT run_id FROM moving_run)
+"""
 HIGHEST = 2**31 - 1  # Of the numbers of series.
 
 
@@ -54,6 +57,8 @@ def unsound_series(tx: Tx, *, deep: bool = True) -> Iterator[tuple[str, str]]:
         yield f"run:{run_id} (metric {key})", f"{newest} of its series are said to hold the latest point"
     for run_id, key, stood, value in tx.rows(SELECT_MISFILED):
         yield f"run:{run_id} (metric {key})", f"searches find it at {stood}, its latest value is {value}"
+    for (run_id,) in tx.rows(SELECT_UNFOUND):
+        yield f"run:{run_id}", "its metrics move and searches do not know it"
 
 
 def _whom(series: Series) -> str:
