@@ -25,10 +25,12 @@ NAME_TAG = "mlflow.runName"  # MLflow clients read and change a run's name as th
 
 # Takes the run's row before anything is compared with what is there, so that a retried batch waits for its first try.
 LOCK_RUN = "UPDATE run SET lifecycle = lifecycle WHERE id = :run_id AND lifecycle = 'active'"
-LOCK_RUNS = {
+HOLD_RUNS = {
     "sqlite": "SELECT id, lifecycle, experiment_id FROM run WHERE id IN [:runs]",
     "postgresql": "SELECT id, lifecycle, experiment_id FROM run WHERE id IN [:runs] ORDER BY id FOR UPDATE",
 }
+# Told apart, for with a list PostgreSQL plans anew each time.
+HOLD_ONE_RUN = {dialect: sql.replace("IN [:runs]", "= :run") for dialect, sql in HOLD_RUNS.items()}
 SELECT_LIFECYCLE = "SELECT lifecycle FROM run WHERE id = :run_id"
 SELECT_PARAMS = "SELECT run_id, key, value FROM param WHERE run_id IN [:runs]"
 TEXTS: tuple[tuple[str, Kind], ...] = (
@@ -206,7 +208,12 @@ def _write(
 ) -> None:
     """Write what is sound inside one transaction; what the store's state forbids is noted as a problem."""
     runs = list({batches[number].run_id for number in sound})
-    states = {str(row[0]): (row[1], str(row[2])) for row in tx.rows(LOCK_RUNS[home.meta.dialect], {"runs": runs})}
+    held = (
+        tx.rows(HOLD_RUNS[home.meta.dialect], {"runs": runs})
+        if len(runs) > 1
+        else tx.rows(HOLD_ONE_RUN[home.meta.dialect], {"run": runs[0]})
+    )
+    states = {str(row[0]): (row[1], str(row[2])) for row in held}
     with_params = [batches[number].run_id for number in sound if batches[number].params]
     stored: dict[tuple[str, str], str] = {}
     if with_params:

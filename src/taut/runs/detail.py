@@ -9,7 +9,7 @@ import msgspec
 
 from taut.errors import Invalid
 from taut.ground import wire
-from taut.ground.meta import Row, Tx
+from taut.ground.meta import Row, Tx, Value
 from taut.home import Home
 from taut.records import Capture, Run
 from taut.runs.filters import parse_order
@@ -23,7 +23,7 @@ SELECT_RUN = f"""
 SELECT {RUN} AS kind, run.id AS run_id, CAST(json_build_array(run.name, run.experiment_id, experiment.name, run.status,
     run.actor, run.lifecycle, run.cause, run.capture) AS TEXT) AS a, CAST(NULL AS DOUBLE PRECISION) AS value,
     run.started_ms AS step, run.ended_ms AS at_ms
-FROM run JOIN experiment ON experiment.id = run.experiment_id WHERE run.id IN [:ids]
+FROM run JOIN experiment ON experiment.id = run.experiment_id WHERE run.id {{these}}
 """  # noqa: S608  # Constants only.
 PAIRS = "run_id, CAST(json_object_agg(key, value) AS TEXT), NULL, NULL, NULL"
 DATASET = "CAST(json_build_array(name, digest, source_type, source, columns, profile, tags) AS TEXT)"
@@ -37,6 +37,8 @@ MORE = {
     MODEL_INPUT: ("run_id, model_id, NULL, NULL, NULL", "run_model_input", "", ""),
 }
 KEYS = {PARAM: "params", TAG: "tags", METRIC: "metrics"}
+# With a list PostgreSQL plans a query anew each time, for its length may tell; that took twice as long as all the rest.
+SEVERAL, ONE = "IN [:ids]", "= :id"
 EVERY = "*"
 
 Status = Literal["RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED"]
@@ -118,25 +120,26 @@ def ask_runs(home: Home, ids: Sequence[str]) -> list[RunDetail]:
     return _put_together(home.meta.ask(*_asked(ids, None)), ids) if ids else []
 
 
-def _asked(ids: Sequence[str], columns: Columns | None) -> tuple[str, dict[str, list[str]]]:
-    values = {"ids": list(ids)}
+def _asked(ids: Sequence[str], columns: Columns | None) -> tuple[str, dict[str, Value | Sequence[str] | Sequence[int]]]:
+    these = ONE if len(ids) == 1 else SEVERAL
+    values: dict[str, Value | Sequence[str] | Sequence[int]] = {"id": ids[0]} if these == ONE else {"ids": list(ids)}
     if columns is None:
-        return _select(tuple((kind, True) for kind in MORE)), values
+        return _select(these, tuple((kind, True) for kind in MORE)), values
     kinds = [(kind, EVERY in keys) for kind, keys in columns.keys.items() if keys]
     wishes = ((INPUT, columns.inputs), (MODEL_INPUT, columns.inputs), (OUTPUT, columns.outputs))
     kinds += [(kind, True) for kind, wanted in wishes if wanted]
     values |= {KEYS[kind]: list(columns.keys[kind]) for kind, whole in kinds if not whole}
-    return _select(tuple(kinds)), values
+    return _select(these, tuple(kinds)), values
 
 
 @lru_cache(maxsize=64)
-def _select(kinds: tuple[tuple[int, bool], ...]) -> str:
-    """The query for these kinds, all keys of each or those named."""
-    parts = [SELECT_RUN]
+def _select(these: str, kinds: tuple[tuple[int, bool], ...]) -> str:
+    """The query for one run or several and these kinds, all keys of each or those named."""
+    parts = [SELECT_RUN.format(these=these)]
     for kind, whole in kinds:
         columns, table, also, grouped = MORE[kind]
         named = "" if whole else f" AND key IN [:{KEYS[kind]}]"
-        parts.append(f"SELECT {kind}, {columns} FROM {table} WHERE run_id IN [:ids]{also}{named}{grouped}")  # noqa: S608
+        parts.append(f"SELECT {kind}, {columns} FROM {table} WHERE run_id {these}{also}{named}{grouped}")  # noqa: S608
     return "\nUNION ALL\n".join(parts)
 
 

@@ -127,14 +127,19 @@ class _Tx:
             cursor.executemany(_translated(sql), parameters)
 
     def insert(self, into: Insert, rows: Sequence[tuple[Value, ...]]) -> None:
-        if rows:
-            with fitting():
+        with fitting():
+            if len(rows) == 1:
+                self._connection.execute(_insert_one(into), rows[0])
+            elif rows:
                 self._connection.execute(_insert(into), {"rows": _packed(into.columns, rows)})
 
     def update(self, of: Update, rows: Sequence[tuple[Value, ...]]) -> int:
         if not rows:
             return 0
         with fitting():
+            if len(rows) == 1:
+                names = (name for name, _ in (*of.columns, *of.compared))
+                return self._connection.execute(_update_one(of), dict(zip(names, rows[0], strict=True))).rowcount
             return self._connection.execute(_update(of), {"rows": _packed((*of.columns, *of.compared), rows)}).rowcount
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
@@ -171,16 +176,30 @@ def _insert(into: Insert) -> LiteralString:
 
 
 @lru_cache(maxsize=64)
+def _insert_one(into: Insert) -> LiteralString:
+    """For one row values as they are: to take JSON apart is dear where there is so little of it."""
+    holes = ", ".join(f"%s::{kind}" for _, kind in into.columns)
+    return f"INSERT INTO {into.table} ({into.names}) VALUES ({holes}) {into.conflict}"  # noqa: S608  # Constants only.
+
+
+@lru_cache(maxsize=64)
+def _update_one(of: Update) -> LiteralString:
+    return _changing(of, {name: f"%({name})s::{kind}" for name, kind in (*of.columns, *of.compared)}, "")
+
+
+@lru_cache(maxsize=64)
 def _update(of: Update) -> LiteralString:
-    sent = {name: f"sent.{name}" for name, _ in (*of.columns, *of.compared)}
-    typed = ", ".join(f"{name} {kind}" for name, kind in (*of.columns, *of.compared))
+    columns = (*of.columns, *of.compared)
+    typed = ", ".join(f"{name} {kind}" for name, kind in columns)
+    sent = {name: f"sent.{name}" for name, _ in columns}
+    return _changing(of, sent, f"FROM json_to_recordset(%(rows)s::json) AS sent ({typed})")
+
+
+def _changing(of: Update, sent: Mapping[str, LiteralString], source: LiteralString) -> LiteralString:
     (name, _), *columns = of.columns
     changed = ", ".join([*(f"{column} = {sent[column]}" for column, _ in columns), *([of.also] if of.also else [])])
     met = f" AND {of.where}".format(**sent) if of.where else ""
-    return (
-        f"UPDATE {of.table} AS it SET {changed.format(**sent)} "  # noqa: S608  # Constants only.
-        f"FROM json_to_recordset(%(rows)s::json) AS sent ({typed}) WHERE it.{name} = {sent[name]}{met}"
-    )
+    return f"UPDATE {of.table} AS it SET {changed.format(**sent)} {source} WHERE it.{name} = {sent[name]}{met}"  # noqa: S608  # Constants only.
 
 
 def _explained(problem: Exception, url: str) -> TautError:
