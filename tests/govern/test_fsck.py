@@ -120,7 +120,7 @@ def test_a_damaged_object_is_found_by_reading_and_not_by_a_quick_look(home, data
     [
         ("UPDATE ledger SET subject = 'run:other' WHERE seq = 1", ("ledger", "ledger")),
         ("DELETE FROM ledger WHERE seq = 2", ("ledger", "ledger")),
-        ("UPDATE ledger_head SET seq = 99 WHERE one = 1", ("ledger", "ledger")),
+        ("UPDATE ledger SET commitment = leaf WHERE seq = 2", ("ledger", "ledger")),
         ("UPDATE run SET capture = '{\"git\": 3}'", ("damaged", RUN)),
         (
             """INSERT INTO deployment (name, revision, model, number, target, config, cause, at_ms, actor)

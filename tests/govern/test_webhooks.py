@@ -39,7 +39,7 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
 
 def entry(kind: str, subject: str, body: object = None) -> Event:
     """An entry of a ledger, as far as telling looks at it."""
-    return Event(1, 1_700_000_000_000, "ada", kind, subject, json.dumps(body), "", "d")
+    return Event(1, 1_700_000_000_000, "ada", kind, subject, json.dumps(body), "d")
 
 
 def test_an_owner_far_away_does_the_same_as_one_here(home: Home, receiver: Receiver, monkeypatch: pytest.MonkeyPatch):

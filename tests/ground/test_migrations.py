@@ -1,14 +1,20 @@
 """Migrations: split as SQLite itself splits, applied once and whole or not at all, on homes of every earlier schema."""
 
 import re
+import signal
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from taut.errors import TautError
-from taut.ground.ledger import verify_ledger
+from taut.ground import wire
+from taut.ground.ledger import Tree, append_event, events, verify_ledger
 from taut.ground.meta import connect_metadata, migrate
 from taut.ground.meta.migrate import Migration, migrations
 from taut.ground.settings import Settings, make_folder
@@ -106,6 +112,121 @@ def test_a_home_of_each_earlier_schema_is_brought_up_with_all_that_is_in_it(url,
         with home.meta.read() as tx:
             assert tx.rows("SELECT number FROM migration ORDER BY number") == [(one.number,) for one in every]
             assert list(verify_ledger(tx)) == []
+
+
+CHAINED = 12  # The last schema whose ledger is a hash chain.
+
+
+def chained(url: str, count: int, monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """A home of that schema with a ledger as it was written then; returns what it says."""
+    every = migrations()
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "migrations", lambda: every[:CHAINED])
+        old = connect_metadata(url)
+    previous, said = "", []
+    with old.transaction() as tx:
+        for seq in range(1, count + 1):
+            fields: list[Any] = [
+                seq,
+                1_700_000_000_000 + seq,
+                "ada",
+                "thing.done",
+                f"thing:{seq % 7}",
+                f'{{"number":{seq}}}',
+            ]
+            digest = wire.digest([*fields, previous])
+            tx.execute(
+                "INSERT INTO ledger (seq, at_ms, actor, kind, subject, body, previous, digest) VALUES"
+                " (:seq, :at_ms, :actor, :kind, :subject, :body, :previous, :digest)",
+                {
+                    **dict(zip(("seq", "at_ms", "actor", "kind", "subject", "body"), fields, strict=True)),
+                    "previous": previous,
+                    "digest": digest,
+                },
+            )
+            said.append((*fields, digest))
+            previous = digest
+        tx.execute("UPDATE ledger_head SET seq = :seq, digest = :digest", {"seq": count, "digest": previous})
+    old.close()
+    return said
+
+
+def test_a_hash_chain_becomes_a_merkle_log_of_the_same_entries_with_their_digests(url, monkeypatch):
+    said = chained(url, 600, monkeypatch)
+    meta = connect_metadata(url)
+    with meta.transaction() as tx:
+        append_event(tx, "thing.done", subject="thing:new", actor="ada", at_ms=1)
+        rows: Sequence[Any] = tx.rows(
+            "SELECT seq, at_ms, actor, kind, subject, body, salt FROM ledger WHERE seq <= 600 ORDER BY seq"
+        )
+        assert [(*row[:6], row[6][16:].hex()) for row in rows] == said
+        assert [event.seq for event in events(tx, subject="thing:new")] == [601]
+        assert tx.row("SELECT COUNT(*) FROM ledger_tile") == (3,)
+        assert Tree(tx).root(601)
+        assert list(verify_ledger(tx)) == []
+    meta.close()
+
+
+@pytest.mark.parametrize(
+    ("tampering", "found"),
+    [
+        ("DELETE FROM ledger WHERE seq = 3", [4]),
+        ("UPDATE ledger SET actor = 'eve' WHERE seq = 3", [3]),
+        ("UPDATE ledger SET digest = 'x' WHERE seq = 5", [5]),
+        ("DELETE FROM ledger WHERE seq = 5", []),
+    ],
+)  # fmt: skip
+def test_what_was_done_to_a_hash_chain_is_still_told_of_it_as_a_merkle_log(url, monkeypatch, tampering, found):
+    chained(url, 5, monkeypatch)
+    every = migrations()
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "migrations", lambda: every[:CHAINED])
+        old = connect_metadata(url)
+        with old.transaction() as tx:
+            tx.execute(tampering)
+        old.close()
+    meta = connect_metadata(url)
+    with meta.read() as tx:
+        assert list(verify_ledger(tx)) == [
+            f"ledger entry {seq} (thing.done) was changed after it was written" for seq in found
+        ]
+        missing = [(event.seq, event.subject, event.body) for event in events(tx, kind="ledger.missing")]
+        assert len(events(tx)) == 5
+    gone = int(tampering[-1])
+    assert missing == ([(gone, f"entry:{gone}", "null")] if tampering.startswith("DELETE") else [])
+    meta.close()
+
+
+UPGRADER = """
+import os, sys
+from taut.ground.meta import connect_metadata
+from taut.ground.meta.steps import merkle_log
+write = merkle_log.write_tiles
+def slowly(tx, before, after):
+    write(tx, before, after)
+    os.write(1, b"filled\\n")
+    sys.stdin.read()
+merkle_log.write_tiles = slowly
+connect_metadata(sys.argv[1])
+"""
+
+
+def test_an_upgrade_killed_in_the_middle_leaves_the_chain_as_it_was_and_the_next_one_converts_it(url, monkeypatch):
+    said = chained(url, 300, monkeypatch)
+    killed = subprocess.Popen([sys.executable, "-c", UPGRADER, url], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert killed.stdin is not None
+    assert killed.stdout is not None
+    with killed.stdin, killed.stdout:
+        assert killed.stdout.readline() == b"filled\n"
+        killed.kill()
+        assert killed.wait(30) == -signal.SIGKILL
+    meta = connect_metadata(url)
+    with meta.read() as tx:
+        assert [event.body for event in events(tx)] == [row[5] for row in said]
+        assert list(verify_ledger(tx)) == []
+        assert tx.row("SELECT MAX(number) FROM migration") == (len(migrations()),)
+    assert not tables(meta) & {"ledger_chain", "ledger_head"}
+    meta.close()
 
 
 def test_both_databases_get_the_same_tables(tmp_path, postgres_url):

@@ -20,7 +20,7 @@ from taut.pipelines.steps import Facts, list_steps, record_step
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 DAY_MS = 86_400_000
-COLUMNS = ["at_ms", "actor", "kind", "subject", "body", "previous", "digest"]
+COLUMNS = ["at_ms", "actor", "kind", "subject", "body"]
 
 
 class HomeMachine(RuleBasedStateMachine):

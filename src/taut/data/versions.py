@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from taut.errors import Conflict, Invalid, NotFound
 from taut.ground import wire
+from taut.ground.ledger import take_turn
 from taut.ground.meta import Row, Tx, Value
 from taut.ground.objects import read_object
 from taut.ground.whole import read_whole
@@ -13,10 +14,6 @@ from taut.home import Home, verb
 from taut.records import Column, DatasetVersion, TreeFile
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-# Two who record at once would count the same next number: the ledger's head, which both are going to move, lets one
-# of them wait here already.
-TAKE_TURN = "UPDATE ledger_head SET digest = digest WHERE one = 1"
 SELECT_NEWEST = """
 SELECT name, number, tree, path, files, size_bytes, row_count, columns, at_ms, actor FROM dataset_version
 WHERE name = :name ORDER BY number DESC LIMIT 1
@@ -55,7 +52,7 @@ def record_dataset(
             f"{len(absent)} files of the tree {tree[:12]} are not in {home.objects.url}", hint="add it again"
         )
     with home.meta.transaction() as tx:
-        tx.execute(TAKE_TURN)
+        take_turn(tx)  # Two who record at once would count the same next number.
         newest = tx.row(SELECT_NEWEST, {"name": name})
         if newest is not None and newest[2] == tree:
             return _version(newest)

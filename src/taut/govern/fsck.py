@@ -53,7 +53,7 @@ class Health:
 
 @verb("home.fsck", needs="home:check")
 def check_home(home: Home, *, quick: bool = False) -> Health:
-    """Check the ledger's chain, every object anything refers to and the points of every metric.
+    """Check the ledger, every object anything refers to and the points of every metric.
 
     `quick` only asks whether objects are there and counts points.
     """

@@ -9,6 +9,7 @@ from typing import Literal, cast
 
 from taut.errors import Invalid, NotFound, Refused
 from taut.ground import wire
+from taut.ground.ledger import size_of
 from taut.ground.meta import Row, Tx
 from taut.ground.outbound import Hosts, check_url, read_hosts
 from taut.home import Home, verb
@@ -32,10 +33,9 @@ COLUMNS = "id, name, url, events, description, secret <> '', status, created_ms,
 SELECT_ONE = f"SELECT {COLUMNS} FROM webhook WHERE id = :id"  # noqa: S608  # Constants only.
 SELECT_ALL = f"SELECT {COLUMNS} FROM webhook ORDER BY created_ms, id"  # noqa: S608
 SELECT_SECRET = "SELECT secret FROM webhook WHERE id = :id"  # noqa: S105  # A statement, not a secret.
-SELECT_HEAD = "SELECT seq FROM ledger_head WHERE one = 1"
 # The first one need not read what happened before anybody listened.
 SKIP = """
-UPDATE webhook_cursor SET seq = (SELECT seq FROM ledger_head WHERE one = 1)
+UPDATE webhook_cursor SET seq = (SELECT COALESCE(MAX(seq), 0) FROM ledger)
 WHERE one = 1 AND NOT EXISTS (SELECT 1 FROM webhook)
 """
 INSERT = """
@@ -94,11 +94,9 @@ def create_webhook(
         tx.execute(SKIP)
         if len(tx.rows(SELECT_ALL)) >= WEBHOOKS_MAX:
             raise Refused(f"there are {WEBHOOKS_MAX} webhooks already; each is a request for every event")
-        head = tx.row(SELECT_HEAD)
-        assert head is not None, "the migration writes the head"
         tx.execute(INSERT, {
             "id": webhook_id, "name": name, "url": url, "events": wire.text(_unique(events)), "secret": secret,
-            "description": description, "status": status, "from_seq": head[0], "at_ms": at_ms,
+            "description": description, "status": status, "from_seq": size_of(tx), "at_ms": at_ms,
         })  # fmt: skip
         home.append(tx, "webhook.created", subject=f"webhook:{webhook_id}", body={"name": name, "events": events})
         return webhook_in(tx, webhook_id)

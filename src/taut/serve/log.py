@@ -1,7 +1,7 @@
 """The prediction log: one row for each answered request, written before the answer leaves, found again by its id.
 
 The row is its own record: it names deployment, revision, model and version, is never changed and never replaced. So
-there is no ledger entry for each, which would line all writers up behind the head of the chain and end group commit.
+there is no ledger entry for each, which would line all writers up behind the ledger's end and end group commit.
 """
 
 import re

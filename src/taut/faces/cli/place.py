@@ -102,7 +102,7 @@ def ledger(kind: str, subject: str, after: int, limit: int, as_json: bool) -> No
 @click.option("--quick", is_flag=True, help="Only ask whether objects are there; do not read them.")
 @json_option
 def fsck(quick: bool, as_json: bool) -> None:
-    """Check the ledger's chain and every object that anything refers to; exit status 14 where something is wrong."""
+    """Check the ledger and every object that anything refers to; exit status 14 where something is wrong."""
     from taut.govern import Health, check_home
 
     def told(health: Health) -> str:

@@ -1,28 +1,32 @@
-"""What was done, by whom: the hash-linked ledger of events, and the lineage between points of the line."""
+"""What was done, by whom: the ledger of events as a Merkle log, and the lineage between points of the line."""
 
 from taut.ground.ledger.events import (
     Event,
     Happening,
     append_event,
     append_events,
-    digest_of_event,
     events,
     next_events,
-    verify_ledger,
+    take_turn,
 )
 from taut.ground.ledger.lineage import Arrow, downstream, draw_arrow, upstream
+from taut.ground.ledger.tiles import Tree, size_of
+from taut.ground.ledger.verify import Walk, verify_ledger
 
 __all__ = [
     "Arrow",
     "Event",
     "Happening",
+    "Tree",
+    "Walk",
     "append_event",
     "append_events",
-    "digest_of_event",
     "downstream",
     "draw_arrow",
     "events",
     "next_events",
+    "size_of",
+    "take_turn",
     "upstream",
     "verify_ledger",
 ]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ PLAIN_ORDER = {"sqlite": "", "postgresql": ' COLLATE "C"'}
 
 
 _ONLY = re.compile(r"\{only ([a-z]+)\}\s+")
+_STEP = re.compile(r"\{python ([a-z_]+)\}")
 
 
 class Migration(NamedTuple):
@@ -35,7 +37,8 @@ def migrate(tx: Tx, dialect: str) -> int:
     """Bring an opened store to this version; returns how many migrations were applied.
 
     What stands as `{plain}` in a migration is how this dialect orders text by character; a statement behind
-    `{only postgresql}` is for that dialect alone.
+    `{only postgresql}` is for that dialect alone. `{python NAME}` is what SQL cannot do: `apply` of `steps/NAME.py` is
+    called with the same transaction.
     Raises Conflict where the store was written by a newer taut than this one.
     """
     tx.execute(MAKE_TABLE)
@@ -49,7 +52,9 @@ def migrate(tx: Tx, dialect: str) -> int:
     due = [migration for migration in known if migration.number not in applied]
     for migration in due:
         for statement in migration.statements:
-            if spoken := _in(dialect, statement):
+            if step := _STEP.fullmatch(statement):
+                import_module(f"taut.ground.meta.steps.{step[1]}").apply(tx)
+            elif spoken := _in(dialect, statement):
                 tx.execute(spoken)
         tx.execute(INSERT_APPLIED, {"number": migration.number, "name": migration.name})
     return len(due)

@@ -115,6 +115,8 @@ def _be_durable(connection: "Connection[Any]") -> None:
 class _Tx:
     """One transaction on a PostgreSQL connection."""
 
+    dialect = "postgresql"
+
     def __init__(self, connection: "Connection[Any]") -> None:
         self._connection = connection
 
@@ -126,7 +128,7 @@ class _Tx:
         with fitting(), self._connection.cursor() as cursor:
             cursor.executemany(_translated(sql), parameters)
 
-    def insert(self, into: Insert, rows: Sequence[tuple[Value, ...]]) -> None:
+    def insert(self, into: Insert, rows: Sequence[tuple[Cell, ...]]) -> None:
         with fitting():
             if len(rows) == 1:
                 self._connection.execute(_insert_one(into), rows[0])
@@ -160,10 +162,15 @@ def _translated(sql: str) -> LiteralString:
     return re.sub(r"(?<!:):([a-z_][a-z0-9_]*)", r"%(\1)s", listed)
 
 
-def _packed(columns: tuple[tuple[str, Kind], ...], rows: Sequence[tuple[Value, ...]]) -> str:
+def _packed(columns: tuple[tuple[str, Kind], ...], rows: Sequence[tuple[Cell, ...]]) -> str:
     """All rows as one parameter: the server takes JSON apart far faster than a driver writes thousands of values."""
     names = [name for name, _ in columns]
-    return msgspec.json.encode([dict(zip(names, row, strict=True)) for row in rows]).decode()
+    packed: list[dict[str, Cell]] = [dict(zip(names, row, strict=True)) for row in rows]
+    for name in [name for name, kind in columns if kind == "BYTEA"]:
+        for row in packed:
+            if isinstance(value := row[name], bytes):
+                row[name] = f"\\x{value.hex()}"  # How PostgreSQL writes bytes as text.
+    return msgspec.json.encode(packed).decode()
 
 
 @lru_cache(maxsize=64)

@@ -11,7 +11,7 @@ Value = str | int | float | None
 Cell = Value | bytes
 Row = tuple[Value, ...]
 Parameters = Mapping[str, Value | Sequence[str] | Sequence[int]]
-Kind = Literal["TEXT", "BIGINT", "DOUBLE PRECISION"]
+Kind = Literal["TEXT", "BIGINT", "DOUBLE PRECISION", "BYTEA"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,11 @@ class Tx(Protocol):
     JSON is made by `json_build_array` and `json_object_agg`.
     """
 
+    @property
+    def dialect(self) -> str:
+        """That of the store."""
+        ...
+
     def execute(self, sql: str, parameters: Mapping[str, Cell | Sequence[str] | Sequence[int]] | None = None) -> int:
         """Run one statement; returns the number of rows it changed."""
         ...
@@ -58,7 +63,7 @@ class Tx(Protocol):
         """Run one statement for each set of parameters."""
         ...
 
-    def insert(self, into: Insert, rows: Sequence[tuple[Value, ...]]) -> None:
+    def insert(self, into: Insert, rows: Sequence[tuple[Cell, ...]]) -> None:
         """Write rows, their values in the order of the columns; nothing for no rows."""
         ...
 

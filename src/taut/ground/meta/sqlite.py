@@ -285,6 +285,8 @@ class _Group:
 class _Tx:
     """One transaction on a SQLite connection."""
 
+    dialect = "sqlite"
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
@@ -296,7 +298,7 @@ class _Tx:
         with fitting():
             self._connection.executemany(sql, parameters)
 
-    def insert(self, into: Insert, rows: Sequence[tuple[Value, ...]]) -> None:
+    def insert(self, into: Insert, rows: Sequence[tuple[Cell, ...]]) -> None:
         if rows:
             with fitting():
                 self._connection.executemany(_insert(into), rows)
