@@ -93,6 +93,10 @@ class CountedTx:
         self.seen["statements"] += 1
         return self.tx.rows(sql, parameters)
 
+    def each(self, sql: str, parameters: Parameters | None = None) -> Iterator[Row]:
+        self.seen["statements"] += 1
+        return self.tx.each(sql, parameters)
+
     def row(self, sql: str, parameters: Parameters | None = None) -> Row | None:
         self.seen["statements"] += 1
         return self.tx.row(sql, parameters)

@@ -88,7 +88,7 @@ def test_the_ledger_and_fsck_of_a_new_project_are_clean(tmp_path):
     assert made["secret"].startswith("taut_")
     assert [token["name"] for token in taut(tmp_path, "token", "list", "--json").json] == ["ci"]
     assert taut(tmp_path, "token", "revoke", made["token"]["id"]).status == 0
-    kinds = [entry["kind"] for entry in taut(tmp_path, "ledger", "--json").json]
+    kinds = [entry["kind"] for entry in taut(tmp_path, "ledger", "show", "--json").json]
     assert kinds == ["token.created", "token.revoked"]
     assert taut(tmp_path, "fsck", "--json").json["problems"] == []
 

@@ -34,14 +34,14 @@ def test_a_plan_of_an_empty_file_is_that_all_is_well(project):
 
 
 def test_a_plan_shows_what_would_be_done_and_does_nothing(line):
-    before = taut(line.folder, "ledger", "--limit", "1000", "--json").json
+    before = taut(line.folder, "ledger", "show", "--limit", "1000", "--json").json
     (change,) = taut(line.folder, "plan", "--json").json
     assert change.keys() >= CHANGE
     assert (change["action"], change["kind"], change["name"]) == ("start", "deployment", "late")
     told = taut(line.folder, "plan").out.splitlines()
     assert told[0].split() == ["change", "what", "name", "to"]
     assert told[1].split()[:3] == ["start", "deployment", "late"]
-    assert taut(line.folder, "ledger", "--limit", "1000", "--json").json == before
+    assert taut(line.folder, "ledger", "show", "--limit", "1000", "--json").json == before
 
 
 @pytest.mark.slow

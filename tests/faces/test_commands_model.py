@@ -193,12 +193,12 @@ def test_a_model_without_a_gate_in_the_file_is_told_so(own_line):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_gate_that_cannot_be_asked_gives_no_verdict(own_line, change, status, says):
-    before = len(taut(own_line.folder, "ledger", "--subject", "model:late@1", "--json").json)
+    before = len(taut(own_line.folder, "ledger", "show", "--subject", "model:late@1", "--json").json)
     (own_line.folder / "taut.yaml").write_text(PROJECT.replace(change[0], change[1], 1))
     said = taut(own_line.folder, "gate", "late@1")
     assert (said.status, is_two_lines(said)) == (status, True), said
     assert says in said.lines[0]
-    assert len(taut(own_line.folder, "ledger", "--subject", "model:late@1", "--json").json) == before
+    assert len(taut(own_line.folder, "ledger", "show", "--subject", "model:late@1", "--json").json) == before
 
 
 def test_a_gate_over_rows_without_the_target_refuses_and_names_it(own_line):

@@ -175,7 +175,7 @@ def test_a_token_is_shown_once_and_listed_without_its_secret(project):
     assert listed.keys() == TOKEN
     assert listed["expires_ms"] - listed["created_ms"] == 3 * 86_400_000
     assert made["secret"] not in taut(project, "token", "list").out
-    assert made["secret"] not in taut(project, "ledger", "--json").out
+    assert made["secret"] not in taut(project, "ledger", "show", "--json").out
 
 
 def test_a_token_is_told_to_people_on_two_lines(project):
@@ -201,7 +201,7 @@ def test_a_token_may_what_its_role_may_until_it_is_revoked(project):
         assert taut(project, "token", "revoke", number).out == f"token {number} works no more\n"
         # Another process revoked it: the server sees that within a second.
         eventually(lambda: asked("model", "list").status == 12, within=1.0, what="the token to end")
-    kinds = [entry["kind"] for entry in taut(project, "ledger", "--kind", "access.denied", "--json").json]
+    kinds = [entry["kind"] for entry in taut(project, "ledger", "show", "--kind", "access.denied", "--json").json]
     assert kinds
     assert set(kinds) == {"access.denied"}
 
@@ -227,7 +227,7 @@ def test_a_mistake_in_token_is_two_lines(project, words, status, says):
 
 
 def test_the_ledger_tells_the_whole_story_in_order(line):
-    entries = taut(line.folder, "ledger", "--limit", "1000", "--json").json
+    entries = taut(line.folder, "ledger", "show", "--limit", "1000", "--json").json
     assert all(entry.keys() >= ENTRY for entry in entries)
     assert [entry["seq"] for entry in entries] == list(range(1, len(entries) + 1))
     kinds = [entry["kind"] for entry in entries]
@@ -238,17 +238,17 @@ def test_the_ledger_tells_the_whole_story_in_order(line):
 
 
 def test_the_ledger_is_asked_by_kind_subject_and_place(line):
-    recorded = taut(line.folder, "ledger", "--kind", "data.recorded", "--json").json
+    recorded = taut(line.folder, "ledger", "show", "--kind", "data.recorded", "--json").json
     assert [entry["subject"] for entry in recorded] == ["data:train@1", "data:holdout@1"]
-    about = taut(line.folder, "ledger", "--subject", "model:late@1", "--json").json
+    about = taut(line.folder, "ledger", "show", "--subject", "model:late@1", "--json").json
     assert {entry["kind"] for entry in about} >= {"model.registered", "model.promoted"}
-    after = taut(line.folder, "ledger", "--after", "3", "--limit", "2", "--json").json
+    after = taut(line.folder, "ledger", "show", "--after", "3", "--limit", "2", "--json").json
     assert [entry["seq"] for entry in after] == [4, 5]
-    assert taut(line.folder, "ledger", "--kind", "no.such").out == "the ledger has no such entry\n"
+    assert taut(line.folder, "ledger", "show", "--kind", "no.such").out == "the ledger has no such entry\n"
 
 
 def test_the_ledger_is_a_table_for_people(line):
-    rows = taut(line.folder, "ledger", "--limit", "3").out.splitlines()
+    rows = taut(line.folder, "ledger", "show", "--limit", "3").out.splitlines()
     assert rows[0].split() == ["entry", "when", "who", "what", "about", "body"]
     assert len(rows) == 4
 

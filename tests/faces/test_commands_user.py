@@ -93,4 +93,4 @@ def test_deleting_a_user_says_what_goes_and_asks(folder: Path):
     assert taut(folder, "user", "delete", "vera", "--yes", "--json").json == {"deleted": "vera", "grants": 1}
     assert taut(folder, "user", "delete", "vera", "--yes").status == 10
     assert taut(folder, "user", "delete", "olga", "--yes").status == 3
-    assert taut(folder, "ledger", "--kind", "user.deleted", "--json").json[0]["subject"] == "user:vera"
+    assert taut(folder, "ledger", "show", "--kind", "user.deleted", "--json").json[0]["subject"] == "user:vera"

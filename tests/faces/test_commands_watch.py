@@ -75,7 +75,7 @@ def test_a_dismissed_alert_says_why_in_the_ledger(own_line):
     (alert,) = taut(own_line.folder, "watch", "alerts", "--json").json
     said = taut(own_line.folder, "watch", "dismiss", alert["id"], "--because", "a holiday")
     assert (said.status, said.out) == (0, f"alert {alert['id']} is dismissed\n")
-    (entry,) = taut(own_line.folder, "ledger", "--kind", "alert.dismissed", "--json").json
+    (entry,) = taut(own_line.folder, "ledger", "show", "--kind", "alert.dismissed", "--json").json
     assert "a holiday" in json.dumps(entry)
     assert taut(own_line.folder, "watch", "alerts", "--status", "open").out == "no alert\n"
 
@@ -85,7 +85,7 @@ def test_dismissing_twice_is_told_and_changes_nothing(own_line):
     assert taut(own_line.folder, "watch", "dismiss", alert["id"], "--json").json["status"] == "dismissed"
     again = taut(own_line.folder, "watch", "dismiss", alert["id"])
     assert again.status in {0, 11}
-    assert len(taut(own_line.folder, "ledger", "--kind", "alert.dismissed", "--json").json) == 1
+    assert len(taut(own_line.folder, "ledger", "show", "--kind", "alert.dismissed", "--json").json) == 1
 
 
 # Predictions and the picture

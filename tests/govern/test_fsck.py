@@ -201,6 +201,6 @@ def test_a_token_is_made_listed_and_ended_at_the_shell_and_its_secret_shown_once
     assert taut(home.project, "token", "revoke", token_id).status == 0
     again = taut(home.project, "token", "revoke", token_id)
     assert again.status == 10
-    kinds = [event["kind"] for event in taut(home.project, "ledger", "--kind", "token.created", "--json").json]
+    kinds = [event["kind"] for event in taut(home.project, "ledger", "show", "--kind", "token.created", "--json").json]
     assert kinds == ["token.created"]
     assert wire.decode(made.out, dict[str, object])["secret"] == secret

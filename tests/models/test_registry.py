@@ -13,6 +13,7 @@ from taut.ground.ledger import downstream, draw_arrow, events, upstream
 from taut.home import Home
 from taut.models import (
     create_model,
+    delete_alias,
     delete_model,
     delete_version,
     deployments_of,
@@ -45,6 +46,20 @@ from tests.models.conftest import Shelf, logged, upload
 def kinds(home: Home) -> list[str]:
     with home.meta.read() as tx:
         return [event.kind for event in events(tx)]
+
+
+def test_what_changes_nothing_leaves_the_models_time_and_the_ledger_alone(home: Home, shelf: Shelf):
+    version = register_folder(home, "late", shelf.folders["good"])
+    set_alias(home, "late", "candidate", 1)
+    told, model = kinds(home), show_model(home, "late")
+    home.clock.pass_ms(1000)  # type: ignore[attr-defined]  # It is one that is set.
+    set_alias(home, "late", "candidate", 1)
+    delete_alias(home, "late", "challenger")
+    assert register_folder(home, "late", shelf.folders["good"]) == version
+    assert (kinds(home), show_model(home, "late")) == (told, model)
+    delete_alias(home, "late", "candidate")
+    assert show_model(home, "late").updated_ms == model.updated_ms + 1000
+    assert kinds(home) == [*told, "model.unaliased"]
 
 
 def test_a_runs_logged_model_becomes_a_version_with_digest_signature_and_arrow(home: Home, shelf: Shelf):

@@ -7,6 +7,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from taut.govern.anchors import (
+        Kept,
+        Signed,
+        anchor_ledger,
+        erase_body,
+        keep_checkpoint,
+        kept_checkpoints,
+        ledger_key,
+        prove,
+        prove_consistency,
+        sign_checkpoint,
+    )
     from taut.govern.deliveries import Tried, tell_webhooks, try_webhook
     from taut.govern.fsck import Health, Problem, check_home
     from taut.govern.grant_sets import (
@@ -32,10 +44,12 @@ if TYPE_CHECKING:
         list_permissions,
         revoke_permission,
     )
+    from taut.govern.places import anchors_at, put_anchor
     from taut.govern.status import Line, Station, show_line
     from taut.govern.tokens import NewToken, create_token, end_token, show_tokens
     from taut.govern.trace import Link, Reached, Trace, trace_prediction
     from taut.govern.users import create_user, delete_user, get_user, set_admin, set_password, set_user_role, show_users
+    from taut.govern.verify import Flaw, Verified, verify_home
     from taut.govern.webhooks import (
         Webhook,
         WebhookPage,
@@ -47,6 +61,18 @@ if TYPE_CHECKING:
     )
 
 _PLACES = {
+    "anchors": (
+        "Kept",
+        "Signed",
+        "anchor_ledger",
+        "erase_body",
+        "keep_checkpoint",
+        "kept_checkpoints",
+        "ledger_key",
+        "prove",
+        "prove_consistency",
+        "sign_checkpoint",
+    ),
     "deliveries": (
         "Tried",
         "tell_webhooks",
@@ -80,6 +106,7 @@ _PLACES = {
         "list_permissions",
         "revoke_permission",
     ),
+    "places": ("anchors_at", "put_anchor"),
     "status": (
         "Line",
         "Station",
@@ -106,6 +133,7 @@ _PLACES = {
         "set_user_role",
         "show_users",
     ),
+    "verify": ("Flaw", "Verified", "verify_home"),
     "webhooks": (
         "Webhook",
         "WebhookPage",
@@ -118,19 +146,25 @@ _PLACES = {
 }  # fmt: skip
 
 __all__ = [
+    "Flaw",
     "Health",
     "Held",
+    "Kept",
     "Line",
     "Link",
     "NewToken",
     "Problem",
     "Reached",
+    "Signed",
     "Station",
     "Trace",
     "Tried",
+    "Verified",
     "Webhook",
     "WebhookPage",
     "add_grant",
+    "anchor_ledger",
+    "anchors_at",
     "assign_set",
     "change_grant",
     "change_set",
@@ -142,6 +176,7 @@ __all__ = [
     "delete_user",
     "delete_webhook",
     "end_token",
+    "erase_body",
     "find_level",
     "get_permission",
     "get_set",
@@ -149,8 +184,14 @@ __all__ = [
     "get_webhook",
     "grant_permission",
     "holders_of",
+    "keep_checkpoint",
+    "kept_checkpoints",
+    "ledger_key",
     "list_permissions",
     "list_webhooks",
+    "prove",
+    "prove_consistency",
+    "put_anchor",
     "remove_grant",
     "remove_set",
     "revoke_permission",
@@ -163,11 +204,13 @@ __all__ = [
     "show_sets",
     "show_tokens",
     "show_users",
+    "sign_checkpoint",
     "tell_webhooks",
     "trace_prediction",
     "try_webhook",
     "unassign_set",
     "update_webhook",
+    "verify_home",
 ]
 
 

@@ -63,11 +63,22 @@ def check_home(home: Home, *, quick: bool = False) -> Health:
         problems += [Problem("orphan", str(point), "its model version is gone") for (point,) in tx.rows(SELECT_ORPHANS)]
         problems += [Problem("damaged", whom, said) for whom, said in unsound_series(tx, deep=not quick)]
         named = _named(home, tx, problems)
-    with progress("checking objects", len(named), unit="obj") as bar:
-        size_bytes = sum(
-            _check_object(home, oid, subjects, quick, problems, bar) for oid, subjects in sorted(named.items())
-        )
+    size_bytes = _check_objects(home, named, quick, problems)
     return Health(int(str(row[0])) if row else 0, len(named), size_bytes, tuple(problems))
+
+
+def check_objects(home: Home) -> list[Problem]:
+    """Read every object that anything refers to; what is missing or has other bytes than were stored."""
+    problems: list[Problem] = []
+    with home.meta.read() as tx:
+        named = _named(home, tx, problems)
+    _check_objects(home, named, False, problems)
+    return problems
+
+
+def _check_objects(home: Home, named: dict[str, list[str]], quick: bool, problems: list[Problem]) -> int:
+    with progress("checking objects", len(named), unit="obj") as bar:
+        return sum(_check_object(home, oid, subjects, quick, problems, bar) for oid, subjects in sorted(named.items()))
 
 
 def _named(home: Home, tx: Tx, problems: list[Problem]) -> dict[str, list[str]]:

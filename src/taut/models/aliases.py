@@ -8,7 +8,7 @@ from taut.ground.meta import Tx
 from taut.home import Home, verb
 from taut.models.evidence import newest_gate_in
 from taut.models.rights import of_model
-from taut.models.versions import CHAMPION, SELECT_ALIAS, lock_model, version_in
+from taut.models.versions import CHAMPION, SELECT_ALIAS, lock_model, touch_model, version_in
 from taut.records import GateResult, ModelVersion
 
 MOVE_ALIAS = """
@@ -39,9 +39,10 @@ def set_alias(home: Home, name: str, alias: str, number: int) -> ModelVersion:
 def delete_alias(home: Home, name: str, alias: str) -> None:
     """Take an alias away; taking it away twice is no error. Raises NotFound for an unknown model."""
     with home.meta.transaction() as tx:
-        lock_model(tx, name, home.clock.now_ms())
+        lock_model(tx, name)
         pointed = tx.row(SELECT_ALIAS, {"name": name, "alias": alias})
         if pointed is not None:
+            touch_model(tx, name, home.clock.now_ms())
             tx.execute(DELETE_ALIAS, {"name": name, "alias": alias})
             home.append(tx, "model.unaliased", subject=f"model:{name}@{pointed[0]}", body={"alias": alias})
 
@@ -57,7 +58,7 @@ def check_alias(alias: str) -> None:
 def _move(home: Home, name: str, number: int, alias: str, *, gated: bool) -> ModelVersion:
     check_alias(alias)
     with home.meta.transaction() as tx:
-        lock_model(tx, name, home.clock.now_ms())
+        lock_model(tx, name)
         version = version_in(tx, name, number)
         pointed = tx.row(SELECT_ALIAS, {"name": name, "alias": alias})
         before = int(str(pointed[0])) if pointed is not None else None
@@ -66,6 +67,7 @@ def _move(home: Home, name: str, number: int, alias: str, *, gated: bool) -> Mod
         gate = newest_gate_in(tx, name, number)
         if gated or alias == CHAMPION:
             _must_be_allowed(tx, version, gate, alias=alias, before=before, gated=gated)
+        touch_model(tx, name, home.clock.now_ms())
         tx.execute(MOVE_ALIAS, {"name": name, "alias": alias, "number": number})
         if gate is not None and gate.passed:
             draw_arrow(tx, gate.point, "allowed", f"alias:{name}@{alias}", at_ms=home.clock.now_ms())

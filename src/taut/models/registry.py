@@ -25,6 +25,7 @@ from taut.models.versions import (
     model_of_row,
     next_number_in,
     referred_version_in,
+    touch_model,
     version_in,
     versions_in,
 )
@@ -198,11 +199,12 @@ def _record_version(
     signature = signature_of(home.objects, files)
     with home.meta.transaction() as tx:
         _create_in(home, tx, name, "", {})
-        lock_model(tx, name, home.clock.now_ms())
+        lock_model(tx, name)
         same = tx.row(SELECT_SAME, {"name": name, "digest": digest, "run_id": origin.run_id})
         if same is not None and not again:
             return version_in(tx, name, int(str(same[0])))
         number, at_ms = next_number_in(tx, name), home.clock.now_ms()
+        touch_model(tx, name, at_ms)
         tx.execute(
             INSERT_VERSION,
             {
@@ -216,7 +218,9 @@ def _record_version(
             draw_arrow(tx, f"run:{origin.run_id}", "made", version.point, at_ms=at_ms)
         if origin.model_id:
             note_version(tx, origin.model_id, name, number)
-        home.append(tx, "model.registered", subject=version.point, body={"digest": digest, "source": origin.source})
+        made_of = {"model_id": origin.model_id} if origin.model_id else {}
+        body = {"digest": digest, "source": origin.source, **made_of}
+        home.append(tx, "model.registered", subject=version.point, body=body)
         return version
 
 

@@ -20,7 +20,7 @@ DELETED_MODEL_TAG = "taut.deleted_ms"
 SELECT_MODEL = "SELECT name, description, created_ms, updated_ms, tags FROM registered_model WHERE name = :name"
 SELECT_MODELS = "SELECT name, description, created_ms, updated_ms, tags FROM registered_model ORDER BY name"
 # Writing the row first takes its lock: whoever numbers a version or moves an alias of this model does so alone.
-LOCK_MODEL = "UPDATE registered_model SET updated_ms = :at_ms WHERE name = :name"
+LOCK_MODEL = "UPDATE registered_model SET updated_ms = COALESCE(CAST(:at_ms AS BIGINT), updated_ms) WHERE name = :name"
 VERSION_COLUMNS = """name, number, source, run_id, model_id, digest, signature, stage, status, description, actor,
     created_ms, updated_ms, tags"""
 SELECT_VERSION = f"SELECT {VERSION_COLUMNS} FROM model_version WHERE name = :name AND number = :number"  # noqa: S608
@@ -89,11 +89,19 @@ def model_of_row(row: Row, *, newest: int, aliases: dict[str, int]) -> Registere
     )
 
 
-def lock_model(tx: Tx, name: str, at_ms: int) -> None:
-    """Take the model's row until the transaction ends. Raises NotFound."""
+def lock_model(tx: Tx, name: str, at_ms: int | None = None) -> None:
+    """Take the model's row until the transaction ends, and say that it changes where a time is given. Raises NotFound.
+
+    What turns out to change nothing leaves the time alone, as it leaves the ledger alone: see `touch_model`.
+    """
     row = tx.row(SELECT_MODEL, {"name": name})
     if row is None or is_deleted(row):
         raise _no_model(tx, name)
+    tx.execute(LOCK_MODEL, {"name": name, "at_ms": at_ms})
+
+
+def touch_model(tx: Tx, name: str, at_ms: int) -> None:
+    """Say that a model which is locked changes after all."""
     tx.execute(LOCK_MODEL, {"name": name, "at_ms": at_ms})
 
 

@@ -47,7 +47,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "import": ("moving:import_", "Move in: copy a whole MLflow store into this home"),
         "export": ("moving:export", "Move out: copy this home to an MLflow server or an mlruns folder"),
         "token": ("place:token", "Make, list and revoke tokens"),
-        "ledger": ("place:ledger", "Read what was done, by whom"),
+        "ledger": ("ledger:ledger", "Read, prove and anchor what was done, by whom"),
         "fsck": ("place:fsck", "Check that nothing is lost, torn or altered"),
     },
 }

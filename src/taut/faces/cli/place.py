@@ -1,4 +1,4 @@
-"""`taut server`, `token`, `ledger` and `fsck`: the place where everything is kept."""
+"""`taut server`, `token` and `fsck`: the place where everything is kept."""
 
 import sys
 from datetime import timedelta
@@ -77,25 +77,6 @@ def revoke(token_id: str, as_json: bool) -> None:
     with open_home() as home:
         end_token(home, token_id)
         shown({"revoked": token_id}, as_json, lambda _: f"token {token_id} works no more")
-
-
-@click.command(epilog="Example: taut ledger --subject model:churn@3")
-@click.option("--kind", default="", help="Only of this kind, as model.promoted.")
-@click.option("--subject", default="", help="Only about this point, as model:churn@3.")
-@click.option("--after", default=0, help="Only entries past this number.")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
-@json_option
-def ledger(kind: str, subject: str, after: int, limit: int, as_json: bool) -> None:
-    """Read what was done, by whom, oldest first."""
-    from taut.govern import show_ledger
-
-    with open_home() as home:
-        found = show_ledger(home, kind=kind, subject=subject, after=after, limit=limit)
-        shown(found, as_json, lambda entries: table(
-            ["entry", "when", "who", "what", "about", "body"],
-            [(e.seq, iso(e.at_ms)[:19], e.actor, e.kind, e.subject[:40], e.body[:60]) for e in entries],
-            empty="the ledger has no such entry",
-        ))  # fmt: skip
 
 
 @click.command(epilog="Example: taut fsck")

@@ -6,16 +6,17 @@ from taut.ground.access.actors import Actor
 from taut.ground.access.grants import ANY, BEGINS, BY_ROLE_TOO, GIVES, NEW, Kind, Sight
 
 PERMISSIONS = frozenset({
-    "access:admin", "access:self", "artifact:read", "artifact:write", "audit:read", "dataset:content", "dataset:read",
-    "dataset:write", "deployment:predict", "deployment:read", "deployment:write", "experiment:admin",
-    "experiment:create", "feedback:write", "home:check", "model:approve", "model:delete", "model:gate",
-    "model:promote", "model:read", "model:write", "monitor:write", "pipeline:read", "pipeline:run",
-    "prediction:explain", "prediction:read", "run:delete", "run:read", "run:write", "webhook:manage",
+    "access:admin", "access:self", "artifact:read", "artifact:write", "audit:anchor", "audit:head", "audit:read",
+    "dataset:content", "dataset:read", "dataset:write", "deployment:predict", "deployment:read", "deployment:write",
+    "experiment:admin", "experiment:create", "feedback:write", "home:check", "model:approve", "model:delete",
+    "model:gate", "model:promote", "model:read", "model:write", "monitor:write", "pipeline:read", "pipeline:run",
+    "prediction:explain", "prediction:read", "privacy:admin", "run:delete", "run:read", "run:write", "webhook:manage",
 })  # fmt: skip
 
 _READ = {
     "access:self",
     "artifact:read",
+    "audit:head",
     "dataset:read",
     "deployment:read",
     "model:read",
@@ -35,11 +36,13 @@ ROLES: MappingProxyType[str, frozenset[str]] = MappingProxyType(
         "data-scientist": frozenset(_SCIENCE),
         "ml-engineer": frozenset(_ENGINEER),
         "approver": frozenset(_READ | {"model:approve"}),
-        "auditor": frozenset((_READ - {"artifact:read"}) | {"audit:read", "home:check"}),
-        "project-admin": frozenset(_ENGINEER | {"audit:read", "model:delete", "access:admin", "webhook:manage"}),
+        "auditor": frozenset((_READ - {"artifact:read"}) | {"audit:anchor", "audit:read", "home:check"}),
+        "project-admin": frozenset(
+            _ENGINEER | {"audit:anchor", "audit:read", "model:delete", "access:admin", "webhook:manage"}
+        ),
         "owner": PERMISSIONS,
         "serving": frozenset(
-            {"artifact:read", "deployment:predict", "deployment:read", "feedback:write", "model:read"}
+            {"artifact:read", "audit:head", "deployment:predict", "deployment:read", "feedback:write", "model:read"}
         ),
         "anonymous": frozenset(),
     }

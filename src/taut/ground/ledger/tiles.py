@@ -7,6 +7,7 @@ below them is full. The hashes past the last full tile stand in the rows of the 
 
 from typing import cast
 
+from taut.errors import Corrupt
 from taut.ground.ledger.merkle import (
     HASH_BYTES,
     consistency_spans,
@@ -61,7 +62,7 @@ def cut(hashes: bytes) -> list[bytes]:
 class Tree:
     """The ledger's tree at one moment; each tile is read once at most, however much is asked of it.
 
-    What is asked for must not lie past the ledger's end.
+    Raises Corrupt where hashes are missing, as they are past the ledger's end.
     """
 
     def __init__(self, tx: Tx) -> None:
@@ -86,9 +87,12 @@ class Tree:
     def _node(self, height: int, index: int) -> bytes:
         level, inside = divmod(height, TILE_HEIGHT)
         first = index << inside
-        tile = self._tile(level, first // TILE)
-        at = first % TILE
-        return whole_root(tile[at : at + (1 << inside)])
+        place, at = divmod(first, TILE)
+        hashes = self._tile(level, place)[at : at + (1 << inside)]
+        if len(hashes) != 1 << inside:
+            said = f"tile {place} of level {level} of the ledger has not the hashes that it must have"
+            raise Corrupt(said, hint="taut ledger verify")
+        return whole_root(hashes)
 
     def _tile(self, level: int, place: int) -> list[bytes]:
         known = self._tiles.get((level, place))

@@ -21,7 +21,7 @@ SELECT_TILES = "SELECT level, place FROM ledger_tile ORDER BY level, place"
 class Walk:
     """One reading of the whole ledger, from its first entry: what is wrong, and the roots at the sizes asked for.
 
-    `roots` has those that were reached; past a hole in the ledger there is no tree to speak of.
+    `roots` has those that were reached, `root` is that of all; past a hole in the ledger there is no tree to speak of.
     """
 
     def __init__(self, tx: Tx, sizes: Iterable[int] = ()) -> None:
@@ -31,7 +31,7 @@ class Walk:
         self._tile_roots: list[bytes] = []
         self._chained: bytes | None = b""
         self.is_whole = True
-        self.size = 0
+        self.size, self.root = 0, b""
         self.roots: dict[int, bytes] = {0: self._frontier.root()}
 
     def problems(self) -> Iterator[str]:
@@ -51,6 +51,7 @@ class Walk:
                 rest = rest[TILE:]
         if self.is_whole:
             self._note(rest, self.size)
+            self.root = self._frontier.with_more(rest).root()
             yield from self._upper()
 
     def _page(self) -> Sequence[Sequence[Any]]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 POOL_MAX = 16  # More than the worker threads of one server process; PostgreSQL's own default limit is 100.
 MIGRATION_LOCK = 7_461_754  # An arbitrary key: replicas that start together migrate one after another.
 CONNECT_TIMEOUT_S = 10.0
+ROWS_AT_ONCE = 2000  # Of a query whose rows are read one after the other.
 
 
 def connect(url: str) -> "PostgresMetadata":
@@ -147,6 +148,11 @@ class _Tx:
     def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         with fitting():
             return self._connection.execute(_translated(sql), parameters or {}, binary=True).fetchall()
+
+    def each(self, sql: str, parameters: Parameters | None = None) -> Iterator[Row]:
+        with self._connection.cursor(name="each", binary=True) as cursor:
+            cursor.itersize = ROWS_AT_ONCE
+            yield from cursor.execute(_translated(sql), parameters or {})
 
     def row(self, sql: str, parameters: Parameters | None = None) -> Row | None:
         with fitting():

@@ -79,6 +79,10 @@ class Tx(Protocol):
         """The first row of a query, or None."""
         ...
 
+    def each(self, sql: str, parameters: Parameters | None = None) -> Iterator[Row]:
+        """The rows of a query one after the other, however many: only some of them are in memory."""
+        ...
+
 
 class Metadata(Protocol):
     """Rows. `transaction` returns only after everything in its block is committed and synced to disk."""

@@ -313,6 +313,9 @@ class _Tx:
         with fitting():
             return self._connection.execute(*_bound(sql, parameters)).fetchall()
 
+    def each(self, sql: str, parameters: Parameters | None = None) -> Iterator[Row]:
+        yield from self._connection.execute(*_bound(sql, parameters))
+
     def row(self, sql: str, parameters: Parameters | None = None) -> Row | None:
         with fitting():
             found: Row | None = self._connection.execute(*_bound(sql, parameters)).fetchone()

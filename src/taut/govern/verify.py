@@ -1,0 +1,123 @@
+"""`taut ledger verify`: the ledger and all tables, held against each other and against anchors kept elsewhere."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from taut.errors import Corrupt, Invalid
+from taut.govern.fsck import check_objects
+from taut.govern.state import Anchored, Comparison, anchors_in, kept_wrongly, schema_of, tables_of
+from taut.govern.tables import EXEMPT, SCOPES
+from taut.ground.ledger import Walk
+from taut.ground.ledger.keys import public_key
+from taut.ground.ledger.notes import Checkpoint, PublicKey, open_note, read_note, read_public_key
+from taut.ground.meta import Tx
+from taut.home import Home, verb
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """What is not as it was: `where` is a table, `ledger`, `anchor` or `objects`; `subject` is what it hurts."""
+
+    where: str
+    subject: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was held against what: `size` entries with this root, so many anchors, and up to which entry tables agree.
+
+    `state` is the number of the last entry up to which the tables were digested, 0 where there is no such. `notes` say
+    what could not be looked at.
+    """
+
+    size: int
+    root: str
+    anchors: int
+    state: int
+    flaws: tuple[Flaw, ...]
+    notes: tuple[str, ...] = ()
+
+
+@verb("ledger.verify", needs="audit:read")
+def verify_home(home: Home, *, anchors: Sequence[str] = (), key: str = "", objects: bool = False) -> Verified:
+    """Hold every entry against the tree, the tree against anchors, and the tables against the state that these cover.
+
+    `anchors` are signed notes; `key` is the public key that they must be signed by, this home's own where none is
+    given. Without anchors the state that was digested last is taken on trust: that finds a slip, not an attacker.
+    With `objects` the content of every object that is referred to is read too. Raises Invalid for what is no note.
+    """
+    with home.meta.read() as tx:
+        trusted = _key(tx, key)
+        checkpoints = [read_note(note) for note in anchors]
+        flaws = [flaw for note in anchors for flaw in _unsigned(note, trusted)]
+        walk = Walk(tx, [checkpoint.size for checkpoint in checkpoints])
+        flaws += [Flaw("ledger", "ledger", said) for said in walk.problems()]
+        for checkpoint in checkpoints:
+            flaws += _held(walk, checkpoint)
+        flaws += [Flaw("ledger_state", "ledger", said) for said in kept_wrongly(tx)]
+        state, found, notes = _tables(tx, [checkpoint.size for checkpoint in checkpoints])
+        flaws += found
+    if objects:
+        flaws += [Flaw("objects", problem.subject, problem.text) for problem in check_objects(home)]
+    return Verified(walk.size, walk.root.hex(), len(checkpoints), state, tuple(dict.fromkeys(flaws)), notes)
+
+
+def _key(tx: Tx, given: str) -> PublicKey | None:
+    try:
+        return read_public_key(given) if given else public_key(tx)
+    except Invalid:
+        if given:
+            raise
+        return None  # Whoever made the database say so is told of by the table itself.
+
+
+def _unsigned(note: str, key: PublicKey | None) -> Iterator[Flaw]:
+    checkpoint = read_note(note)
+    if key is None:
+        yield Flaw("anchor", checkpoint.origin, "this home has no key that an anchor could be signed by")
+        return
+    try:
+        open_note(note, key)
+    except Corrupt as problem:
+        yield Flaw("anchor", checkpoint.origin, problem.message)
+        return
+    if checkpoint.origin != key.name:
+        yield Flaw("anchor", checkpoint.origin, f"it is an anchor of another home than {key.name}")
+
+
+def _held(walk: Walk, checkpoint: Checkpoint) -> Iterator[Flaw]:
+    if checkpoint.size > walk.size:
+        said = f"the ledger ends at entry {walk.size}; when it was anchored it had {checkpoint.size}"
+        yield Flaw("ledger", "ledger", said)
+    elif walk.roots.get(checkpoint.size) != checkpoint.root:
+        yield Flaw("ledger", "ledger", f"the first {checkpoint.size} entries are not those that were anchored")
+
+
+def _tables(tx: Tx, sizes: Sequence[int]) -> tuple[int, list[Flaw], tuple[str, ...]]:
+    """Hold the tables against the state that each of the sizes covers, the last of all where there are none."""
+    there, wanted = tables_of(tx), {scope.table for scope in SCOPES} | EXEMPT.keys()
+    flaws = [Flaw(table, table, "the database has this table, and this taut does not") for table in there - wanted]
+    if gone := sorted(wanted - there):
+        return 0, [*flaws, *(Flaw(table, table, "this table is gone") for table in gone)], ()
+    try:
+        known = anchors_in(tx)
+        covered = {max((seq for seq, _ in known if seq <= size), default=0) for size in sizes}
+        held = [one for one in known if one[0] in covered] if sizes else known[-1:]
+        if not held:
+            return 0, flaws, ("no state of the tables was anchored: taut ledger anchor",)
+        comparable = [one for one in held if one[1].schema == schema_of(tx)]
+        notes = tuple(_older(seq, anchored) for seq, anchored in held if (seq, anchored) not in comparable)
+        comparison = Comparison(tx, min(anchored.until for _, anchored in held))
+        for seq, anchored in comparable:
+            for change in comparison.changes(seq, anchored):
+                place = f"{change.table} ({', '.join(change.key)})" if change.key else change.table
+                said = f"{place} was {change.what} after entry {anchored.until} and no entry says so"
+                flaws.append(Flaw(change.table, change.subject, said))
+    except Corrupt as problem:
+        return 0, [*flaws, Flaw("ledger_state", "ledger", problem.message)], ()
+    return max((anchored.until for _, anchored in comparable), default=0), flaws, notes
+
+
+def _older(seq: int, anchored: Anchored) -> str:
+    return f"the tables at entry {seq} were those of schema {anchored.schema}, before an upgrade: anchor again"
