@@ -16,7 +16,7 @@ import pytest
 from taut.deploy import record_deployment
 from taut.govern import check_home, create_token, show_ledger, show_line, trace_prediction
 from taut.ground.ledger import Happening, append_events
-from taut.ground.meta import Cell, Insert, Metadata, Row, Tx, Update, Value
+from taut.ground.meta import Cell, Figure, Insert, Metadata, Row, Tx, Update, Value
 from taut.ground.meta.protocol import Parameters
 from taut.home import Home, open_home
 from taut.models import find_model, promote_model, record_gate, record_model
@@ -64,6 +64,9 @@ class Counted:
         self.seen["reads"] += 1
         self.seen["statements"] += 1
         return self.meta.ask(sql, parameters)
+
+    def figures(self) -> Mapping[str, Figure]:
+        return self.meta.figures()
 
     def close(self) -> None:
         self.meta.close()

@@ -240,6 +240,10 @@ class RemoteMetadata:
         """Refuses."""
         self._refuse()
 
+    def figures(self) -> NoReturn:
+        """Refuses."""
+        self._refuse()
+
     def close(self) -> None:
         """Nothing is open."""
 

@@ -138,7 +138,7 @@ def _told(error: TautError, given: list[str], *, debug: bool) -> int:
         import traceback
 
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    click.echo(f"taut: {error.message}", err=True)
+    click.echo(f"taut: {error}", err=True)
     # Rooms leave the hint out where only whoever typed the words knows better; their help says what may stand there.
     click.echo(f"  try: {error.hint or f'{_command_in(given)} --help'}", err=True)
     return error.exit_status

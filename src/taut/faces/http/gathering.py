@@ -1,6 +1,7 @@
 """What many clients log at once, written together: while one group is being committed, the next gathers."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Executor
 
 from taut.errors import TautError
@@ -14,9 +15,10 @@ ITEMS_MAX = 20_000  # Points, params and tags of one commit, for the same reason
 class Gathering:
     """Takes batches on an event loop and answers each when it is durable; one group is written at a time."""
 
-    def __init__(self, home: Home, threads: Executor) -> None:
+    def __init__(self, home: Home, threads: Executor, groups: Callable[[float], None] = lambda _: None) -> None:
         self._home = home
         self._threads = threads
+        self._groups = groups
         self._waiting: list[tuple[Batch, asyncio.Future[None]]] = []
         self._writer: asyncio.Task[None] | None = None
 
@@ -34,6 +36,7 @@ class Gathering:
         try:
             while self._waiting:
                 group = self._next()
+                self._groups(len(group))
                 try:
                     batches = [batch for batch, _ in group]
                     problems = await loop.run_in_executor(self._threads, log_batches, self._home, batches)

@@ -13,6 +13,9 @@ Row = tuple[Value, ...]
 Parameters = Mapping[str, Value | Sequence[str] | Sequence[int]]
 Kind = Literal["TEXT", "BIGINT", "DOUBLE PRECISION"]
 
+Figure = tuple[Literal["counter", "gauge"], str, int]
+"""What a number is, in words, and the number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Insert:
@@ -98,6 +101,10 @@ class Metadata(Protocol):
 
     def ask(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         """All rows of one query, which is a moment by itself: cheaper than a block where one query is all."""
+        ...
+
+    def figures(self) -> Mapping[str, Figure]:
+        """What may be told of it to whoever watches a server, by Prometheus' rules of names."""
         ...
 
     def close(self) -> None:
