@@ -80,7 +80,7 @@ class CountedTx:
         self.seen["statements"] += 1
         return self.tx.execute(sql, parameters)
 
-    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
+    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Cell]]) -> None:
         self.seen["statements"] += 1
         self.tx.executemany(sql, parameters)
 
@@ -95,6 +95,10 @@ class CountedTx:
     def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         self.seen["statements"] += 1
         return self.tx.rows(sql, parameters)
+
+    def blocks(self, sql: str, rows: int) -> Iterator[Sequence[tuple[Cell, ...]]]:
+        self.seen["statements"] += 1
+        return self.tx.blocks(sql, rows)
 
     def row(self, sql: str, parameters: Parameters | None = None) -> Row | None:
         self.seen["statements"] += 1

@@ -49,6 +49,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "token": ("place:token", "Make, list and revoke tokens"),
         "ledger": ("place:ledger", "Read what was done, by whom"),
         "fsck": ("place:fsck", "Check that nothing is lost, torn or altered"),
+        "backup": ("keeping:backup", "Copy everything, while others write"),
+        "restore": ("keeping:restore", "Fill an empty place from a backup"),
     },
 }
 

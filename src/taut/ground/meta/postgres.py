@@ -134,7 +134,7 @@ class _Tx:
         with fitting():
             return self._connection.execute(_translated(sql), parameters or {}).rowcount
 
-    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
+    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Cell]]) -> None:
         with fitting(), self._connection.cursor() as cursor:
             cursor.executemany(_translated(sql), parameters)
 
@@ -152,6 +152,12 @@ class _Tx:
     def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         with fitting():
             return self._connection.execute(_translated(sql), parameters or {}, binary=True).fetchall()
+
+    def blocks(self, sql: str, rows: int) -> Iterator[Sequence[tuple[Cell, ...]]]:
+        with self._connection.cursor(name="blocks", binary=True) as cursor:
+            cursor.execute(_translated(sql))
+            while block := cursor.fetchmany(rows):
+                yield block
 
     def row(self, sql: str, parameters: Parameters | None = None) -> Row | None:
         with fitting():

@@ -57,7 +57,7 @@ class Tx(Protocol):
         """Run one statement; returns the number of rows it changed."""
         ...
 
-    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
+    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Cell]]) -> None:
         """Run one statement for each set of parameters."""
         ...
 
@@ -71,6 +71,10 @@ class Tx(Protocol):
 
     def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         """All rows of a query."""
+        ...
+
+    def blocks(self, sql: str, rows: int) -> Iterator[Sequence[tuple[Cell, ...]]]:
+        """All rows of a query, so many at a time, however many there are; nothing else is asked meanwhile."""
         ...
 
     def row(self, sql: str, parameters: Parameters | None = None) -> Row | None:

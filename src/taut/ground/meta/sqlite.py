@@ -267,7 +267,7 @@ class _Tx:
         with fitting():
             return self._connection.execute(*_bound(sql, parameters)).rowcount
 
-    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
+    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Cell]]) -> None:
         with fitting():
             self._connection.executemany(sql, parameters)
 
@@ -285,6 +285,11 @@ class _Tx:
     def rows(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         with fitting():
             return self._connection.execute(*_bound(sql, parameters)).fetchall()
+
+    def blocks(self, sql: str, rows: int) -> Iterator[Sequence[tuple[Cell, ...]]]:
+        cursor = self._connection.execute(sql)
+        while block := cursor.fetchmany(rows):
+            yield block
 
     def row(self, sql: str, parameters: Parameters | None = None) -> Row | None:
         with fitting():

@@ -1,0 +1,50 @@
+"""`taut backup` and `restore`: what the owner of a home does for the day on which it is gone."""
+
+from pathlib import Path
+
+import click
+
+from taut.faces.cli.shown import json_option, shown
+from taut.home import open_home
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+@click.command(epilog="Example: taut backup ../monday")
+@click.argument("destination", type=FOLDER)
+@json_option
+def backup(destination: Path, as_json: bool) -> None:
+    """Copy rows and objects of this home, as they are at one moment, into a new folder; others may write meanwhile."""
+    from taut.govern.backup import Manifest, back_up
+
+    def told(made: Manifest) -> str:
+        counted = f"{made.rows} rows, {made.objects} objects, {made.size_bytes} bytes, {made.events} ledger entries"
+        return f"{destination} holds all of {home.place}: {counted}"
+
+    with open_home() as home:
+        shown(back_up(home, destination), as_json, told)
+
+
+@click.command(epilog="Example: taut restore ../monday --to ../again")
+@click.argument("source", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--to", "folder", type=FOLDER, required=True, help="Project folder to make, or an empty one.")
+@click.option("--metadata", default="", help="Database for it, sqlite:///… or postgresql://…  [default: in the folder]")
+@click.option("--objects", default="", help="Object store for it, file:///… or s3://…  [default: in the folder]")
+@json_option
+def restore(source: Path, folder: Path, metadata: str, objects: str, as_json: bool) -> None:
+    """Fill an empty place from a backup and check all of it against the manifest; what is there already stays."""
+    from taut.govern.backup import Manifest, read_manifest
+    from taut.govern.backup import restore as restored
+    from taut.ground.settings import FOLDER as TAUT
+    from taut.ground.settings import SETTINGS_FILE, Settings, make_folder
+
+    read_manifest(source)
+    chosen = Settings(metadata=metadata, objects=objects)
+    if not (folder / TAUT / SETTINGS_FILE).exists():
+        make_folder(folder, chosen if metadata or objects else None)
+
+    def told(made: Manifest) -> str:
+        return f"{folder} holds what {source} did: {made.rows} rows, {made.objects} objects, {made.size_bytes} bytes"
+
+    with open_home(folder) as home:
+        shown(restored(home, source), as_json, told)
