@@ -51,6 +51,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "fsck": ("place:fsck", "Check that nothing is lost, torn or altered"),
         "backup": ("keeping:backup", "Copy everything, while others write"),
         "restore": ("keeping:restore", "Fill an empty place from a backup"),
+        "gc": ("keeping:gc", "Remove for good what was deleted, and what nothing refers to"),
     },
 }
 

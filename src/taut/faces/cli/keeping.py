@@ -1,4 +1,4 @@
-"""`taut backup` and `restore`: what the owner of a home does for the day on which it is gone."""
+"""`taut backup`, `restore` and `gc`: what the owner of a home does that what is kept is kept, and the rest is not."""
 
 from pathlib import Path
 
@@ -48,3 +48,35 @@ def restore(source: Path, folder: Path, metadata: str, objects: str, as_json: bo
 
     with open_home(folder) as home:
         shown(restored(home, source), as_json, told)
+
+
+@click.command(epilog="Example: taut gc --older-than 30d --dry-run")
+@click.option(
+    "--older-than", default="30d", show_default=True, help="Only what was deleted longer ago: 90 min, 12h, 30d."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would leave; nothing does.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--grace", default="24h", show_default=True, help="Leave objects alone that were uploaded within; less only alone."
+)
+@json_option
+def gc(older_than: str, dry_run: bool, yes: bool, grace: str, as_json: bool) -> None:
+    """Remove for good the runs, logged models and experiments that were deleted, and objects that nothing refers to.
+
+    Others may write meanwhile. What leaves cannot be brought back.
+    """
+    from taut.govern.collecting import Collected, collect
+    from taut.ground.clock import duration_ms
+
+    def told(found: Collected) -> str:
+        verb = "would leave" if found.dry_run else "left"
+        counted = f"{found.runs} runs, {found.logged_models} logged models, {found.experiments} experiments"
+        return f"{verb}: {counted}, {found.objects} objects, {found.size_bytes} bytes"
+
+    older_than_ms, grace_ms = duration_ms(older_than), duration_ms(grace)
+    with open_home() as home:
+        if not dry_run and not yes:
+            plan = collect(home, older_than_ms=older_than_ms, grace_ms=grace_ms, dry_run=True)
+            click.echo(told(plan), err=True)
+            click.confirm("remove it for good?", abort=True, err=True)
+        shown(collect(home, older_than_ms=older_than_ms, grace_ms=grace_ms, dry_run=dry_run), as_json, told)
