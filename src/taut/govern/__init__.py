@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from taut.govern.backup import Manifest, back_up, read_manifest, restore
+    from taut.govern.collecting import Collected, collect
     from taut.govern.deliveries import Tried, tell_webhooks, try_webhook
     from taut.govern.fsck import Health, Problem, check_home
     from taut.govern.grant_sets import (
@@ -43,10 +45,21 @@ if TYPE_CHECKING:
         delete_webhook,
         get_webhook,
         list_webhooks,
+        seal_secrets,
         update_webhook,
     )
 
 _PLACES = {
+    "backup": (
+        "Manifest",
+        "back_up",
+        "read_manifest",
+        "restore",
+    ),
+    "collecting": (
+        "Collected",
+        "collect",
+    ),
     "deliveries": (
         "Tried",
         "tell_webhooks",
@@ -113,15 +126,18 @@ _PLACES = {
         "delete_webhook",
         "get_webhook",
         "list_webhooks",
+        "seal_secrets",
         "update_webhook",
     ),
 }  # fmt: skip
 
 __all__ = [
+    "Collected",
     "Health",
     "Held",
     "Line",
     "Link",
+    "Manifest",
     "NewToken",
     "Problem",
     "Reached",
@@ -132,9 +148,11 @@ __all__ = [
     "WebhookPage",
     "add_grant",
     "assign_set",
+    "back_up",
     "change_grant",
     "change_set",
     "check_home",
+    "collect",
     "create_set",
     "create_token",
     "create_user",
@@ -151,9 +169,12 @@ __all__ = [
     "holders_of",
     "list_permissions",
     "list_webhooks",
+    "read_manifest",
     "remove_grant",
     "remove_set",
+    "restore",
     "revoke_permission",
+    "seal_secrets",
     "set_admin",
     "set_password",
     "set_user_role",

@@ -15,7 +15,7 @@ FOLDER = click.Path(file_okay=False, path_type=Path)
 @json_option
 def backup(destination: Path, as_json: bool) -> None:
     """Copy rows and objects of this home, as they are at one moment, into a new folder; others may write meanwhile."""
-    from taut.govern.backup import Manifest, back_up
+    from taut.govern import Manifest, back_up
 
     def told(made: Manifest) -> str:
         counted = f"{made.rows} rows, {made.objects} objects, {made.size_bytes} bytes, {made.events} ledger entries"
@@ -33,8 +33,8 @@ def backup(destination: Path, as_json: bool) -> None:
 @json_option
 def restore(source: Path, folder: Path, metadata: str, objects: str, as_json: bool) -> None:
     """Fill an empty place from a backup and check all of it against the manifest; what is there already stays."""
-    from taut.govern.backup import Manifest, read_manifest
-    from taut.govern.backup import restore as restored
+    from taut.govern import Manifest, read_manifest
+    from taut.govern import restore as restored
     from taut.ground.settings import FOLDER as TAUT
     from taut.ground.settings import SETTINGS_FILE, Settings, make_folder
 
@@ -65,7 +65,7 @@ def gc(older_than: str, dry_run: bool, yes: bool, grace: str, as_json: bool) -> 
 
     Others may write meanwhile. What leaves cannot be brought back.
     """
-    from taut.govern.collecting import Collected, collect
+    from taut.govern import Collected, collect
     from taut.ground.clock import duration_ms
 
     def told(found: Collected) -> str:

@@ -22,6 +22,7 @@ from taut.faces.http.guard import HEADERS, LOOPBACK, hosts_of
 from taut.faces.http.strict import StrictProtocol
 from taut.faces.http.telling import webhooks_told
 from taut.faces.http.tracing import Tracing, tracing_of_environment
+from taut.govern import seal_secrets
 from taut.ground.access import has_logins
 from taut.home import Home
 
@@ -60,6 +61,7 @@ def serve_home(
     with only_server(home), _traced() as tracing:
         state = State()
         config = server_config(make_app(home, hosts=hosts_of(host), state=state, tracing=tracing), tls)
+        seal_secrets(home)
         listener = bound(host, port)
         server = _Server(config, state, drain_s, tls)
         scheme = "http" if tls is None else "https"
