@@ -5,13 +5,16 @@ from typing import ClassVar
 
 
 class TautError(Exception):
-    """Something that taut can explain: `message` says what happened, `hint` what to do next, as a command if it can."""
+    """Something that taut can explain: `message` says what happened, `hint` what to do next, as a command if it can.
+
+    `private` is what a driver said of it: whoever runs taut reads it behind the message, a caller over HTTP does not.
+    """
 
     exit_status: ClassVar[int] = 1
     http_status: ClassVar[int] = 500
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, hint: str = "", private: str = "") -> None:
+        super().__init__(f"{message}: {private}" if private else message)
         self.message = message
         self.hint = hint
 
@@ -50,8 +53,10 @@ class Denied(TautError):
 
     exit_status, http_status = 12, 403
 
-    def __init__(self, message: str, *, hint: str = "", refusal: Mapping[str, str] | None = None) -> None:
-        super().__init__(message, hint=hint)
+    def __init__(
+        self, message: str, *, hint: str = "", private: str = "", refusal: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, hint=hint, private=private)
         self.refusal = refusal  # What the ledger says of it; a transaction that is undone takes that with it.
 
 
@@ -59,6 +64,12 @@ class Invalid(TautError):
     """A value, file or request is not what it must be."""
 
     exit_status, http_status = 13, 400
+
+
+class TooLarge(Invalid):
+    """A request is larger than what it may be."""
+
+    http_status = 413
 
 
 class Corrupt(TautError):
@@ -82,7 +93,7 @@ class Throttled(Unavailable):
 
 KINDS: dict[str, type[TautError]] = {
     kind.__name__: kind
-    for kind in (UsageError, Refused, NotFound, Conflict, Denied, Invalid, Corrupt, Unavailable, Throttled)
+    for kind in (UsageError, Refused, NotFound, Conflict, Denied, Invalid, TooLarge, Corrupt, Unavailable, Throttled)
 }
 
 

@@ -16,7 +16,7 @@ import pytest
 from taut.deploy import record_deployment
 from taut.govern import check_home, create_token, show_ledger, show_line, trace_prediction
 from taut.ground.ledger import Happening, append_events
-from taut.ground.meta import Cell, Insert, Metadata, Row, Tx, Update, Value
+from taut.ground.meta import Cell, Figure, Insert, Metadata, Row, Tx, Update, Value
 from taut.ground.meta.protocol import Parameters
 from taut.home import Home, open_home
 from taut.models import find_model, promote_model, record_gate, record_model
@@ -65,6 +65,9 @@ class Counted:
         self.seen["statements"] += 1
         return self.meta.ask(sql, parameters)
 
+    def figures(self) -> Mapping[str, Figure]:
+        return self.meta.figures()
+
     def close(self) -> None:
         self.meta.close()
 
@@ -77,7 +80,7 @@ class CountedTx:
         self.seen["statements"] += 1
         return self.tx.execute(sql, parameters)
 
-    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
+    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Cell]]) -> None:
         self.seen["statements"] += 1
         self.tx.executemany(sql, parameters)
 

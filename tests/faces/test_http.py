@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import urllib3
+from prometheus_client.parser import text_string_to_metric_families
 
 from taut.errors import Conflict, Denied, Invalid, NotFound, UsageError
 from taut.faces.http.reading import BODY_BYTES_MAX
@@ -135,11 +136,44 @@ def test_health_and_version_need_no_token_and_readiness_asks_the_store(home, url
 def test_answers_are_counted_for_whoever_may_look(home, url):
     POOL.request("GET", f"{url}/health")
     post(url, "/api/taut/v1/verbs/home.destroy")
-    counted = POOL.request("GET", f"{url}/metrics").data.decode().splitlines()
-    assert 'taut_requests_total{method="GET",status="200"} 1' in counted
-    assert 'taut_requests_total{method="POST",status="404"} 1' in counted
-    create_token(home, "ci", "viewer")
+    POOL.request("GET", f"{url}/nowhere")
+    counted = POOL.request("GET", f"{url}/metrics").data.decode()
+    families = {family.name: family for family in text_string_to_metric_families(counted)}
+    answered = {
+        (
+            one.labels["http_request_method"],
+            one.labels["http_route"],
+            one.labels["http_response_status_code"],
+        ): one.value
+        for one in families["http_server_request_duration_seconds"].samples
+        if one.name.endswith("_count")
+    }
+    assert answered == {
+        ("GET", "/health", "200"): 1, ("POST", "/api/taut/v1/verbs/{name}", "404"): 1, ("GET", "", "404"): 1,
+    }  # fmt: skip
+    assert families["process_resident_memory_bytes"].samples[0].value > 1 << 20
+    assert families["taut_db_transactions"].samples[0].value > 0
+    assert families["http_server_active_requests"].samples[0].value == 1
+    viewer = create_token(home, "ci", "viewer")
     assert POOL.request("GET", f"{url}/metrics").status == 401
+    assert POOL.request("GET", f"{url}/metrics", headers={"authorization": f"Bearer {viewer.secret}"}).status == 403
+
+
+def test_calls_that_are_logged_together_are_counted_as_a_group(url):
+    made = json.loads(POOL.request("POST", f"{url}/api/2.0/mlflow/runs/create", body=b'{"experiment_id": "0"}').data)
+    body = json.dumps({"run_id": made["run"]["info"]["run_id"], "key": "k", "value": "v"}).encode()
+    assert POOL.request("POST", f"{url}/api/2.0/mlflow/runs/set-tag", body=body).status == 200
+    told = POOL.request("GET", f"{url}/metrics").data.decode()
+    assert 'taut_log_group_size_bucket{le="1"} 1' in told and "taut_log_group_size_count 1" in told
+
+
+def test_a_request_has_an_id_its_own_or_the_one_it_came_with(url):
+    first, second = (POOL.request("GET", f"{url}/health").headers["x-request-id"] for _ in range(2))
+    assert first != second and len(first) == len(second) == 20
+    for given, kept in (("abc-1.2_3", True), ("a" * 64, True), ("a" * 65, False), ("a b", False), ("", False)):
+        for place in ("/health", "/nowhere", "/api/2.0/mlflow/runs/get"):
+            told = POOL.request("GET", url + place, headers={"x-request-id": given}).headers["x-request-id"]
+            assert (told == given) == kept, (place, given, told)
 
 
 def test_a_foreign_host_or_origin_is_refused_before_any_route(url):
@@ -158,8 +192,8 @@ def test_answers_cannot_be_sniffed_framed_or_kept(url):
 def test_a_body_past_the_limit_is_refused_before_it_is_read_whole(url):
     length = f"Content-Length: {BODY_BYTES_MAX * 4}"
     head = f"POST /api/taut/v1/verbs/model.create HTTP/1.1\r\nHost: 127.0.0.1\r\n{length}\r\n\r\n"
-    answer = raw(url, head.encode() + b"x" * (BODY_BYTES_MAX + 65536))
-    assert answer.split()[1] == b"400"
+    answer = raw(url, head.encode() + b"x" * 65536)
+    assert answer.split()[1] == b"413"
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from taut.ground.access import (
 from taut.ground.access.remembered import CALLERS_MAX, FRESH_S, PROOF_S
 from taut.ground.access.throttle import BY_USER, KEYS_MAX
 from taut.ground.bounded import Bounded
-from taut.ground.meta import Metadata, Row, Tx
+from taut.ground.meta import Figure, Metadata, Row, Tx
 from taut.home import Home, open_home
 
 WORD = "correct horse battery"
@@ -93,6 +93,9 @@ class Untouchable:
         raise AssertionError(sql)
 
     def nothing(self) -> Tx:
+        raise AssertionError
+
+    def figures(self) -> dict[str, Figure]:
         raise AssertionError
 
     def close(self) -> None:

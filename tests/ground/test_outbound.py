@@ -42,12 +42,19 @@ def test_no_address_of_a_net_of_our_own_is_public_however_it_is_wrapped(address:
         check_url(f"https://{shown}/hook", NOWHERE)
 
 
-@pytest.mark.parametrize(
-    "host", ["localhost", "127.1", "2130706433", "0x7f000001", "0177.0.0.1", "127.0.0.1.", "LOCALHOST"]
-)
+@pytest.mark.parametrize("host", ["127.1", "2130706433", "0x7f000001", "0177.0.0.1", "0x7f.1", "127.0.0.1.", "0"])
+def test_an_address_as_only_the_system_reads_it_is_refused_when_it_is_said_and_when_something_is_sent(host: str):
+    with pytest.raises(Invalid, match="no public address"):
+        check_url(f"https://{host}/hook", NOWHERE)
+    with receiving() as receiver, pytest.raises(Invalid, match="no public address"):
+        post(f"https://{host}:{receiver.port}/", b"{}", {})
+    assert receiver.heard == []
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "localhost."])
 def test_a_name_that_stands_for_this_machine_is_refused_when_something_is_sent(host: str):
     with receiving() as receiver:
-        with pytest.raises((Denied, Invalid, Unavailable)) as refused:
+        with pytest.raises((Denied, Unavailable)) as refused:
             post(f"https://{host}:{receiver.port}/", b"{}", {})
         assert "127.0.0.1" in str(refused.value) or "::1" in str(refused.value) or "no address" in str(refused.value)
     assert receiver.heard == []

@@ -101,8 +101,9 @@ def test_a_postgresql_that_is_not_there_is_unavailable_and_its_password_is_not_s
     monkeypatch.setattr("taut.ground.meta.postgres.CONNECT_TIMEOUT_S", 0.5)
     with pytest.raises(Unavailable) as told:
         connect_metadata(f"postgresql://ada:secret@127.0.0.1:{free_port}/taut")
-    assert "secret" not in told.value.message
-    assert str(free_port) in told.value.message
+    assert "secret" not in str(told.value)
+    assert str(free_port) in str(told.value)
+    assert str(free_port) not in told.value.message
 
 
 def test_a_database_that_is_not_there_is_unavailable(postgres_server, monkeypatch):

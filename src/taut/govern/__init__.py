@@ -19,6 +19,8 @@ if TYPE_CHECKING:
         prove_consistency,
         sign_checkpoint,
     )
+    from taut.govern.backup import Manifest, back_up, read_manifest, restore
+    from taut.govern.collecting import Collected, collect
     from taut.govern.deliveries import Tried, tell_webhooks, try_webhook
     from taut.govern.fsck import Health, Problem, check_home
     from taut.govern.grant_sets import (
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
         delete_webhook,
         get_webhook,
         list_webhooks,
+        seal_secrets,
         update_webhook,
     )
 
@@ -72,6 +75,16 @@ _PLACES = {
         "prove",
         "prove_consistency",
         "sign_checkpoint",
+    ),
+    "backup": (
+        "Manifest",
+        "back_up",
+        "read_manifest",
+        "restore",
+    ),
+    "collecting": (
+        "Collected",
+        "collect",
     ),
     "deliveries": (
         "Tried",
@@ -141,17 +154,20 @@ _PLACES = {
         "delete_webhook",
         "get_webhook",
         "list_webhooks",
+        "seal_secrets",
         "update_webhook",
     ),
 }  # fmt: skip
 
 __all__ = [
+    "Collected",
     "Flaw",
     "Health",
     "Held",
     "Kept",
     "Line",
     "Link",
+    "Manifest",
     "NewToken",
     "Problem",
     "Reached",
@@ -166,9 +182,11 @@ __all__ = [
     "anchor_ledger",
     "anchors_at",
     "assign_set",
+    "back_up",
     "change_grant",
     "change_set",
     "check_home",
+    "collect",
     "create_set",
     "create_token",
     "create_user",
@@ -192,9 +210,12 @@ __all__ = [
     "prove",
     "prove_consistency",
     "put_anchor",
+    "read_manifest",
     "remove_grant",
     "remove_set",
+    "restore",
     "revoke_permission",
+    "seal_secrets",
     "set_admin",
     "set_password",
     "set_user_role",

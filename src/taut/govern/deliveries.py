@@ -92,7 +92,7 @@ def try_webhook(home: Home, webhook_id: str, *, event: str = "") -> Tried:
     if event:
         check_event(event)
     with home.meta.read() as tx:
-        webhook, secret = webhook_in(tx, webhook_id), secret_in(tx, webhook_id)
+        webhook, secret = webhook_in(tx, webhook_id), secret_in(home, tx, webhook_id)
     chosen, now_ms = event or webhook.events[0], home.clock.now_ms()
     payload = payload_of(chosen, EXAMPLES[chosen], at_ms=now_ms)
     try:
@@ -201,7 +201,7 @@ def _sent(home: Home, delivery: Delivery) -> tuple[bool, str]:
     """Whether the webhook said yes, and its words or ours."""
     try:
         with home.meta.read() as tx:
-            webhook, secret = webhook_in(tx, delivery.webhook_id), secret_in(tx, delivery.webhook_id)
+            webhook, secret = webhook_in(tx, delivery.webhook_id), secret_in(home, tx, delivery.webhook_id)
         answer = send(webhook, secret, delivery.id, delivery.payload, now_ms=home.clock.now_ms())
     except TautError as problem:  # Not allowed, not there, or taken away in the meantime: then nothing is left to end.
         return False, problem.message

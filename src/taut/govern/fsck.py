@@ -1,30 +1,19 @@
 """`fsck`: the truth about a home: what rows name is there and whole, ledger entries follow the last, points add up."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from taut.errors import Corrupt, Invalid, NotFound
-from taut.ground import wire
+from taut.errors import NotFound
+from taut.govern.referenced import objects_named
 from taut.ground.ledger import verify_ledger
 from taut.ground.meta import Tx
-from taut.ground.objects import read_object
 from taut.ground.objects.protocol import chunks
 from taut.ground.progress import Progress, Silent, progress
 from taut.home import Home, verb
-from taut.records import Capture, TreeFile
 from taut.runs import unsound_series
 
 COUNT_EVENTS = "SELECT count(*) FROM ledger"
-SELECT_TREES = """
-SELECT 'data:' || name || '@' || CAST(number AS TEXT), tree FROM dataset_version
-UNION ALL SELECT 'model:' || name || '@' || CAST(number AS TEXT), digest FROM model_version WHERE digest <> ''
-"""
-SELECT_ARTIFACTS = "SELECT root || '/' || path, oid FROM artifact"
-SELECT_REFERENCES = (
-    "SELECT 'reference:' || deployment || '@' || CAST(number AS TEXT), oid FROM monitor_reference WHERE oid <> ''"
-)
-SELECT_CAPTURES = "SELECT id, capture FROM run WHERE capture <> '{}'"
 SELECT_ORPHANS = """
 SELECT 'deployment:' || deployment.name || '@' || CAST(revision AS TEXT) FROM deployment
 LEFT JOIN model_version ON model_version.name = deployment.model AND model_version.number = deployment.number
@@ -82,42 +71,10 @@ def _check_objects(home: Home, named: dict[str, list[str]], quick: bool, problem
 
 
 def _named(home: Home, tx: Tx, problems: list[Problem]) -> dict[str, list[str]]:
-    """Every oid that something refers to, and what does."""
-    named: dict[str, list[str]] = {}
-    for subject, oid in (*_plain(tx), *_of_captures(tx, problems)):
-        named.setdefault(oid, []).append(subject)
-    for point, tree in tx.rows(SELECT_TREES):
-        named.setdefault(str(tree), []).append(str(point))
-        try:
-            files = wire.decode(read_object(home.objects, str(tree)), tuple[TreeFile, ...], what=f"the tree of {point}")
-        except (NotFound, Corrupt):
-            continue  # It is told with the other objects, where each is looked for.
-        except Invalid as error:
-            problems.append(Problem("damaged", str(point), error.message))
-            continue
-        for file in files:
-            named.setdefault(file.oid, []).append(f"{point} ({file.path})")
+    unreadable: list[tuple[str, str]] = []
+    named = objects_named(home, tx, unreadable)
+    problems += [Problem("damaged", whom, said) for whom, said in unreadable]
     return named
-
-
-def _plain(tx: Tx) -> Iterator[tuple[str, str]]:
-    for query in (SELECT_ARTIFACTS, SELECT_REFERENCES):
-        yield from ((str(subject), str(oid)) for subject, oid in tx.rows(query))
-
-
-def _of_captures(tx: Tx, problems: list[Problem]) -> Iterator[tuple[str, str]]:
-    for run_id, text in tx.rows(SELECT_CAPTURES):
-        try:
-            capture = wire.decode(str(text), Capture, what=f"the capture of run {run_id}")
-        except Invalid as error:
-            problems.append(Problem("damaged", f"run:{run_id}", error.message))
-            continue
-        kept = {
-            "environment": capture.environment,
-            "output": capture.output,
-            "patch": capture.git.patch if capture.git else "",
-        }
-        yield from ((f"run:{run_id} ({what})", oid) for what, oid in kept.items() if oid)
 
 
 def _check_object(

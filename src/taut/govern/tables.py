@@ -174,6 +174,7 @@ EXEMPT: dict[str, str] = {
     "ledger_state": "the entries of anchors name its hashes",
     "migration": "a newer taut adds to it, and an older one refuses it",
     "answered": "answers of the last day, forgotten after it",
+    "moving_run": "where searches look for what has not settled; housekeeping, which fsck holds against the series",
     "webhook_cursor": "how far the ledger was read for webhooks; nothing is decided by it",
     "webhook_delivery": "a queue: what is in it was told by the ledger",
 }

@@ -5,6 +5,7 @@ import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, cast
 
 from taut.errors import Invalid, NotFound, Refused
@@ -12,6 +13,7 @@ from taut.ground import wire
 from taut.ground.ledger import size_of
 from taut.ground.meta import Row, Tx
 from taut.ground.outbound import Hosts, check_url, read_hosts
+from taut.ground.sealed import key_name_of, make_key, other_key, read_key
 from taut.home import Home, verb
 from taut.runs import page_of
 
@@ -47,6 +49,8 @@ UPDATE = """
 UPDATE webhook SET name = :name, url = :url, events = :events, description = :description, status = :status
 WHERE id = :id
 """
+SELECT_SECRETS = "SELECT id, secret FROM webhook WHERE secret <> ''"
+HOLD = "UPDATE webhook_cursor SET seq = seq WHERE one = 1"
 SET_SECRET = "UPDATE webhook SET secret = :secret WHERE id = :id"  # noqa: S105
 FORGET_ALL = "DELETE FROM webhook_delivery WHERE webhook_id = :id"
 FORGET_DUE = "DELETE FROM webhook_delivery WHERE webhook_id = :id AND status = 'due'"
@@ -95,7 +99,8 @@ def create_webhook(
         if len(tx.rows(SELECT_ALL)) >= WEBHOOKS_MAX:
             raise Refused(f"there are {WEBHOOKS_MAX} webhooks already; each is a request for every event")
         tx.execute(INSERT, {
-            "id": webhook_id, "name": name, "url": url, "events": wire.text(_unique(events)), "secret": secret,
+            "id": webhook_id, "name": name, "url": url, "events": wire.text(_unique(events)),
+            "secret": _sealed(home, tx, webhook_id, secret),
             "description": description, "status": status, "from_seq": size_of(tx), "at_ms": at_ms,
         })  # fmt: skip
         home.append(tx, "webhook.created", subject=f"webhook:{webhook_id}", body={"name": name, "events": events})
@@ -145,7 +150,7 @@ def update_webhook(
             "events": wire.text(_unique(new_events)), "description": new_description,
         })  # fmt: skip
         if secret is not None:
-            tx.execute(SET_SECRET, {"id": webhook_id, "secret": secret})
+            tx.execute(SET_SECRET, {"id": webhook_id, "secret": _sealed(home, tx, webhook_id, secret)})
         if status == "DISABLED":
             tx.execute(FORGET_DUE, {"id": webhook_id})
         said = {"name": name, "url": url, "events": events, "status": status, "secret": secret}
@@ -182,10 +187,51 @@ def webhooks_in(tx: Tx) -> list[Webhook]:
     return [_webhook(row) for row in tx.rows(SELECT_ALL)]
 
 
-def secret_in(tx: Tx, webhook_id: str) -> str:
-    """What the deliveries of a webhook are signed with; empty for none. It leaves this room in no answer."""
+def secret_in(home: Home, tx: Tx, webhook_id: str) -> str:
+    """What the deliveries of a webhook are signed with; empty for none. It leaves this room in no answer.
+
+    Raises Unavailable where the key that sealed it is not here, Corrupt where it was changed.
+    """
     row = tx.row(SELECT_SECRET, {"id": webhook_id})
-    return str(row[0]) if row is not None else ""
+    written = str(row[0]) if row is not None else ""
+    if not (name := key_name_of(written)):
+        return written  # None, or one that was written before secrets were sealed.
+    key = read_key(_folder(home))
+    if key is None:
+        raise other_key(name)
+    return key.open(written, belongs_to=f"webhook:{webhook_id}")
+
+
+def seal_secrets(home: Home) -> int:
+    """Seal the secrets that an older taut wrote in the open; returns how many there were."""
+    with home.meta.transaction() as tx:
+        tx.execute(HOLD)
+        plain = {str(one): str(written) for one, written in tx.rows(SELECT_SECRETS) if not key_name_of(str(written))}
+        for webhook_id, secret in plain.items():
+            tx.execute(SET_SECRET, {"id": webhook_id, "secret": _sealed(home, tx, webhook_id, secret)})
+        if plain:
+            home.append(tx, "webhook.sealed", subject="home", body={"secrets": len(plain)})
+    return len(plain)
+
+
+def _sealed(home: Home, tx: Tx, webhook_id: str, secret: str) -> str:
+    """A secret as it is stored. A key is made only where nothing was sealed with another yet."""
+    if not secret:
+        return ""
+    folder = _folder(home)
+    key = read_key(folder)
+    if key is None:
+        tx.execute(HOLD)  # Two replicas shall not each make one.
+        for _, written in tx.rows(SELECT_SECRETS):
+            if name := key_name_of(str(written)):
+                raise other_key(name)
+        key = make_key(folder)
+    return key.seal(secret, belongs_to=f"webhook:{webhook_id}")
+
+
+def _folder(home: Home) -> Path:
+    assert home.folder is not None, "verbs run where the home's folder is"
+    return home.folder
 
 
 def check_event(event: str) -> None:

@@ -59,9 +59,9 @@ def check_url(url: str, allowed: Hosts) -> None:
         raise Invalid(
             f"{url[:80]!r} is not https; only hosts that the owner of this server allows are told in the open"
         )
-    with contextlib.suppress(ValueError):
-        if not is_public(ipaddress.ip_address(host)):
-            raise Invalid(f"{host} is no public address; the owner of this server would have to allow it")
+    address = _literal(host)
+    if address is not None and not is_public(address):
+        raise Invalid(f"{host} is no public address; the owner of this server would have to allow it")
 
 
 def post(
@@ -99,6 +99,20 @@ def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
         if wrapped is not None:
             return is_public(wrapped)
     return address.is_global and not address.is_multicast and not address.is_reserved
+
+
+def _literal(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is written as, in the forms too that only the system reads; None for a name.
+
+    >>> _literal("2130706433"), _literal("0x7f.1"), _literal("example.org")
+    (IPv4Address('127.0.0.1'), IPv4Address('127.0.0.1'), None)
+    """
+    host = host.rstrip(".").partition("%")[0]
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(host)
+    with contextlib.suppress(OSError):
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    return None
 
 
 def _parts_of(url: str) -> SplitResult:

@@ -15,7 +15,7 @@ import msgspec
 from taut.errors import Corrupt, Denied, TautError, Unavailable, UsageError, error_of
 from taut.ground import wire
 from taut.ground.meta import Tx
-from taut.ground.objects.protocol import chunks
+from taut.ground.objects.protocol import Stored, chunks
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -144,7 +144,11 @@ class RemoteObjects:
         answer = self._remote.request("POST", "/api/taut/v1/objects/missing", wire.encode(list(oids)))
         return set(wire.decode(answer, list[str], what="the server's answer"))
 
-    def delete(self, oids: Iterable[str]) -> None:
+    def older(self, before_ms: int) -> Iterator[Stored]:
+        """Not from afar."""
+        raise UsageError("objects of a server are aged on the server", hint="run it there, with --home PLACE")
+
+    def delete(self, oids: Iterable[str], *, before_ms: int | None = None) -> set[str]:
         """Not from afar: objects are removed where they lie."""
         raise UsageError("objects of a server are removed on the server", hint="run it there, with --home PLACE")
 
@@ -237,6 +241,10 @@ class RemoteMetadata:
         self._refuse()
 
     def ask(self, sql: str, parameters: object = None) -> NoReturn:
+        """Refuses."""
+        self._refuse()
+
+    def figures(self) -> NoReturn:
         """Refuses."""
         self._refuse()
 

@@ -35,7 +35,7 @@ def decode(data: bytes | str, into: type[T], *, what: str = "value") -> T:
     """Parse JSON into a type and check it; Invalid names `what` and the place in it."""
     try:
         return msgspec.json.decode(data, type=into)
-    except (msgspec.ValidationError, msgspec.DecodeError, RecursionError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise Invalid(f"{what} cannot be read: {problem}") from None
 
 

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
         with open_home() as home:
             serve_deployment(home, given.deployment, given.revision, given.host, given.port)
     except TautError as error:
-        sys.stderr.write(f"taut: {error.message}\n" + (f"  try: {error.hint}\n" if error.hint else ""))
+        sys.stderr.write(f"taut: {error}\n" + (f"  try: {error.hint}\n" if error.hint else ""))
         return error.exit_status
     return 0
 

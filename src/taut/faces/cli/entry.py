@@ -49,6 +49,9 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "token": ("place:token", "Make, list and revoke tokens"),
         "ledger": ("ledger:ledger", "Read, prove and anchor what was done, by whom"),
         "fsck": ("place:fsck", "Check that nothing is lost, torn or altered"),
+        "backup": ("keeping:backup", "Copy everything, while others write"),
+        "restore": ("keeping:restore", "Fill an empty place from a backup"),
+        "gc": ("keeping:gc", "Remove for good what was deleted, and what nothing refers to"),
     },
 }
 
@@ -138,7 +141,7 @@ def _told(error: TautError, given: list[str], *, debug: bool) -> int:
         import traceback
 
         click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-    click.echo(f"taut: {error.message}", err=True)
+    click.echo(f"taut: {error}", err=True)
     # Rooms leave the hint out where only whoever typed the words knows better; their help says what may stand there.
     click.echo(f"  try: {error.hint or f'{_command_in(given)} --help'}", err=True)
     return error.exit_status

@@ -2,12 +2,17 @@
 
 import sys
 from datetime import timedelta
+from pathlib import Path
+from typing import Literal
 
 import click
 
+from taut.errors import UsageError
 from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import open_home
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(epilog="Example: taut server --port 5000")
@@ -17,13 +22,43 @@ from taut.home import open_home
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=5000, show_default=True, help="Port to listen on; 0: a free one."
 )
+@click.option("--tls-cert", type=FILE, help="Certificate in PEM, with those that signed it; read again on SIGHUP.")
+@click.option("--tls-key", type=FILE, help="Its key in PEM.")
+@click.option(
+    "--drain-s", type=click.FloatRange(0, 3600), default=0, show_default=True,
+    help="Seconds to go on after SIGTERM, while /ready says 503.",
+)  # fmt: skip
+@click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Of the log."
+)
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="warning", show_default=True,
+    help="From where on it is written; info writes a line for each request.",
+)  # fmt: skip
 @json_option
-def server(host: str, port: int, as_json: bool) -> None:
+def server(
+    host: str,
+    port: int,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    drain_s: float,
+    log_format: Literal["text", "json"],
+    log_level: str,
+    as_json: bool,
+) -> None:
     """Serve this home over HTTP: taut's API, and MLflow's for its unchanged clients."""
-    from taut.faces.http.server import serve_home
+    from taut.faces.http.logs import write_logs
+    from taut.faces.http.server import Tls, serve_home
 
+    if (tls_cert is None) != (tls_key is None):
+        raise UsageError("a certificate and its key come together", hint="taut server --tls-cert FILE --tls-key FILE")
+    write_logs(log_format, log_level)
+    tls = Tls(tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
     with open_home() as home:
-        serve_home(home, host, port, when_ready=lambda url: shown({"url": url, "home": home.place}, as_json, _serving))
+        serve_home(
+            home, host, port, tls=tls, drain_s=drain_s,
+            when_ready=lambda url: shown({"url": url, "home": home.place}, as_json, _serving),
+        )  # fmt: skip
 
 
 def _serving(ready: dict[str, str]) -> str:

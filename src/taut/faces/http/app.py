@@ -1,7 +1,10 @@
 """The server as an application: a route for every verb, for objects, for health, and the protocols beside them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -10,44 +13,65 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from taut import __version__
-from taut.errors import TautError
+from taut.errors import Invalid, NotFound, TautError, Unavailable
 from taut.faces.http.bodies import store_body
-from taut.faces.http.counting import MEDIA_TYPE, Counted
 from taut.faces.http.dispatch import Dispatch
 from taut.faces.http.downloads import object_response
 from taut.faces.http.exchange import again_after, caller_of, threads
 from taut.faces.http.guard import App, Guard
+from taut.faces.http.metrics import MEDIA_TYPE, Requests, exposition
+from taut.faces.http.observed import Observed, places_of
 from taut.faces.http.reading import read_body
+from taut.faces.http.tracing import Tracing
 from taut.faces.mlflow import SPEAKS
 from taut.faces.mlflow.face import mlflow_routes
 from taut.faces.verbs import load_verb
 from taut.ground import wire
+from taut.ground.objects import oid_of
 from taut.home import Home, require
 
 Handler = Callable[[Request], Awaitable[Response]]
+Handling = Callable[[Home, Request], Awaitable[Response]]
+
+READY_WITHIN_S = 5.0
+EMPTY = oid_of(b"")  # Whether it is stored or not, a store that answers says so.
 
 
-def make_app(home: Home, *, hosts: frozenset[str], trusted: str = "") -> App:
+@dataclass(slots=True)
+class State:
+    """What a server tells of itself: it is not ready any more once it `drains`."""
+
+    drains: bool = False
+
+
+def make_app(
+    home: Home, *, hosts: frozenset[str], trusted: str = "", state: State | None = None, tracing: Tracing | None = None
+) -> App:
     """The application of one home. `hosts` are the names it answers to, `trusted` see `callers.actor_of`."""
+    pool, requests = threads(), Requests()
 
-    pool = threads()
+    def guarded(path: str, handle: Handling, method: str) -> Route:
+        return Route(path, _as_caller(home, pool, trusted, path, handle), methods=[method])
 
-    def guarded(handle: Callable[[Home, Request], Awaitable[Response]]) -> Handler:
-        return _as_caller(home, pool, trusted, handle)
+    async def metrics(home: Home, _: Request) -> Response:
+        require(home, "server:observe", verb="server.metrics")
+        return Response(await run_in_threadpool(exposition, requests, home.meta), media_type=MEDIA_TYPE)
 
     routes = [
-        Route("/health", _health, methods=["GET"]),
-        Route("/version", _version, methods=["GET"]),
-        Route("/ready", _ready_of(home), methods=["GET"]),
-        Route("/metrics", guarded(_metrics), methods=["GET"]),
-        Route("/api/taut/v1/verbs/{name}", guarded(_verb), methods=["POST"]),
-        Route("/api/taut/v1/objects", guarded(_put_object), methods=["POST"]),
-        Route("/api/taut/v1/objects", guarded(_list_objects), methods=["GET"]),
-        Route("/api/taut/v1/objects/missing", guarded(_missing_objects), methods=["POST"]),
-        Route("/api/taut/v1/objects/{oid}", guarded(_get_object), methods=["GET"]),
+        Route("/health", _plain("/health", _health), methods=["GET"]),
+        Route("/version", _plain("/version", _version), methods=["GET"]),
+        Route("/ready", _plain("/ready", _ready_of(home, state or State())), methods=["GET"]),
+        guarded("/metrics", metrics, "GET"),
+        guarded("/api/taut/v1/verbs/{name}", _verb, "POST"),
+        guarded("/api/taut/v1/objects", _put_object, "POST"),
+        guarded("/api/taut/v1/objects", _list_objects, "GET"),
+        guarded("/api/taut/v1/objects/missing", _missing_objects, "POST"),
+        guarded("/api/taut/v1/objects/{oid}", _get_object, "GET"),
     ]
-    fixed, open_places = mlflow_routes(home, pool, trusted=trusted)
-    return Guard(Counted(Dispatch(fixed, Starlette(routes=[*routes, *open_places]))), hosts)
+    fixed, open_places = mlflow_routes(home, pool, trusted=trusted, groups=requests.groups.observe)
+    others = Starlette(routes=[*routes, *open_places])
+    others.router.redirect_slashes = False  # One place, one name: nobody is sent on to another.
+    return Observed(Guard(Dispatch(fixed, others), hosts), requests, hidden=places_of(home), tracing=tracing)
 
 
 def problem(error: TautError, status: int | None = None) -> Response:
@@ -57,12 +81,19 @@ def problem(error: TautError, status: int | None = None) -> Response:
     return Response(body, status or error.http_status, headers=headers, media_type="application/json")
 
 
-def _as_caller(
-    home: Home, pool: ThreadPoolExecutor, trusted: str, handle: Callable[[Home, Request], Awaitable[Response]]
-) -> Handler:
+def _plain(path: str, handle: Handler) -> Handler:
+    async def answer(request: Request) -> Response:
+        request.scope["taut.route"] = path
+        return await handle(request)
+
+    return answer
+
+
+def _as_caller(home: Home, pool: ThreadPoolExecutor, trusted: str, path: str, handle: Handling) -> Handler:
     """Run a handler on the home in the caller's hands; errors of taut become answers."""
 
     async def answer(request: Request) -> Response:
+        request.scope["taut.route"] = path
         try:
             actor = await caller_of(pool, home, request.scope, trusted=trusted)
             if actor is None:
@@ -88,32 +119,41 @@ async def _version(_: Request) -> Response:
     return Response(f"{SPEAKS}+taut.{__version__}", media_type="text/plain")  # As MLflow's clients read it.
 
 
-def _ready_of(home: Home) -> Handler:
-    """Ready once the metadata answers: asked anew each time, for it may go away."""
+def _ready_of(home: Home, state: State) -> Handler:
+    """Ready while the metadata and the objects answer and nobody asked the server to end: looked at anew each time."""
 
     def ask() -> None:
         with home.meta.read() as tx:
             tx.rows("SELECT 1")
+        with suppress(NotFound):
+            home.objects.open(EMPTY).close()
 
     async def ready(_: Request) -> Response:
         try:
-            await run_in_threadpool(ask)
+            if state.drains:
+                raise Unavailable("this server is ending")
+            await asyncio.wait_for(run_in_threadpool(ask), READY_WITHIN_S)
         except TautError as error:
             return problem(error, 503)
+        except TimeoutError:
+            return problem(Unavailable(f"the stores did not answer within {READY_WITHIN_S:g} s"))
         return Response("ready", media_type="text/plain")
 
     return ready
 
 
-async def _metrics(home: Home, request: Request) -> Response:
-    require(home, "deployment:read", verb="server.metrics")
-    return Response(request.scope["taut.counts"](), media_type=MEDIA_TYPE)
-
-
 async def _verb(home: Home, request: Request) -> Response:
     verb = load_verb(request.path_params["name"])
+    _check_json(request)
     body = await read_body(request)
     return Response(await run_in_threadpool(verb.receive, home, body), media_type="application/json")
+
+
+def _check_json(request: Request) -> None:
+    """Raise Invalid for a type that a page of another site could send without asking first, as a form's."""
+    written = request.headers.get("content-type", "")
+    if written and written.partition(";")[0].strip().lower() != "application/json":
+        raise Invalid(f"Content-Type must be application/json, not {written[:80]!r}")
 
 
 async def _put_object(home: Home, request: Request) -> Response:
@@ -129,6 +169,7 @@ async def _get_object(home: Home, request: Request) -> Response:
 
 async def _missing_objects(home: Home, request: Request) -> Response:
     require(home, "artifact:read", verb="objects.missing")
+    _check_json(request)
     oids = wire.decode(await read_body(request), list[str], what="the list of oids")
     missing = await run_in_threadpool(home.objects.missing, oids)
     return Response(wire.encode(sorted(missing)), media_type="application/json")

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from taut.errors import Invalid, TautError, Throttled
+from taut.errors import TautError, Throttled, TooLarge
 from taut.faces.http.callers import MISS, actor_of, cached_actor_of
 from taut.faces.http.guard import Receive, Scope, Send
-from taut.faces.http.reading import BODY_BYTES_MAX
+from taut.faces.http.reading import BODY_BYTES_MAX, check_length, too_large
 from taut.ground.access import Actor
 from taut.home import Home
 
@@ -36,15 +36,16 @@ async def in_thread(pool: ThreadPoolExecutor, function: Callable[P, T], *args: P
     return await loop.run_in_executor(pool, function, *args)
 
 
-async def body_of(receive: Receive, *, bytes_max: int = BODY_BYTES_MAX) -> bytes:
-    """The body of a request. Raises Invalid past `bytes_max`, before the rest is read, and Gone."""
+async def body_of(scope: Scope, receive: Receive, *, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+    """The body of a request. Raises TooLarge past `bytes_max`, before the rest is read, and Gone."""
+    check_length(header(scope, b"content-length"), bytes_max)
     message = await receive()
     if message["type"] == "http.disconnect":
         raise Gone
     body: bytes = message.get("body", b"")
     if not message.get("more_body", False):
         if len(body) > bytes_max:
-            raise _too_large(bytes_max)
+            raise too_large(bytes_max)
         return body
     parts, size = [body], len(body)
     while True:
@@ -54,7 +55,7 @@ async def body_of(receive: Receive, *, bytes_max: int = BODY_BYTES_MAX) -> bytes
         part = message.get("body", b"")
         size += len(part)
         if size > bytes_max:
-            raise _too_large(bytes_max)
+            raise too_large(bytes_max)
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
@@ -78,7 +79,9 @@ async def caller_of(pool: ThreadPoolExecutor, home: Home, scope: Scope, *, trust
 
 
 def again_after(error: TautError) -> list[tuple[bytes, bytes]]:
-    """The header that says when to ask again, where that is known."""
+    """The header that says when to ask again, where that is known; what was not read to its end is the last request."""
+    if isinstance(error, TooLarge):
+        return [(b"connection", b"close")]
     return [(b"retry-after", str(error.retry_after_s).encode())] if isinstance(error, Throttled) else []
 
 
@@ -89,7 +92,3 @@ def header(scope: Scope, name: bytes) -> str:
         if key == name:
             return found.decode("latin-1")
     return ""
-
-
-def _too_large(bytes_max: int) -> Invalid:
-    return Invalid(f"the request is larger than {bytes_max} bytes", hint="send large content as an object")

@@ -1,7 +1,7 @@
 """What many clients log at once, written together: while one group is being committed, the next gathers."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 
 from taut.ground.meta.waiting import WouldWait, without_waiting
@@ -22,9 +22,10 @@ class Gathering:
     to hand it to a thread and back costs more; any other is written in a thread, and meanwhile the next gathers.
     """
 
-    def __init__(self, home: Home, threads: Executor) -> None:
+    def __init__(self, home: Home, threads: Executor, groups: Callable[[float], None] = lambda _: None) -> None:
         self._home = home
         self._threads = threads
+        self._groups = groups
         self._waiting: Group = []
         self._is_writing = False
         self._writer: asyncio.Task[None] | None = None  # Held, for a loop itself does not hold its tasks.
@@ -41,6 +42,7 @@ class Gathering:
 
     def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
         group = self._next()
+        self._groups(len(group))
         if self._home.meta.dialect == "sqlite" and sum(_items(batch) for batch, _ in group) <= ITEMS_AT_ONCE:
             try:
                 with without_waiting():
@@ -61,6 +63,8 @@ class Gathering:
             while group:
                 _tell(group, await loop.run_in_executor(self._threads, self._written, group))
                 group = self._next()
+                if group:
+                    self._groups(len(group))
         except BaseException as ended:  # The loop ends: what is being written has an answer that nobody will hear.
             _tell(group, [ended] * len(group))
             raise

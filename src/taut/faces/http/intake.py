@@ -7,10 +7,15 @@ Measured for 1 GiB: 0.9 s of CPU instead of 1.1 s, hashing (0.5 s) and writing i
 """
 
 import asyncio
+import fcntl
 import socket
+import sys
+import termios
 from typing import TYPE_CHECKING, Any, cast
 
 from starlette.requests import ClientDisconnect, Request
+
+from taut.faces.http.strict import StrictProtocol
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -32,8 +37,22 @@ class Intake(asyncio.BufferedProtocol):
         self._block, self._filled = memoryview(b""), 0
         self._ready = asyncio.Event()
         self._gone = False
+        self._left_at_first = left
         cycle.flow.pause_reading()
         self._transport.set_protocol(self)
+        if isinstance(self._before, StrictProtocol):
+            self._before.receive_by(self)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the sender waits for us, and not we for it."""
+        return self._ready.is_set()
+
+    def received(self) -> int:
+        """How many bytes have come, those that the kernel holds back until there are more included."""
+        line = self._transport.get_extra_info("socket")
+        held = fcntl.ioctl(line.fileno(), termios.FIONREAD, bytes(4))
+        return self._left_at_first - self.left + int.from_bytes(held, sys.byteorder)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go: never further than the body."""
@@ -91,6 +110,8 @@ class Intake(asyncio.BufferedProtocol):
         if not self._gone:
             self._transport.pause_reading()
             self._transport.set_protocol(self._before)
+        if isinstance(self._before, StrictProtocol):
+            self._before.receive_by(None)
 
     def _wake_at(self, left: int) -> None:
         waking = min(left, WAKING_BYTES)

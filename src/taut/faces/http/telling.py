@@ -34,5 +34,5 @@ def _tell(home: Home, stopped: threading.Event, every_s: float) -> None:
             tell_webhooks(home, until=stopped.is_set)
             wait_s = every_s
         except TautError as problem:  # The database is away or busy; nothing is lost, for the ledger is read again.
-            sys.stderr.write(f"taut: webhooks wait: {problem.message}\n")
+            sys.stderr.write(f"taut: webhooks wait: {problem}\n")
             wait_s = AFTER_TROUBLE_S

@@ -56,7 +56,7 @@ def _object(body: bytes) -> dict[str, Any]:
         decoded = msgspec.json.decode(body)
         if isinstance(decoded, str):  # Clients of MLflow 0.x encode twice.
             decoded = msgspec.json.decode(decoded)
-    except (msgspec.DecodeError, RecursionError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise Invalid(f"the body is no JSON: {problem}") from None
     if not isinstance(decoded, dict):
         raise Invalid("the body must be a JSON object")

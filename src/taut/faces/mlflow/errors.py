@@ -12,6 +12,7 @@ from taut.errors import (
     Refused,
     TautError,
     Throttled,
+    TooLarge,
     Unavailable,
     UsageError,
 )
@@ -24,6 +25,7 @@ CODES: dict[type[TautError], tuple[str, int]] = {
     NotFound: ("RESOURCE_DOES_NOT_EXIST", 404),
     Conflict: ("RESOURCE_ALREADY_EXISTS", 400),
     Invalid: ("INVALID_PARAMETER_VALUE", 400),
+    TooLarge: ("INVALID_PARAMETER_VALUE", 413),
     UsageError: ("INVALID_PARAMETER_VALUE", 400),
     Refused: ("BAD_REQUEST", 400),
     Denied: ("PERMISSION_DENIED", 403),

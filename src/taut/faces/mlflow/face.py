@@ -1,5 +1,6 @@
 """MLflow's protocol on our routes: where a row of the table is reached, how its request is read, how it answers."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -33,15 +34,16 @@ NOBODY = (
 
 
 def mlflow_routes(
-    home: Home, threads: ThreadPoolExecutor, *, trusted: str = ""
+    home: Home, threads: ThreadPoolExecutor, *, trusted: str = "", groups: Callable[[float], None] = lambda _: None
 ) -> tuple[dict[tuple[str, str], App], list[HttpRoute]]:
     """All of MLflow's endpoints that taut answers, and MLflow's own 404 for the rest.
 
     Those at fixed places by method and place, and those with open places for a router. A row without a permission
     that exists stops the server from starting. The experiment that clients log to where none was chosen is made here.
+    `groups` hears how many calls were written together.
     """
     ensure_experiment(home)
-    gathering = Gathering(home, threads)
+    gathering = Gathering(home, threads, groups)
     fixed: dict[tuple[str, str], App] = {}
     open_places: list[HttpRoute] = []
     for row in ROUTES:
@@ -78,10 +80,12 @@ class _Endpoint:
         self._gathering = gathering
         self._trusted = trusted
         self._heeds_keys = row.heeds_keys
+        self._place = row.places[0]
         self._decoder = msgspec.json.Decoder(row.takes, strict=False) if row.takes is not None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error of taut becomes an answer."""
+        scope["taut.route"] = self._place
         try:
             actor = await caller_of(self._threads, self._home, scope, trusted=self._trusted)
             if actor is None:
@@ -94,7 +98,7 @@ class _Endpoint:
             if row.takes is None:
                 await _stream(theirs, row, scope, receive, send)
                 return
-            body = await body_of(receive) if scope["method"] != "GET" else b""
+            body = await body_of(scope, receive) if scope["method"] != "GET" else b""
             asked = self._asked(row.takes, scope, body)
             answers: Answer = row.answers  # type: ignore[assignment]  # A row with `takes` does not read itself.
             if self._heeds_keys and (key := header(scope, b"idempotency-key")):
@@ -133,7 +137,7 @@ class _Endpoint:
         if body and plain and (self._row.logs or not LONG.search(body)):
             try:
                 asked: msgspec.Struct = self._decoder.decode(body)  # type: ignore[union-attr]  # There is one: see above.
-            except (msgspec.MsgspecError, RecursionError):
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 pass  # It is read again below, where nulls are left out and what is wrong is said in full.
             else:
                 check_said(asked)

@@ -37,5 +37,5 @@ def _variables(said: dict[str, Any] | str | None) -> dict[str, Any]:
         return said
     try:
         return msgspec.json.decode(said, type=dict[str, Any]) if said else {}
-    except (msgspec.MsgspecError, RecursionError) as problem:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
         raise Invalid(f"the variables must be a JSON object: {problem}") from None

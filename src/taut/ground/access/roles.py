@@ -10,7 +10,8 @@ PERMISSIONS = frozenset({
     "dataset:content", "dataset:read", "dataset:write", "deployment:predict", "deployment:read", "deployment:write",
     "experiment:admin", "experiment:create", "feedback:write", "home:check", "model:approve", "model:delete",
     "model:gate", "model:promote", "model:read", "model:write", "monitor:write", "pipeline:read", "pipeline:run",
-    "prediction:explain", "prediction:read", "privacy:admin", "run:delete", "run:read", "run:write", "webhook:manage",
+    "prediction:explain", "prediction:read", "privacy:admin", "run:delete", "run:read", "run:write", "server:admin",
+    "server:observe", "webhook:manage",
 })  # fmt: skip
 
 _READ = {

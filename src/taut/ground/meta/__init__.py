@@ -5,9 +5,21 @@ from importlib import import_module
 from typing import cast
 
 from taut.errors import UsageError
-from taut.ground.meta.protocol import Cell, Insert, Kind, Metadata, Row, Tx, Update, Value
+from taut.ground.meta.protocol import Cell, Figure, Insert, Kind, Metadata, Row, Tx, Update, Value
 
-__all__ = ["METADATA", "Cell", "Insert", "Kind", "Metadata", "Row", "Tx", "Update", "Value", "connect_metadata"]
+__all__ = [
+    "METADATA",
+    "Cell",
+    "Figure",
+    "Insert",
+    "Kind",
+    "Metadata",
+    "Row",
+    "Tx",
+    "Update",
+    "Value",
+    "connect_metadata",
+]
 
 # URL scheme -> the module whose `connect(url)` opens it; imported when used, so that nobody pays for the other driver.
 METADATA: dict[str, str] = {

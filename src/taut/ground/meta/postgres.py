@@ -11,7 +11,7 @@ import msgspec
 
 from taut.errors import Conflict, Invalid, TautError, Unavailable, UsageError
 from taut.ground.meta.migrate import migrate
-from taut.ground.meta.protocol import Cell, Insert, Kind, Parameters, Row, Tx, Update, Value, fitting
+from taut.ground.meta.protocol import Cell, Figure, Insert, Kind, Parameters, Row, Tx, Update, Value, fitting
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -103,6 +103,18 @@ class PostgresMetadata:
         except (Error, PoolTimeout) as problem:
             raise _explained(problem, self.url) from problem
 
+    def figures(self) -> Mapping[str, Figure]:
+        """How the pool is used."""
+        found = self._pool.get_stats()
+        size, idle = found.get("pool_size", 0), found.get("pool_available", 0)
+        return {
+            "taut_db_connections": ("gauge", "Open connections.", size),
+            "taut_db_connections_max": ("gauge", "Connections that there may be.", POOL_MAX),
+            "taut_db_connections_used": ("gauge", "Connections in use.", size - idle),
+            "taut_db_connections_waiting": ("gauge", "Callers that wait for one.", found.get("requests_waiting", 0)),
+            "taut_db_transactions_total": ("counter", "Blocks that had a connection.", found.get("requests_num", 0)),
+        }
+
     def close(self) -> None:
         """Close the pool."""
         self._pool.close()
@@ -125,7 +137,7 @@ class _Tx:
         with fitting():
             return self._connection.execute(_translated(sql), parameters or {}).rowcount
 
-    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
+    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Cell]]) -> None:
         with fitting(), self._connection.cursor() as cursor:
             cursor.executemany(_translated(sql), parameters)
 
@@ -221,7 +233,7 @@ def _explained(problem: Exception, url: str) -> TautError:
 
     words = str(problem).strip().splitlines()[0]
     if isinstance(problem, IntegrityError):
-        return Conflict(f"the metadata at {url} refused a row: {words}")
+        return Conflict("the metadata refused a row", private=f"{words} at {url}")
     if isinstance(problem, DataError):
-        return Invalid(f"a value does not fit the store: {words}")
-    return Unavailable(f"the metadata at {url} did not answer: {words}")
+        return Invalid("a value does not fit the store", private=words)
+    return Unavailable("the metadata did not answer", private=f"{words} at {url}")

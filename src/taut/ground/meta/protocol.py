@@ -13,6 +13,9 @@ Row = tuple[Value, ...]
 Parameters = Mapping[str, Value | Sequence[str] | Sequence[int]]
 Kind = Literal["TEXT", "BIGINT", "DOUBLE PRECISION", "BYTEA"]
 
+Figure = tuple[Literal["counter", "gauge"], str, int]
+"""What a number is, in words, and the number."""
+
 
 @dataclass(frozen=True, slots=True)
 class Insert:
@@ -59,7 +62,7 @@ class Tx(Protocol):
         """Run one statement; returns the number of rows it changed."""
         ...
 
-    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
+    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Cell]]) -> None:
         """Run one statement for each set of parameters."""
         ...
 
@@ -107,6 +110,10 @@ class Metadata(Protocol):
 
     def ask(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         """All rows of one query, which is a moment by itself: cheaper than a block where one query is all."""
+        ...
+
+    def figures(self) -> Mapping[str, Figure]:
+        """What may be told of it to whoever watches a server, by Prometheus' rules of names."""
         ...
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ import msgspec
 
 from taut.errors import Conflict, Corrupt, Denied, TautError, Unavailable
 from taut.ground.meta.migrate import migrate
-from taut.ground.meta.protocol import Cell, Insert, Parameters, Row, Tx, Update, Value, fitting
+from taut.ground.meta.protocol import Cell, Figure, Insert, Parameters, Row, Tx, Update, Value, fitting
 from taut.ground.meta.waiting import WouldWait, may_wait, must_go_on
 
 GROUP_MAX = 64  # Members of one group commit: past this the wait of the first outweighs the fsyncs saved.
@@ -54,7 +54,7 @@ class SqliteMetadata:
         self._turn = threading.Lock()
         self._count = threading.Lock()
         self._waiting = 0
-        self._owner = 0
+        self._owner = self._members = self._commits = 0
         self._group: _Group | None = None
         self._commit_s = 0.0
         self._readers = threading.local()
@@ -109,6 +109,14 @@ class SqliteMetadata:
             return _Tx(self._reader()).rows(sql, parameters)
         except sqlite3.Error as problem:
             raise _explained(problem, self._path) from problem
+
+    def figures(self) -> Mapping[str, Figure]:
+        """How many transactions were committed, and with how many commits: the rest waited for another's."""
+        return {
+            "taut_db_transactions_total": ("counter", "Transactions committed.", self._members),
+            "taut_db_commits_total": ("counter", "Commits, each of one or more transactions.", self._commits),
+            "taut_db_connections": ("gauge", "Open connections.", 1 + len(self._reader_connections)),
+        }
 
     def close(self) -> None:
         """Close all connections of this process."""
@@ -241,6 +249,8 @@ class SqliteMetadata:
             self._writer.execute("COMMIT")
             self._commit_s += (time.perf_counter() - begun - self._commit_s) / 8
             must_go_on()
+            self._commits += 1
+            self._members += group.members
         except sqlite3.Error as problem:
             group.problem = problem
             if self._writer.in_transaction:
@@ -294,7 +304,7 @@ class _Tx:
         with fitting():
             return self._connection.execute(*_bound(sql, parameters)).rowcount
 
-    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Value]]) -> None:
+    def executemany(self, sql: str, parameters: Iterable[Mapping[str, Cell]]) -> None:
         with fitting():
             self._connection.executemany(sql, parameters)
 
@@ -362,12 +372,12 @@ def _explained(problem: sqlite3.Error, path: Path) -> TautError:
     """The kind of error a user can act on."""
     words = str(problem)
     if isinstance(problem, sqlite3.IntegrityError):
-        return Conflict(f"the metadata in {path} refused a row: {words}")
+        return Conflict("the metadata refused a row", private=f"{words} in {path}")
     if "readonly" in words or "unable to open" in words:
-        return Denied(f"the metadata in {path} cannot be written: {words}", hint=f"ls -ld {path.parent}")
+        return Denied("the metadata cannot be written", private=f"{words} in {path}", hint=f"ls -ld {path.parent}")
     if "not a database" in words or "malformed" in words:
-        return Corrupt(f"{path} is damaged or no database: {words}", hint="taut fsck")
+        return Corrupt("the metadata is damaged or no database", private=f"{words} in {path}", hint="taut fsck")
     # SQLite's own shared memory is a file beside the database, and a disk without room for it is an I/O error to it.
     if "full" in words or getattr(problem, "sqlite_errorname", "") == "SQLITE_IOERR_SHMSIZE":
-        return Unavailable(f"no room left for {path}: {words}", hint=f"df -h {path.parent}")
-    return Unavailable(f"the metadata in {path} did not answer: {words}")
+        return Unavailable("no room left for the metadata", private=f"{words} in {path}", hint=f"df -h {path.parent}")
+    return Unavailable("the metadata did not answer", private=f"{words} in {path}")

@@ -1,9 +1,9 @@
 """A store whose transactions are parts of one that is open already: what several verbs do, committed by one of ours."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-from taut.ground.meta.protocol import Metadata, Parameters, Row, Tx
+from taut.ground.meta.protocol import Figure, Metadata, Parameters, Row, Tx
 
 
 class Within:
@@ -47,6 +47,10 @@ class Within:
     def ask(self, sql: str, parameters: Parameters | None = None) -> Sequence[Row]:
         """One query in the transaction."""
         return self._tx.rows(sql, parameters)
+
+    def figures(self) -> Mapping[str, Figure]:
+        """Those of the store."""
+        return self._meta.figures()
 
     def close(self) -> None:
         """Nothing is its own."""

@@ -5,9 +5,9 @@ from importlib import import_module
 from typing import cast
 
 from taut.errors import UsageError
-from taut.ground.objects.protocol import NoRoom, Objects, Sink, oid_of, read_object
+from taut.ground.objects.protocol import NoRoom, Objects, Sink, Stored, oid_of, read_object
 
-__all__ = ["OBJECTS", "NoRoom", "Objects", "Sink", "connect_objects", "oid_of", "read_object"]
+__all__ = ["OBJECTS", "NoRoom", "Objects", "Sink", "Stored", "connect_objects", "oid_of", "read_object"]
 
 # URL scheme -> the module whose `connect(url)` opens it; imported when used.
 OBJECTS: dict[str, str] = {

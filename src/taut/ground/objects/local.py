@@ -12,7 +12,7 @@ from typing import BinaryIO, Self, cast
 
 from taut.errors import Denied, NotFound, TautError, Unavailable
 from taut.ground.objects.disk import FULL, begin_writing, make_locked, reserve, sweep, sync_directory, write_all
-from taut.ground.objects.protocol import NoRoom, Window, poured
+from taut.ground.objects.protocol import NoRoom, Stored, Window, poured
 
 OID_DIGITS = 64
 SMALL_BYTES = 64 << 10  # Up to here an object waits in memory for its name: one that is there already costs no write.
@@ -80,10 +80,27 @@ class LocalObjects:
         """Those that have no file."""
         return {oid for oid in oids if not self._place(oid).exists()}
 
-    def delete(self, oids: Iterable[str]) -> None:
-        """Remove objects."""
+    def delete(self, oids: Iterable[str], *, before_ms: int | None = None) -> set[str]:
+        """Remove objects. Each is put aside first: whoever puts it again from then on writes it anew."""
+        gone: set[str] = set()
         for oid in oids:
-            self._place(oid).unlink(missing_ok=True)
+            place, aside = self._place(oid), self._root / "tmp" / f"gone-{secrets.token_hex(8)}"
+            with suppress(FileNotFoundError):
+                place.rename(aside)
+                if before_ms is not None and aside.stat().st_mtime_ns >= before_ms * 1_000_000:
+                    aside.rename(place)
+                else:
+                    aside.unlink()
+                    gone.add(oid)
+        return gone
+
+    def older(self, before_ms: int) -> Iterator[Stored]:
+        """Those last put before a moment, by the times of their files."""
+        for oid in self.list():
+            with suppress(FileNotFoundError):
+                found = self._place(oid).stat()
+                if found.st_mtime_ns < before_ms * 1_000_000:
+                    yield Stored(oid, found.st_size)
 
     def list(self) -> Iterator[str]:
         """Every oid, by walking the directory."""
@@ -97,7 +114,8 @@ class LocalObjects:
         try:
             if place.stat().st_size != size_bytes:
                 return False
-        except FileNotFoundError:
+            os.utime(place)  # Young again: nobody collects it before whoever puts it now has named it.
+        except (FileNotFoundError, PermissionError):  # Another user's file is written anew, as ours.
             return False
         sync_directory(place.parent)  # Whoever renamed it may not have come to this yet.
         return True

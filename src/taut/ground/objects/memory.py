@@ -1,12 +1,13 @@
 """Objects in this process's memory; gone when it ends."""
 
 import io
+import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import BinaryIO, Self
 
 from taut.errors import NotFound
-from taut.ground.objects.protocol import oid_of, poured
+from taut.ground.objects.protocol import Stored, oid_of, poured
 
 
 def connect(url: str) -> "MemoryObjects":
@@ -20,6 +21,7 @@ class MemoryObjects:
     def __init__(self, url: str = "memory://") -> None:
         self.url = url
         self._data: dict[str, bytes] = {}
+        self._put_ms: dict[str, int] = {}
 
     def put(self, source: BinaryIO) -> str:
         """Keep the bytes; returns their oid."""
@@ -28,7 +30,7 @@ class MemoryObjects:
     def sink(self, *, size_bytes: int = 0) -> "MemorySink":
         """A list of pieces that becomes an object."""
         del size_bytes  # Who runs out of memory does not get far enough to be told.
-        return MemorySink(self._data)
+        return MemorySink(self._data, self._put_ms)
 
     def open(self, oid: str, *, start: int = 0, length: int | None = None) -> BinaryIO:
         """Read an object or a range of it."""
@@ -41,10 +43,18 @@ class MemoryObjects:
         """Those that are not kept."""
         return {oid for oid in oids if oid not in self._data}
 
-    def delete(self, oids: Iterable[str]) -> None:
+    def delete(self, oids: Iterable[str], *, before_ms: int | None = None) -> set[str]:
         """Forget objects."""
-        for oid in oids:
-            self._data.pop(oid, None)
+        gone = {oid for oid in oids if oid in self._data and (before_ms is None or self._put_ms[oid] < before_ms)}
+        for oid in gone:
+            del self._data[oid], self._put_ms[oid]
+        return gone
+
+    def older(self, before_ms: int) -> Iterator[Stored]:
+        """Those last put before a moment."""
+        for oid, put_ms in tuple(self._put_ms.items()):
+            if put_ms < before_ms:
+                yield Stored(oid, len(self._data[oid]))
 
     def list(self) -> Iterator[str]:
         """Every oid."""
@@ -54,8 +64,8 @@ class MemoryObjects:
 class MemorySink:
     """An object in the making."""
 
-    def __init__(self, objects: dict[str, bytes]) -> None:
-        self._objects = objects
+    def __init__(self, objects: dict[str, bytes], put_ms: dict[str, int]) -> None:
+        self._objects, self._put_ms = objects, put_ms
         self._pieces: list[bytes] = []
 
     def write(self, chunk: bytes | memoryview) -> None:
@@ -66,7 +76,7 @@ class MemorySink:
         """Name them."""
         data = b"".join(self._pieces)
         oid = oid_of(data)
-        self._objects[oid] = data
+        self._objects[oid], self._put_ms[oid] = data, time.time_ns() // 1_000_000
         self.abort()
         return oid
 

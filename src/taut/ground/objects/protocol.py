@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from types import TracebackType
 from typing import BinaryIO, ClassVar, Protocol, Self
 
@@ -36,6 +37,14 @@ class Sink(Protocol):
     ) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An object in a store, and how large it is."""
+
+    oid: str
+    size_bytes: int
+
+
 class Objects(Protocol):
     """Bytes by content. `put` is atomic, idempotent and durable: a reader sees all of an object or none of it."""
 
@@ -60,8 +69,15 @@ class Objects(Protocol):
         """Those of the oids that are not stored."""
         ...
 
-    def delete(self, oids: Iterable[str]) -> None:
-        """Remove objects; what is already gone is no error."""
+    def delete(self, oids: Iterable[str], *, before_ms: int | None = None) -> set[str]:
+        """Remove objects, those alone that were last put before a moment, where one is said; returns which are gone.
+
+        What was gone already is no error, and is not returned.
+        """
+        ...
+
+    def older(self, before_ms: int) -> Iterator[Stored]:
+        """Every object that was last put before a moment; putting one again makes it young, at least within a day."""
         ...
 
     def list(self) -> Iterator[str]:

@@ -1,17 +1,19 @@
 """Objects in a bucket of anything that speaks S3."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import parse_qsl, urlsplit
 
 from taut.errors import Denied, NotFound, Unavailable, UsageError
-from taut.ground.objects.protocol import poured
+from taut.ground.objects.protocol import Stored, poured
 from taut.ground.objects.s3_streams import Bucket, S3Reader, S3Sink
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
+HEADS = 16  # Questions at once about objects that shall go.
 TIMEOUT = "60s"  # Of one request, which moves some MiB.
 COPY_TIMEOUT = "1800s"  # Of one that makes the server copy up to 5 GiB.
 # What a URL may set, and what the object-store library calls it; the rest comes from the usual AWS_* variables.
@@ -79,13 +81,29 @@ class S3Objects:
         """Those that the bucket does not have."""
         return {oid for oid in oids if not self._bucket.has(oid)}
 
-    def delete(self, oids: Iterable[str]) -> None:
-        """Remove objects."""
+    def delete(self, oids: Iterable[str], *, before_ms: int | None = None) -> set[str]:
+        """Remove objects; their ages are asked for right before."""
         import obstore
 
-        keys = [self._bucket.key(oid) for oid in oids]
+        with ThreadPoolExecutor(HEADS) as pool:
+            asked = list(oids)
+            ages = dict(zip(asked, pool.map(self._bucket.put_ms, asked), strict=True))
+        there = {oid: put_ms for oid, put_ms in ages.items() if put_ms is not None}
+        gone = {oid for oid, put_ms in there.items() if before_ms is None or put_ms < before_ms}
         with self._explained("objects"):
-            obstore.delete(self._store, keys)
+            obstore.delete(self._store, [self._bucket.key(oid) for oid in gone])
+        return gone
+
+    def older(self, before_ms: int) -> Iterator[Stored]:
+        """Those last put before a moment, by the bucket's clock."""
+        import obstore
+
+        with self._explained("listing"):
+            for batch in obstore.list(self._store):
+                for entry in batch:
+                    key = str(entry["path"])
+                    if not key.startswith("tmp/") and entry["last_modified"].timestamp() * 1000 < before_ms:
+                        yield Stored(key.replace("/", ""), int(entry["size"]))
 
     def list(self) -> Iterator[str]:
         """Every oid under the prefix; uploads that were never ended are none."""

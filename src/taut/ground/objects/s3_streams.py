@@ -8,6 +8,7 @@ why not through a local disk is told in docs/decisions/0006-artifacts-stream.md.
 import hashlib
 import io
 import secrets
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
@@ -27,6 +28,7 @@ PARTS_MAX = 9_500  # S3 takes 10,000; of a larger object each part is larger.
 READ_BYTES = 4 << 20  # One range: its transfer takes longer than the round trip, and the next is asked for meanwhile.
 COPIED_BYTES_MAX = 5 << 30  # What S3 copies in one request; what is larger is sent again, part by part.
 EMPTY = oid_of(b"")
+YOUNG_MS = 12 * 3_600_000  # Half of what collecting leaves alone at least.
 
 Explained = Callable[[str], AbstractContextManager[None]]
 
@@ -45,14 +47,18 @@ class Bucket(NamedTuple):
 
     def has(self, oid: str) -> bool:
         """Whether an object is there."""
+        return self.put_ms(oid) is not None
+
+    def put_ms(self, oid: str) -> int | None:
+        """When an object was last put, by the bucket's clock; None where it is not there."""
         import obstore
 
         try:
             with self.explained(oid):
-                obstore.head(self.store, self.key(oid))
+                found = obstore.head(self.store, self.key(oid))
         except NotFound:
-            return False
-        return True
+            return None
+        return int(found["last_modified"].timestamp() * 1000)
 
 
 class S3Reader(io.RawIOBase):
@@ -170,7 +176,9 @@ class S3Sink:
             if self._writer is not None:
                 with self._bucket.explained(oid):
                     self._writer.close()
-            if not self._bucket.has(oid):
+            put_ms = self._bucket.put_ms(oid)
+            # One that has been there for long is put again, and so young: nobody collects it before it is named.
+            if put_ms is None or put_ms < time.time() * 1000 - YOUNG_MS:
                 self._name(oid)
         return oid
 

@@ -117,7 +117,7 @@ def delete_traces(
     with home.meta.transaction() as tx:
         found = _chosen(tx, experiment_id, trace_ids, until_ms, limit)
         for start in range(0, len(found), CHUNK):
-            _delete(tx, experiment_id, found[start : start + CHUNK])
+            forget_traces(tx, experiment_id, found[start : start + CHUNK])
         if found:
             body = {"traces": len(found), "until_ms": until_ms}
             home.append(tx, "trace.deleted", subject=f"experiment:{experiment_id}", body=body)
@@ -136,7 +136,8 @@ def _chosen(
     return [str(row[0]) for row in rows]
 
 
-def _delete(tx: Tx, experiment_id: str, trace_ids: list[str]) -> None:
+def forget_traces(tx: Tx, experiment_id: str, trace_ids: list[str]) -> None:
+    """Take out all rows of traces, in the caller's transaction; who may ask for it is the caller's to know."""
     names, values = "[:ids]", {"ids": list(trace_ids)}
     tx.execute(f"{LOCK_SOME} {names}", values)
     for sql in DELETES:

@@ -1,0 +1,118 @@
+"""What is seen of each request: its id, how long it took, a line in the log, a span; and what no answer shows."""
+
+import itertools
+import json
+import logging
+import re
+import secrets
+from collections.abc import Iterable
+from time import perf_counter
+from urllib.parse import urlsplit
+
+from taut.faces.http.guard import App, Message, Receive, Scope, Send
+from taut.faces.http.logs import REQUEST_ID
+from taut.faces.http.metrics import Requests
+from taut.faces.http.tracing import Tracing
+from taut.home import Home
+
+GIVEN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+HIDDEN = b"(a place of this server)"
+DEFECT = {"error": "TautError", "message": "a defect of the server", "hint": "its log has more under this request's id"}
+LOG = logging.getLogger("taut.requests")
+
+
+class Observed:
+    """An ASGI application around all of a server: it notes what others answer and answers for who fails.
+
+    `hidden` are words that no error's body may show, as the folders that a server keeps its files in.
+    """
+
+    def __init__(self, app: App, requests: Requests, *, hidden: Iterable[str] = (), tracing: Tracing | None = None):
+        self._app = app
+        self._requests = requests
+        self._hidden = sorted({word.encode() for word in hidden if len(word) > 1}, key=len, reverse=True)
+        self._tracing = tracing
+        self._logs = LOG.isEnabledFor(logging.INFO)
+        self._prefix = secrets.token_hex(6)
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on; its answer carries its id."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = perf_counter()
+        given = _given(scope)
+        request_id = given if given is not None else b"%s%08x" % (self._prefix.encode(), next(self._numbers))
+        REQUEST_ID.set(request_id.decode())
+        status, held = 0, None
+
+        async def noted(message: Message) -> None:
+            nonlocal status, held
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                if status >= 400:  # An error is sent once its body was looked at.
+                    held = message
+                    return
+            elif held is not None:
+                start, held = held, None
+                await send(self._covered(start, message))
+            await send(message)
+
+        requests = self._requests
+        requests.active += 1
+        span = self._tracing.begin(scope) if self._tracing is not None else None
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as defect:
+            LOG.error("a defect while answering %s %s", scope["method"], scope["path"], exc_info=defect)
+            if status and held is None:
+                raise  # It is half sent: the connection is closed.
+            held = None
+            body = json.dumps(DEFECT).encode()
+            headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+            await noted({"type": "http.response.start", "status": 500, "headers": headers})
+            await noted({"type": "http.response.body", "body": body})
+        finally:
+            requests.active -= 1
+            took_s = perf_counter() - began
+            requests.note(scope["method"], scope.get("taut.route", ""), status, took_s)
+            if span is not None:
+                span.end(scope, status)
+            if self._logs:
+                told = {"method": scope["method"], "path": scope["path"], "status": status}
+                LOG.info(
+                    "%s %s %d", scope["method"], scope["path"], status,
+                    extra={**told, "duration_ms": round(took_s * 1000, 3), "client": (scope.get("client") or ("",))[0]},
+                )  # fmt: skip
+
+    def _covered(self, start: Message, message: Message) -> Message:
+        """The start of an error's answer, once its body shows no place of ours."""
+        body = message.get("body", b"")
+        for word in self._hidden:
+            if word in body:
+                body = body.replace(word, HIDDEN)
+        if body is not message.get("body", b""):
+            message["body"] = body
+            length = (b"content-length", b"%d" % len(body))
+            start["headers"] = [
+                length if name == b"content-length" else (name, value) for name, value in start["headers"]
+            ]
+        return start
+
+
+def places_of(home: Home) -> list[str]:
+    """Where a home lies on this machine and beyond: for whoever runs it to know."""
+    urls = [home.meta.url, home.objects.url]
+    folders = [] if home.folder is None else [str(home.folder), str(home.folder.parent)]
+    paths = [urlsplit(url).path for url in urls if url.startswith(("file:", "sqlite:"))]
+    return [*urls, *folders, *(path for path in paths if path.count("/") > 1)]
+
+
+def _given(scope: Scope) -> bytes | None:
+    """The id that a client or a proxy gave its request, where it is one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            return value if GIVEN.fullmatch(value) else None
+    return None

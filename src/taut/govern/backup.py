@@ -1,0 +1,196 @@
+"""`backup` and `restore`: everything a home holds in a folder, of one moment, while others write; and back again.
+
+Rows are read in one transaction; then the objects that they name are copied, which were stored before their rows and
+never change. The manifest is written last, and says what must be there: a folder without it is no backup yet.
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from taut import __version__
+from taut.errors import Conflict, Corrupt, Invalid, NotFound, UsageError
+from taut.govern.referenced import objects_named
+from taut.ground import wire
+from taut.ground.meta import Tx
+from taut.ground.meta.dump import (
+    Table,
+    count_rows,
+    dump_table,
+    empty_tables,
+    load_table,
+    migration_of,
+    sha256_of,
+    tables_in,
+)
+from taut.ground.objects import Objects, connect_objects
+from taut.ground.objects.disk import sync_directory
+from taut.ground.progress import progress
+from taut.home import Home, require
+
+FORMAT = 1
+COPIES = 4  # At once: a bucket answers each after milliseconds, a disk is kept busy by as many.
+MANIFEST, OBJECTS_LIST = "manifest.json", "objects.txt"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup holds. `objects_sha256` is the digest of the list of oids, each of which is a digest itself."""
+
+    format: int
+    taut: str
+    migration: int
+    at_ms: int
+    events: int
+    tables: tuple[Table, ...]
+    objects: int
+    size_bytes: int
+    objects_sha256: str
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables."""
+        return sum(table.rows for table in self.tables)
+
+
+def back_up(home: Home, destination: Path) -> Manifest:
+    """Copy a home into a new folder, as it is at one moment; writers go on meanwhile.
+
+    A backup that was interrupted is begun anew and keeps the objects that it has. Raises Conflict where there is
+    something else, UsageError for a server's URL, Corrupt where an object that rows name is gone or damaged.
+    """
+    _must_be_here(home)
+    require(home, "server:admin", verb="home.backup")
+    if (destination / MANIFEST).exists():
+        raise Conflict(f"{destination} holds a backup already", hint="name another folder")
+    if destination.exists() and any(one.name not in (MANIFEST + ".part", OBJECTS_LIST, "rows", "objects")
+                                    for one in destination.iterdir()):  # fmt: skip
+        raise Conflict(f"{destination} holds other things", hint="name another folder")
+    rows = destination / "rows"
+    shutil.rmtree(rows, ignore_errors=True)
+    rows.mkdir(parents=True)
+    os.chmod(destination, 0o700)  # Rows hold the hashes of passwords.
+    with home.meta.transaction() as tx:
+        home.append(tx, "home.backed-up", subject="home", body={"taut": __version__})
+    at_ms, missing, unreadable = home.clock.now_ms(), list[str](), list[tuple[str, str]]()
+    with home.meta.read() as tx:
+        tables = tables_in(tx, home.meta.dialect)
+        total = sum(count_rows(tx, name) for name in tables)
+        with progress("saving rows", total, unit="row") as bar:
+            saved = tuple(dump_table(tx, name, columns, rows / name, bar) for name, columns in tables.items())
+        named = sorted(objects_named(home, tx, unreadable, missing=missing))
+        migration, events = migration_of(tx), count_rows(tx, "ledger")
+    if missing or unreadable:
+        raise Corrupt(f"{(missing or [unreadable[0][0]])[0]} cannot be read whole", hint="taut fsck")
+    size_bytes = _copy(home.objects, connect_objects(f"file://{destination.absolute() / 'objects'}"), named, "saving")
+    (destination / OBJECTS_LIST).write_text("".join(f"{oid}\n" for oid in named))
+    digest = sha256_of(destination / OBJECTS_LIST)
+    made = Manifest(FORMAT, __version__, migration, at_ms, events, saved, len(named), size_bytes, digest)
+    _finish(destination, made)
+    return made
+
+
+def read_manifest(source: Path) -> Manifest:
+    """What a backup says of itself. Raises NotFound where there is none, or none that was finished."""
+    try:
+        written = (source / MANIFEST).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        raise NotFound(f"{source} is no backup, or one that was never finished") from None
+    made = wire.decode(written, Manifest, what=f"the manifest of {source}")
+    if made.format != FORMAT:
+        raise Invalid(f"{source} has the format {made.format}, which this taut does not know")
+    return made
+
+
+def restore(home: Home, source: Path) -> Manifest:
+    """Fill an empty home from a backup, everything held against its manifest; rows last, all or none.
+
+    Interrupted, it leaves an empty home with some objects, and may be begun again. Raises Conflict where something is
+    there or the backup is another version's, Corrupt where the backup is damaged, NotFound where there is none.
+    """
+    _must_be_here(home)
+    made = read_manifest(source)
+    with home.meta.read() as tx:
+        _check_fits(tx, made)
+    named = _listed(source, made)
+    _copy(connect_objects(f"file://{source.absolute() / 'objects'}"), home.objects, named, "restoring")
+    with home.meta.transaction() as tx, progress("restoring rows", made.rows, unit="row") as bar:
+        _check_fits(tx, made)
+        empty_tables(tx, _tables(tx, home, made))
+        for table in made.tables:
+            load_table(tx, table, source / "rows" / table.name, bar)
+        home.append(tx, "home.restored", subject="home", body={"taken_ms": made.at_ms, "events": made.events})
+    return made
+
+
+def _check_fits(tx: Tx, made: Manifest) -> None:
+    if (here := migration_of(tx)) != made.migration:
+        raise Conflict(
+            f"the backup was made by taut {made.taut} (migration {made.migration}, here {here})",
+            hint=f"pip install taut=={made.taut}, restore, then upgrade",
+        )
+    if count_rows(tx, "ledger"):
+        raise Conflict("there is something already: its ledger has entries", hint="restore into an empty place")
+
+
+def _tables(tx: Tx, home: Home, made: Manifest) -> Mapping[str, tuple[str, ...]]:
+    """The tables here, which must be those of the backup, column by column."""
+    here = tables_in(tx, home.meta.dialect)
+    theirs = {table.name: table.columns for table in made.tables}
+    if {name: sorted(columns) for name, columns in here.items()} != {n: sorted(c) for n, c in theirs.items()}:
+        raise Invalid("the backup has other tables than this taut")
+    return here
+
+
+def _listed(source: Path, made: Manifest) -> list[str]:
+    file = source / OBJECTS_LIST
+    if not file.is_file() or sha256_of(file) != made.objects_sha256:
+        raise Corrupt(f"{OBJECTS_LIST} of the backup is missing or has other bytes than were written")
+    return file.read_text().split()
+
+
+def _copy(source: Objects, target: Objects, oids: list[str], what: str) -> int:
+    """Copy objects, some at once, each held against its name; returns how many bytes all of them have."""
+
+    def one(oid: str) -> int:
+        try:
+            with source.open(oid) as stream:
+                copied, size_bytes = target.put(stream), stream.tell()
+        except NotFound:
+            raise Corrupt(f"object {oid[:12]} is not in {source.url}", hint="taut fsck") from None
+        if copied != oid:
+            raise Corrupt(f"object {oid[:12]} in {source.url} has other bytes than were stored", hint="taut fsck")
+        bar.advance()
+        return size_bytes
+
+    with progress(f"{what} objects", len(oids), unit="obj") as bar, ThreadPoolExecutor(COPIES) as pool:
+        try:
+            return sum(pool.map(one, oids))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _finish(destination: Path, made: Manifest) -> None:
+    """Have all of it on disk, then the manifest under its name."""
+    for file in (*(destination / "rows").iterdir(), destination / OBJECTS_LIST):
+        _sync(file)
+    sync_directory(destination / "rows")
+    part = destination / (MANIFEST + ".part")
+    part.write_bytes(wire.encode(made))
+    _sync(part)
+    part.rename(destination / MANIFEST)
+    sync_directory(destination)
+
+
+def _sync(file: Path) -> None:
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _must_be_here(home: Home) -> None:
+    if home.remote is not None:
+        raise UsageError(f"{home.place} is a server", hint="run it there, with --home FOLDER")
