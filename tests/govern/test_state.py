@@ -80,6 +80,11 @@ def columns(edit: sqlite3.Connection, table: str) -> list[str]:
     return [name for _, name, *_ in edit.execute(f"PRAGMA table_info({table})")]
 
 
+def this_row(edit: sqlite3.Connection, table: str) -> str:
+    """What holds of the row whose values are bound, in the order of the columns."""
+    return " AND ".join(f"{name} IS ?" for name in columns(edit, table))
+
+
 def other_than(value: Any) -> Any:
     """Another value of the same kind."""
     if value is None:
@@ -114,13 +119,14 @@ def test_every_field_of_every_table_that_somebody_edits_is_found(copied):
         tables = sorted(tables_of(tx) - FREE)
     missed = []
     for table in tables:
-        for column in columns(edit, table):
-            rowid, value = edit.execute(f"SELECT rowid, {column} FROM {table} ORDER BY rowid LIMIT 1").fetchone()
-            edit.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (changed := other_than(value), rowid))
+        names, that = columns(edit, table), this_row(edit, table)
+        row = edit.execute(f"SELECT {', '.join(names)} FROM {table} LIMIT 1").fetchone()
+        for place, column in enumerate(names):
+            changed = (*row[:place], other_than(row[place]), *row[place + 1 :])
+            edit.execute(f"UPDATE {table} SET {column} = ? WHERE {that}", (changed[place], *row))
             if OF_THE_LEDGER.get(table, table) not in flaws(home, signed):
                 missed.append(f"{table}.{column}")
-            rowid = edit.execute(f"SELECT rowid FROM {table} WHERE {column} IS ?", (changed,)).fetchone()[0]
-            edit.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, rowid))
+            edit.execute(f"UPDATE {table} SET {column} = ? WHERE {that}", (row[place], *changed))
     assert missed == []
     assert len(tables) > 40
     assert flaws(home, signed) == []
@@ -133,9 +139,8 @@ def test_a_row_that_somebody_takes_out_of_any_table_is_found(copied):
     missed = []
     for table in tables:
         names = ", ".join(columns(edit, table))
-        (rowid,) = edit.execute(f"SELECT rowid FROM {table} ORDER BY rowid DESC LIMIT 1").fetchone()
-        row = edit.execute(f"SELECT {names} FROM {table} WHERE rowid = ?", (rowid,)).fetchone()
-        edit.execute(f"DELETE FROM {table} WHERE rowid = ?", (rowid,))
+        *_, row = edit.execute(f"SELECT {names} FROM {table}")
+        edit.execute(f"DELETE FROM {table} WHERE {this_row(edit, table)}", row)
         if OF_THE_LEDGER.get(table, table) not in flaws(home, signed):
             missed.append(table)
         edit.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", row)
