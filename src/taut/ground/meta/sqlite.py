@@ -26,12 +26,22 @@ CHECKPOINT_PAGES = 8192
 BUSY_TIMEOUT_S = 30.0  # Another process may hold the write lock for one group; this is far past any group.
 
 
-def connect(url: str) -> "SqliteMetadata":
+def connect(url: str, space: str = "") -> "SqliteMetadata":
     """Open `sqlite:///path/to/file`, making the file where it is missing, and migrate it.
 
-    Raises Denied where the folder may not be written, Corrupt where the file is no database.
+    That of a `space` has a folder of its own beside it: `projects/SPACE`. Raises Denied where the folder may not be
+    written, Corrupt where the file is no database.
     """
-    return SqliteMetadata(Path(url.partition("://")[2]))
+    path = Path(url.partition("://")[2])
+    if space:
+        path = path.parent / "projects" / space / path.name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise Denied(
+                f"{path.parent} cannot be made: {problem.strerror}", hint=f"ls -ld {path.parents[2]}"
+            ) from None
+    return SqliteMetadata(path)
 
 
 class SqliteMetadata:
