@@ -7,8 +7,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from taut.govern.deliveries import Tried, tell_webhooks, try_webhook
-    from taut.govern.fsck import Health, Problem, check_home
+    from taut.govern.access_file import (
+        Change,
+        WantedAccess,
+        WantedProject,
+        apply_access,
+        plan_access,
+    )
+    from taut.govern.deliveries import (
+        Tried,
+        tell_webhooks,
+        try_webhook,
+    )
+    from taut.govern.fsck import (
+        Health,
+        Problem,
+        check_home,
+    )
     from taut.govern.grant_sets import (
         add_grant,
         assign_set,
@@ -23,7 +38,17 @@ if TYPE_CHECKING:
         show_sets,
         unassign_set,
     )
-    from taut.govern.history import show_ledger
+    from taut.govern.history import (
+        show_ledger,
+    )
+    from taut.govern.members import (
+        Explained,
+        bind_role,
+        explain_access,
+        show_bindings,
+        show_matrix,
+        unbind_role,
+    )
     from taut.govern.permissions import (
         Held,
         find_level,
@@ -32,10 +57,44 @@ if TYPE_CHECKING:
         list_permissions,
         revoke_permission,
     )
-    from taut.govern.status import Line, Station, show_line
-    from taut.govern.tokens import NewToken, create_token, end_token, show_tokens
-    from taut.govern.trace import Link, Reached, Trace, trace_prediction
-    from taut.govern.users import create_user, delete_user, get_user, set_admin, set_password, set_user_role, show_users
+    from taut.govern.projects import (
+        create_project,
+        delete_project,
+        describe_project,
+        get_project,
+        show_projects,
+    )
+    from taut.govern.status import (
+        Line,
+        Station,
+        show_line,
+    )
+    from taut.govern.tokens import (
+        NewToken,
+        close_sessions,
+        create_own_token,
+        create_token,
+        end_token,
+        open_session,
+        show_own_tokens,
+        show_tokens,
+    )
+    from taut.govern.trace import (
+        Link,
+        Reached,
+        Trace,
+        trace_prediction,
+    )
+    from taut.govern.users import (
+        create_user,
+        delete_user,
+        disable_user,
+        get_user,
+        set_admin,
+        set_password,
+        set_user_role,
+        show_users,
+    )
     from taut.govern.webhooks import (
         Webhook,
         WebhookPage,
@@ -47,6 +106,13 @@ if TYPE_CHECKING:
     )
 
 _PLACES = {
+    "access_file": (
+        "Change",
+        "WantedAccess",
+        "WantedProject",
+        "apply_access",
+        "plan_access",
+    ),
     "deliveries": (
         "Tried",
         "tell_webhooks",
@@ -71,7 +137,17 @@ _PLACES = {
         "show_sets",
         "unassign_set",
     ),
-    "history": ("show_ledger",),
+    "history": (
+        "show_ledger",
+    ),
+    "members": (
+        "Explained",
+        "bind_role",
+        "explain_access",
+        "show_bindings",
+        "show_matrix",
+        "unbind_role",
+    ),
     "permissions": (
         "Held",
         "find_level",
@@ -80,6 +156,13 @@ _PLACES = {
         "list_permissions",
         "revoke_permission",
     ),
+    "projects": (
+        "create_project",
+        "delete_project",
+        "describe_project",
+        "get_project",
+        "show_projects",
+    ),
     "status": (
         "Line",
         "Station",
@@ -87,8 +170,12 @@ _PLACES = {
     ),
     "tokens": (
         "NewToken",
+        "close_sessions",
+        "create_own_token",
         "create_token",
         "end_token",
+        "open_session",
+        "show_own_tokens",
         "show_tokens",
     ),
     "trace": (
@@ -100,6 +187,7 @@ _PLACES = {
     "users": (
         "create_user",
         "delete_user",
+        "disable_user",
         "get_user",
         "set_admin",
         "set_password",
@@ -118,6 +206,8 @@ _PLACES = {
 }  # fmt: skip
 
 __all__ = [
+    "Change",
+    "Explained",
     "Health",
     "Held",
     "Line",
@@ -128,22 +218,34 @@ __all__ = [
     "Station",
     "Trace",
     "Tried",
+    "WantedAccess",
+    "WantedProject",
     "Webhook",
     "WebhookPage",
     "add_grant",
+    "apply_access",
     "assign_set",
+    "bind_role",
     "change_grant",
     "change_set",
     "check_home",
+    "close_sessions",
+    "create_own_token",
+    "create_project",
     "create_set",
     "create_token",
     "create_user",
     "create_webhook",
+    "delete_project",
     "delete_user",
     "delete_webhook",
+    "describe_project",
+    "disable_user",
     "end_token",
+    "explain_access",
     "find_level",
     "get_permission",
+    "get_project",
     "get_set",
     "get_user",
     "get_webhook",
@@ -151,6 +253,8 @@ __all__ = [
     "holders_of",
     "list_permissions",
     "list_webhooks",
+    "open_session",
+    "plan_access",
     "remove_grant",
     "remove_set",
     "revoke_permission",
@@ -158,8 +262,12 @@ __all__ = [
     "set_password",
     "set_user_role",
     "sets_of",
+    "show_bindings",
     "show_ledger",
     "show_line",
+    "show_matrix",
+    "show_own_tokens",
+    "show_projects",
     "show_sets",
     "show_tokens",
     "show_users",
@@ -167,6 +275,7 @@ __all__ = [
     "trace_prediction",
     "try_webhook",
     "unassign_set",
+    "unbind_role",
     "update_webhook",
 ]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -15,16 +16,34 @@ from taut.faces.http.bodies import store_body
 from taut.faces.http.counting import MEDIA_TYPE, Counted
 from taut.faces.http.dispatch import Dispatch
 from taut.faces.http.downloads import object_response
-from taut.faces.http.exchange import again_after, caller_of, threads
+from taut.faces.http.exchange import again_after, caller_of, in_thread, threads
 from taut.faces.http.guard import App, Guard
+from taut.faces.http.projects import Projects
 from taut.faces.http.reading import read_body
 from taut.faces.mlflow import SPEAKS
 from taut.faces.mlflow.face import mlflow_routes
 from taut.faces.verbs import load_verb
 from taut.ground import wire
+from taut.ground.access import ANY, PERMISSIONS, is_allowed
 from taut.home import Home, require
 
 Handler = Callable[[Request], Awaitable[Response]]
+Answer = Callable[[Home, Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRoute:
+    """One of taut's own routes. `needs` is asked before anything is read; without it anybody may."""
+
+    method: str
+    path: str
+    needs: str
+    answers: Answer
+
+    def route(self, home: Home, pool: ThreadPoolExecutor, trusted: str) -> Route:
+        """Where it is reached. A row whose permission is not there stops the server from starting."""
+        assert self.needs in PERMISSIONS or (not self.needs and self.path in OPEN), self
+        return Route(self.path, _as_caller(home, pool, trusted, self), methods=[self.method])
 
 
 def make_app(home: Home, *, hosts: frozenset[str], trusted: str = "") -> App:
@@ -32,22 +51,13 @@ def make_app(home: Home, *, hosts: frozenset[str], trusted: str = "") -> App:
 
     pool = threads()
 
-    def guarded(handle: Callable[[Home, Request], Awaitable[Response]]) -> Handler:
-        return _as_caller(home, pool, trusted, handle)
+    def application(home: Home) -> App:
+        """That of one project, which is a home of its own."""
+        fixed, open_places = mlflow_routes(home, pool, trusted=trusted)
+        own = [row.route(home, pool, trusted) for row in ROUTES]
+        return Dispatch(fixed, Starlette(routes=[*own, *open_places]))
 
-    routes = [
-        Route("/health", _health, methods=["GET"]),
-        Route("/version", _version, methods=["GET"]),
-        Route("/ready", _ready_of(home), methods=["GET"]),
-        Route("/metrics", guarded(_metrics), methods=["GET"]),
-        Route("/api/taut/v1/verbs/{name}", guarded(_verb), methods=["POST"]),
-        Route("/api/taut/v1/objects", guarded(_put_object), methods=["POST"]),
-        Route("/api/taut/v1/objects", guarded(_list_objects), methods=["GET"]),
-        Route("/api/taut/v1/objects/missing", guarded(_missing_objects), methods=["POST"]),
-        Route("/api/taut/v1/objects/{oid}", guarded(_get_object), methods=["GET"]),
-    ]
-    fixed, open_places = mlflow_routes(home, pool, trusted=trusted)
-    return Guard(Counted(Dispatch(fixed, Starlette(routes=[*routes, *open_places]))), hosts)
+    return Guard(Counted(Projects(home, pool, application, trusted=trusted)), hosts)
 
 
 def problem(error: TautError, status: int | None = None) -> Response:
@@ -57,13 +67,13 @@ def problem(error: TautError, status: int | None = None) -> Response:
     return Response(body, status or error.http_status, headers=headers, media_type="application/json")
 
 
-def _as_caller(
-    home: Home, pool: ThreadPoolExecutor, trusted: str, handle: Callable[[Home, Request], Awaitable[Response]]
-) -> Handler:
+def _as_caller(home: Home, pool: ThreadPoolExecutor, trusted: str, row: OwnRoute) -> Handler:
     """Run a handler on the home in the caller's hands; errors of taut become answers."""
 
     async def answer(request: Request) -> Response:
         try:
+            if not row.needs:
+                return await row.answers(home, request)
             actor = await caller_of(pool, home, request.scope, trusted=trusted)
             if actor is None:
                 given = request.headers.get("authorization")
@@ -71,7 +81,10 @@ def _as_caller(
                 body = wire.encode({"error": "Denied", "message": message, "hint": "set TAUT_TOKEN"})
                 headers = {"www-authenticate": "Bearer"}
                 return Response(body, 401, headers=headers, media_type="application/json")
-            return await handle(home.as_actor(actor), request)
+            theirs = home.as_actor(actor)
+            if row.needs != "audit:head" and not is_allowed(actor, row.needs, ANY):  # Verbs ask for their own.
+                await in_thread(pool, require, theirs, row.needs, verb=f"{row.method} {row.path}", resource=ANY)
+            return await row.answers(theirs, request)
         except TautError as error:
             return problem(error)
         except ClientDisconnect:
@@ -80,33 +93,24 @@ def _as_caller(
     return answer
 
 
-async def _health(_: Request) -> Response:
+async def _health(_: Home, __: Request) -> Response:
     return Response("OK", media_type="text/plain")
 
 
-async def _version(_: Request) -> Response:
+async def _version(_: Home, __: Request) -> Response:
     return Response(f"{SPEAKS}+taut.{__version__}", media_type="text/plain")  # As MLflow's clients read it.
 
 
-def _ready_of(home: Home) -> Handler:
+async def _ready(home: Home, _: Request) -> Response:
     """Ready once the metadata answers: asked anew each time, for it may go away."""
-
-    def ask() -> None:
-        with home.meta.read() as tx:
-            tx.rows("SELECT 1")
-
-    async def ready(_: Request) -> Response:
-        try:
-            await run_in_threadpool(ask)
-        except TautError as error:
-            return problem(error, 503)
-        return Response("ready", media_type="text/plain")
-
-    return ready
+    try:
+        await run_in_threadpool(home.meta.ask, "SELECT 1")
+    except TautError as error:
+        return problem(error, 503)
+    return Response("ready", media_type="text/plain")
 
 
-async def _metrics(home: Home, request: Request) -> Response:
-    require(home, "deployment:read", verb="server.metrics")
+async def _metrics(_: Home, request: Request) -> Response:
     return Response(request.scope["taut.counts"](), media_type=MEDIA_TYPE)
 
 
@@ -117,25 +121,37 @@ async def _verb(home: Home, request: Request) -> Response:
 
 
 async def _put_object(home: Home, request: Request) -> Response:
-    require(home, "artifact:write", verb="objects.put")
     oid = await store_body(home.objects, request, lambda oid, _: oid)
     return Response(wire.encode(oid), media_type="application/json")
 
 
 async def _get_object(home: Home, request: Request) -> Response:
-    require(home, "artifact:read", verb="objects.get")
     return await object_response(home.objects, request.path_params["oid"])
 
 
 async def _missing_objects(home: Home, request: Request) -> Response:
-    require(home, "artifact:read", verb="objects.missing")
     oids = wire.decode(await read_body(request), list[str], what="the list of oids")
     missing = await run_in_threadpool(home.objects.missing, oids)
     return Response(wire.encode(sorted(missing)), media_type="application/json")
 
 
 async def _list_objects(home: Home, _: Request) -> Response:
-    require(home, "home:check", verb="objects.list")
     return Response(
         wire.encode(await run_in_threadpool(lambda: list(home.objects.list()))), media_type="application/json"
     )
+
+
+OPEN = frozenset({"/health", "/version", "/ready"})
+ROUTES: tuple[OwnRoute, ...] = (
+    OwnRoute("GET", "/health", "", _health),
+    OwnRoute("GET", "/version", "", _version),
+    OwnRoute("GET", "/ready", "", _ready),
+    OwnRoute("GET", "/metrics", "server:observe", _metrics),
+    # Any caller: the verb asks for its own permission, before it reads what it was told.
+    OwnRoute("POST", "/api/taut/v1/verbs/{name}", "audit:head", _verb),
+    OwnRoute("POST", "/api/taut/v1/objects", "artifact:write", _put_object),
+    OwnRoute("GET", "/api/taut/v1/objects", "home:check", _list_objects),
+    OwnRoute("POST", "/api/taut/v1/objects/missing", "artifact:read", _missing_objects),
+    OwnRoute("GET", "/api/taut/v1/objects/{oid}", "artifact:read", _get_object),
+)
+"""THE table of taut's own routes: MLflow's stand in `faces/mlflow/routes.py`."""
