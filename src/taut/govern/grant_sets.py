@@ -47,7 +47,7 @@ def show_sets(home: Home) -> list[GrantSet]:
 @verb("grants.of", needs="self")
 def sets_of(home: Home, user: str) -> list[GrantSet]:
     """The sets that a user holds; for oneself, or whoever administers access. Raises NotFound."""
-    require_self(home, user, verb="grants.of", needs="project:admin")
+    require_self(home, user, verb="grants.of", needs="project:read")
     account = user_of(home, user)
     with home.meta.read() as tx:
         return list_sets(tx, account_id=account.id)

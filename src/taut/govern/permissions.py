@@ -26,6 +26,8 @@ from taut.models.versions import model_in
 from taut.runs.experiments import read_experiment
 
 Only = Literal["any", "new", "known"]
+BESIDE = BY_ROLE_TOO | {"experiment:write"}
+"""What makes no difference to the level that a role amounts to; a data-scientist renames what they began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,7 @@ def get_permission(home: Home, user: str, kind: str, resource: str) -> Grant:
 @verb("permission.list", needs="self")
 def list_permissions(home: Home, user: str) -> list[Held]:
     """Everything that a user holds, through which set; for oneself, or whoever administers access."""
-    require_self(home, user, verb="permission.list", needs="project:admin")
+    require_self(home, user, verb="permission.list", needs="project:read")
     account = user_of(home, user)
     with home.meta.read() as tx:
         sets = list_sets(tx, account_id=account.id)
@@ -102,7 +104,7 @@ def list_permissions(home: Home, user: str) -> list[Held]:
 def find_level(home: Home, user: str, kind: str, resource: str) -> str:
     """The level that holds for a user there, by grant or else by role; NO_PERMISSIONS also where nothing is there."""
     check_grant(kind, resource, "USE")
-    require_self(home, user, verb="permission.level", needs="project:admin")
+    require_self(home, user, verb="permission.level", needs="project:read")
     account = user_of(home, user)
     if account.is_admin:
         return "MANAGE"
@@ -121,7 +123,7 @@ def level_of_role(role: str, kind: str) -> str:
     >>> level_of_role("viewer", "experiment"), level_of_role("data-scientist", "experiment")
     ('READ', 'EDIT')
     """
-    held = [level for level, gives in GIVES[kind].items() if gives - BY_ROLE_TOO <= rights_of(role) and level != "USE"]
+    held = [level for level, gives in GIVES[kind].items() if gives - BESIDE <= rights_of(role) and level != "USE"]
     return held[-1] if held else "NO_PERMISSIONS"
 
 

@@ -15,7 +15,7 @@ ANY, NEW = "*", "new"
 """Resources of no name: some one, which a verb asks about by name before it acts; and one that is not there yet."""
 
 _EXPERIMENT_READ = {"run:read", "artifact:read"}
-_EXPERIMENT_EDIT = _EXPERIMENT_READ | {"run:write", "artifact:write"}
+_EXPERIMENT_EDIT = _EXPERIMENT_READ | {"run:write", "artifact:write", "experiment:write"}
 _MODEL_EDIT = {"model:read", "model:write", "model:gate", "model:promote"}
 
 # Kind -> level -> what it lets do there. A grant takes the place of the role for its resource, for more or for less.

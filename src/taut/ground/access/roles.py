@@ -27,6 +27,7 @@ deployment:read       +        +        +        +        +     -    +     -    
 deployment:write      -        -        +        -        -     -    +     -     -    -     -      +       -
 experiment:admin      -        o        +        -        -     -    +     -     -    -     -      -       -
 experiment:create     -        +        +        -        -     -    +     -     -    -     -      -       -
+experiment:write      -        o        +        -        -     -    +     -     -    -     -      -       -
 feedback:write        -        +        +        -        -     -    +     -     -    +     +      -       +
 home:check            -        -        +        -        +     -    +     -     -    -     -      -       -
 model:approve         -        -        -        +        -     -    -     -     -    -     -      -       -
