@@ -39,7 +39,7 @@ from taut.ground.access import (
     new_password,
     sight_of,
 )
-from taut.ground.access.grants import BY_ROLE_TOO, GIVES, KINDS
+from taut.ground.access.grants import BY_ROLE_ALONE, BY_ROLE_TOO, GIVES, KINDS
 from taut.ground.access.roles import MANAGES
 from taut.ground.ledger import events
 from taut.home import Home
@@ -230,6 +230,8 @@ def test_a_grant_takes_the_place_of_the_role_on_its_resource_alone(role: str, ki
     for permission in PERMISSIONS:
         by_role = permission in ROLES[role]
         given_there = permission in GIVES[kind].get(level, ()) and (by_role or permission not in BY_ROLE_TOO)
+        if permission in BY_ROLE_ALONE:
+            given_there = by_role and level not in ("DENY", "NO_PERMISSIONS")
         expected = by_role if role == "owner" else given_there
         assert is_allowed(actor, permission, f"{kind}:1") == expected, permission
         assert is_allowed(actor, permission, f"{kind}:2") == by_role

@@ -31,6 +31,8 @@ GIVES: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType({
     # USE of the home is to begin things of one's own, MANAGE what `roles.py` gives a project-admin.
     "home": {"USE": frozenset({"experiment:create"})},
 })  # fmt: skip
+BY_ROLE_ALONE = frozenset({"model:approve", "model:request"})
+"""What no grant gives and none takes away, unless it hides the resource: who may agree is not up to who made it."""
 BEGINS = frozenset({"experiment:create", "run:write", "artifact:write", "model:write"})
 """What USE of the home lets do on something that does not exist yet."""
 BY_ROLE_TOO = frozenset({"model:gate", "model:promote"})

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from taut.ground.access.actors import Actor
-from taut.ground.access.grants import ANY, BEGINS, BY_ROLE_TOO, GIVES, NEW, Kind, Sight
+from taut.ground.access.grants import ANY, BEGINS, BY_ROLE_ALONE, BY_ROLE_TOO, GIVES, NEW, Kind, Sight
 
 COLUMNS: Final = (
     "viewer", "data-scientist", "ml-engineer", "approver", "auditor", "dpo", "project-admin", "server-admin",
@@ -93,6 +93,7 @@ ROLES: MappingProxyType[str, frozenset[str]] = MappingProxyType(
 
 ANYBODY: Final = frozenset({"audit:head", "self"})
 """What whoever has a login may, also where they are no member."""
+HIDES: Final = frozenset({"DENY", "NO_PERMISSIONS"})
 MANAGES: Final = ROLES["project-admin"] | {"user:create"}
 """What MANAGE of the home gives: as MLflow's, who manages a workspace may make a user, which alone lets nobody in."""
 
@@ -151,6 +152,8 @@ def is_allowed(actor: Actor, permission: str, resource: str = "") -> bool:
     level = grants.level(resource)
     if not level:
         return by_role
+    if permission in BY_ROLE_ALONE:
+        return by_role and level not in HIDES
     return permission in GIVES[kind].get(level, frozenset()) and (by_role or permission not in BY_ROLE_TOO)
 
 
