@@ -3,7 +3,8 @@
 import functools
 import inspect
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -12,22 +13,30 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 from taut.errors import Denied, NotFound, UsageError
 from taut.ground import wire
 from taut.ground.access import (
+    ABOUT_SERVER,
     ANY,
+    DEFAULT,
     Access,
     Actor,
     Kind,
+    Project,
     Sight,
     insert_grant,
     is_allowed,
+    is_member,
+    list_projects,
     local_actor,
+    no_project,
     own_set,
+    read_project,
     sight_of,
 )
 from taut.ground.clock import Clock, SystemClock
+from taut.ground.leased import Leased
 from taut.ground.ledger import append_event
 from taut.ground.meta import Metadata, Tx, connect_metadata
 from taut.ground.objects import Objects, connect_objects
-from taut.ground.settings import FOLDER, find_folder, read_settings
+from taut.ground.settings import FOLDER, Settings, find_folder, read_settings
 from taut.ground.whole import check_deep, check_whole, is_past
 
 if TYPE_CHECKING:
@@ -35,6 +44,8 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+OPEN_MAX = 16  # Projects that stay open while nobody uses them: some MB each, and up to four connections of PostgreSQL.
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +64,57 @@ class Home:
     remote: "Remote | None" = None
     access: Access = field(default_factory=Access)
     """What this process remembers of callers; shared by all that `as_actor` makes."""
+    in_project: Project | None = None
+    """The project that this is the home of; None for the server's own, which is `default`."""
+    server: "Home | None" = None
+    """The home that users, tokens and projects stand in; None where it is this one."""
+    projects: "Leased[Home]" = field(default_factory=lambda: Leased(OPEN_MAX, Home.close))
+    """The homes of projects that are open."""
+    is_alone: bool = False
+    """Whether nobody else uses the server's home, so that it is closed with this one."""
 
     @property
     def project(self) -> Path:
         """The project's own folder: that which holds `.taut`; the current one for a server's URL."""
         return Path.cwd() if self.folder is None else self.folder.parent
+
+    @property
+    def project_id(self) -> str:
+        """The id of the project that this is the home of."""
+        return DEFAULT if self.in_project is None else self.in_project.id
+
+    @property
+    def project_name(self) -> str:
+        """Its name, as people and MLflow's clients say it."""
+        return DEFAULT if self.in_project is None else self.in_project.name
+
+    @property
+    def root(self) -> "Home":
+        """The home that users, tokens and projects stand in, in this actor's hands."""
+        return self if self.server is None else self.server.as_actor(self.actor)
+
+    @contextmanager
+    def entered(self, project: Project) -> Iterator["Home"]:
+        """The home of a project of this server while the block runs, in this actor's hands; no right is asked for."""
+        if project.id == DEFAULT:
+            yield self.root
+            return
+        root = self.root
+        opened = root.projects.take(project.id, lambda: open_project(root, project))
+        try:
+            yield opened.as_actor(self.actor)
+        finally:
+            root.projects.give_back(project.id)
+
+    def everywhere(self) -> Iterator["Home"]:
+        """The home of each project of this server, one after the other, its own first."""
+        root = self.root
+        yield root
+        with root.meta.read() as tx:
+            found = [project for project in list_projects(tx) if project.id != DEFAULT]
+        for project in found:
+            with self.entered(project) as home:
+                yield home
 
     def as_actor(self, actor: Actor) -> "Home":
         """The same place, in somebody else's hands."""
@@ -75,9 +132,12 @@ class Home:
 
     def close(self) -> None:
         """Give back what is open."""
+        self.projects.close()
         self.meta.close()
         if self.remote is not None:
             self.remote.close()
+        if self.is_alone and self.server is not None:
+            self.server.close()
 
     def __enter__(self) -> "Home":
         return self
@@ -88,15 +148,19 @@ class Home:
         self.close()
 
 
-def open_home(place: str | Path = "", *, actor: Actor | None = None, clock: Clock | None = None) -> Home:
+def open_home(
+    place: str | Path = "", *, actor: Actor | None = None, clock: Clock | None = None, project: str = ""
+) -> Home:
     """Open a folder or a server's URL; with nothing said, TAUT_HOME, else the nearest project at or above this folder.
 
-    A server is asked nothing before the first verb. Raises NotFound where there is no project, Denied where it may
-    not be written, Unavailable where a store does not answer, UsageError for another kind of URL.
+    `project` is one of the projects of that place, with nothing said TAUT_PROJECT, else `default`. A server is asked
+    nothing before the first verb. Raises NotFound where there is no project, Denied where it may not be written,
+    Unavailable where a store does not answer, UsageError for another kind of URL.
     """
     chosen = str(place) or os.environ.get("TAUT_HOME", "")
+    named = project or os.environ.get("TAUT_PROJECT", "") or DEFAULT
     if chosen.startswith(("http://", "https://")):
-        return _open_server(chosen, None, actor, clock)
+        return _open_server(_within(chosen, named), None, actor, clock)
     if "://" in chosen:
         raise UsageError(
             f"{chosen!r} is no home: it is a folder, or the http:// or https:// of a server",
@@ -105,10 +169,42 @@ def open_home(place: str | Path = "", *, actor: Actor | None = None, clock: Cloc
     folder = find_folder(Path.cwd()) if not chosen else _folder_of(Path(chosen))
     settings = read_settings(folder)
     if settings.server:
-        return _open_server(settings.server, folder, actor, clock)
-    meta = connect_metadata(settings.metadata or f"sqlite://{folder / 'meta.db'}")
-    objects = connect_objects(settings.objects or f"file://{folder / 'objects'}")
-    return Home(str(folder.parent), folder, meta, objects, actor or local_actor(), clock or SystemClock())
+        return _open_server(_within(settings.server, named), folder, actor, clock)
+    meta, objects = _stores(folder, settings)
+    home = Home(str(folder.parent), folder, meta, objects, actor or local_actor(), clock or SystemClock())
+    if named == DEFAULT:
+        return home
+    try:
+        with home.meta.read() as tx:
+            found = read_project(tx, named)
+        return replace(open_project(home, found), is_alone=True)
+    except BaseException:
+        home.close()
+        raise
+
+
+def open_project(root: Home, project: Project) -> Home:
+    """Open the home of a project of a server's home. Raises what opening its stores does."""
+    assert root.folder is not None, "a project is opened where its stores are"
+    meta, objects = _stores(root.folder, read_settings(root.folder), project.id)
+    return replace(
+        root, meta=meta, objects=objects, access=Access(beside=root.access), in_project=project, server=root,
+        projects=Leased(0, Home.close),
+    )  # fmt: skip
+
+
+def _stores(folder: Path, settings: Settings, space: str = "") -> tuple[Metadata, Objects]:
+    meta = connect_metadata(settings.metadata or f"sqlite://{folder / 'meta.db'}", space)
+    try:
+        return meta, connect_objects(settings.objects or f"file://{folder / 'objects'}", space)
+    except BaseException:
+        meta.close()
+        raise
+
+
+def _within(url: str, project: str) -> str:
+    """The URL of a project of a server."""
+    return url if project == DEFAULT else f"{url.rstrip('/')}/projects/{project}"
 
 
 def _folder_of(path: Path) -> Path:
@@ -124,7 +220,7 @@ def _folder_of(path: Path) -> Path:
 def _open_server(url: str, folder: Path | None, actor: Actor | None, clock: Clock | None) -> Home:
     from taut.ground.remote import Remote, RemoteMetadata, RemoteObjects, remote_token
 
-    remote = Remote(url, remote_token())
+    remote = Remote(url, remote_token(url))
     return Home(
         url, folder, RemoteMetadata(url), RemoteObjects(remote), actor or local_actor(), clock or SystemClock(), remote
     )
@@ -216,7 +312,8 @@ def require(home: Home, permission: str, *, verb: str, resource: str = "") -> No
     """Let the actor pass, or write the refusal to the ledger and raise Denied.
 
     With a `resource` what was granted there counts, see `is_allowed`; `*` lets pass who has the permission on any, for
-    a gate in front of verbs that ask again. Not for the inside of a transaction: a refusal is one of its own.
+    a gate in front of verbs that ask again. Who is no member of the project is told that there is none, NotFound. Not
+    for the inside of a transaction: a refusal is one of its own.
     """
     actor = home.actor
     if is_allowed(actor, permission, resource):
@@ -228,6 +325,8 @@ def require(home: Home, permission: str, *, verb: str, resource: str = "") -> No
     told = f" on {resource}" if ":" in resource else ""
     refusal = {"permission": permission, "verb": verb, **({"resource": resource} if told else {})}
     note_refusal(home, refusal)
+    if permission not in ABOUT_SERVER and not is_member(actor.role):
+        raise no_project(home.project_name)
     raise Denied(
         f"{actor.name} ({actor.role}) may not do {verb}{told}: it needs {permission}",
         hint="ask an owner of this home for another role",

@@ -20,7 +20,7 @@ from tests.parts import eventually, free_port
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 ENTRY = {"seq", "at_ms", "actor", "kind", "subject", "body"}
-TOKEN = {"id", "name", "role", "created_ms", "expires_ms", "revoked_ms"}
+TOKEN = {"kind", "made_by", "project", "used_ms", "id", "name", "role", "created_ms", "expires_ms", "revoked_ms"}
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from taut.errors import Denied, Invalid, NotFound
 from taut.govern import create_token, end_token, show_tokens
-from taut.ground.access import PERMISSIONS, ROLES, Actor, actor_of_token, is_allowed, local_actor
+from taut.ground.access import PERMISSIONS, ROLES, Actor, identity_of_token, is_allowed, local_actor
 from taut.ground.ledger import events
 
 
@@ -36,11 +36,13 @@ def test_the_owner_of_the_folder_owns_the_home():
 def test_a_token_stands_for_its_name_and_role_until_it_is_revoked(home):
     made = create_token(home, "ci", "data-scientist")
     with home.meta.read() as tx:
-        assert actor_of_token(tx, made.secret, now_ms=home.clock.now_ms()) == Actor("ci", "data-scientist")
-        assert actor_of_token(tx, made.secret + "x", now_ms=home.clock.now_ms()) is None
+        found = identity_of_token(tx, made.secret, now_ms=home.clock.now_ms())
+        assert found is not None
+        assert (found.name, found.roles, found.token) == ("ci", {"default": "data-scientist"}, made.token.id)
+        assert identity_of_token(tx, made.secret + "x", now_ms=home.clock.now_ms()) is None
     end_token(home, made.token.id)
     with home.meta.read() as tx:
-        assert actor_of_token(tx, made.secret, now_ms=home.clock.now_ms()) is None
+        assert identity_of_token(tx, made.secret, now_ms=home.clock.now_ms()) is None
     with pytest.raises(NotFound):
         end_token(home, made.token.id)
 
@@ -49,7 +51,7 @@ def test_a_token_ends_by_itself(home):
     made = create_token(home, "ci", "viewer", days=1)
     home.clock.pass_ms(86_400_000)
     with home.meta.read() as tx:
-        assert actor_of_token(tx, made.secret, now_ms=home.clock.now_ms()) is None
+        assert identity_of_token(tx, made.secret, now_ms=home.clock.now_ms()) is None
 
 
 def test_the_secret_is_stored_nowhere(home):
@@ -69,7 +71,7 @@ def test_a_role_that_does_not_exist_is_refused_with_those_that_do(home):
 
 
 def test_a_refusal_is_in_the_ledger_and_nothing_else_changed(home):
-    with pytest.raises(Denied, match="access:admin"):
+    with pytest.raises(Denied, match="token:service"):
         create_token(home.as_actor(Actor("vera", "viewer")), "mine", "owner")
     with home.meta.read() as tx:
         denied = events(tx)

@@ -248,7 +248,7 @@ def test_a_login_that_was_read_before_a_change_is_not_kept_after_it(place: Home)
         from taut.ground.access import Caller, read_state
 
         state = read_state(tx)
-    access.confirm(state, began_s=access.steady())
+    access.confirm(state, began_s=access.steady(), changes=access.changes)
     set_user_role(place, "vera", "auditor")
     access.remember(seal, Caller(Actor("vera", "viewer"), None), state=state, changes=changes)
     assert access.caller(seal, 0) is None

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from taut.errors import TautError
+from taut.govern import create_user, list_permissions, show_tokens, show_users
 from taut.ground import wire
 from taut.ground.ledger import Tree, append_event, events, verify_ledger
 from taut.ground.meta import connect_metadata, migrate
@@ -227,6 +228,44 @@ def test_an_upgrade_killed_in_the_middle_leaves_the_chain_as_it_was_and_the_next
         assert tx.row("SELECT MAX(number) FROM migration") == (len(migrations()),)
     assert not tables(meta) & {"ledger_chain", "ledger_head"}
     meta.close()
+
+
+def test_the_one_role_of_a_user_becomes_a_binding_and_what_was_granted_stays(url, tmp_path, monkeypatch):
+    """As of 0012: accounts with a role for the whole home, sets of grants that refer to them, tokens with a role."""
+    rows = [
+        "INSERT INTO account (id, name, hash, role, created_ms, updated_ms) VALUES (1, 'olga', 'h', 'owner', 1, 2)",
+        "INSERT INTO account (id, name, hash, role, created_ms, updated_ms) VALUES (2, 'vera', 'h', 'auditor', 3, 4)",
+        "INSERT INTO grant_set (id, name, description, account_id) VALUES (3, '__user_2__', NULL, 2)",
+        "INSERT INTO grant_row (id, set_id, kind, resource, level) VALUES (4, 3, 'model', 'churn', 'EDIT')",
+        "INSERT INTO grant_holder (id, set_id, account_id) VALUES (5, 3, 2)",
+        "INSERT INTO token (id, name, hash, role, created_ms) VALUES ('a', 'ci', 'x', 'viewer', 5)",
+        "INSERT INTO token (id, name, hash, role, created_ms) VALUES ('b', 'root', 'y', 'owner', 6)",
+        "UPDATE access_state SET version = 9, logins = 4 WHERE one = 1",
+    ]
+    good = [one for one in migrations() if one.number <= 12]
+    with monkeypatch.context() as patch:
+        patch.setattr(migrate, "migrations", lambda: good)
+        old = connect_metadata(url)
+        with old.transaction() as tx:
+            for row in rows:
+                tx.execute(row)
+        old.close()
+    folder = tmp_path / "project"
+    folder.mkdir()
+    make_folder(folder, Settings(metadata=url))
+    with open_home(folder) as home:
+        users = {user.name: (user.id, user.role, user.created_ms, user.disabled) for user in show_users(home)}
+        assert users == {"olga": (1, "owner", 1, False), "vera": (2, "auditor", 3, False)}
+        assert [(one.kind, one.resource, one.level) for one in list_permissions(home, "vera")] == [
+            ("model", "churn", "EDIT")
+        ]
+        tokens = {token.name: (token.id, token.role, token.project, token.kind) for token in show_tokens(home)}
+        assert tokens == {
+            "ci": ("a", "viewer", "default", "service"),
+            "root": ("b", "owner", "*", "service"),
+        }
+        made = create_user(home, "dora", "correct horse battery")
+        assert made.id > 9
 
 
 def test_both_databases_get_the_same_tables(tmp_path, postgres_url):

@@ -378,7 +378,7 @@ def test_once_there_is_a_token_nobody_passes_without_one(local, monkeypatch):
             show_tokens(nobody)
         monkeypatch.setenv("TAUT_TOKEN", secret)
         with open_home(url) as viewer:
-            with pytest.raises(Denied, match="access:admin"):
+            with pytest.raises(Denied, match="token:admin"):
                 show_tokens(viewer)
             with pytest.raises(Denied):
                 viewer.objects.put(io.BytesIO(b"x"))

@@ -8,6 +8,7 @@ from taut.ground import wire
 from taut.ground.ledger import draw_arrow
 from taut.ground.meta import Row, Tx, Value
 from taut.home import Home, verb
+from taut.models import must_be_approved
 from taut.project import DeploymentSpec
 from taut.records import Deployment
 
@@ -136,6 +137,7 @@ def _allowed(tx: Tx, model: str, number: int, gated: bool) -> str:
         raise Refused(
             f"{model}@{number} may not be deployed: the gate refused it", hint=f"taut model show {model}@{number}"
         )
+    must_be_approved(tx, model, number)
     return "" if verdict is None else str(verdict[0])
 
 

@@ -7,6 +7,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from taut.govern.access_file import (
+        Change,
+        WantedAccess,
+        WantedProject,
+        apply_access,
+        plan_access,
+    )
     from taut.govern.anchors import (
         Kept,
         Signed,
@@ -37,7 +44,17 @@ if TYPE_CHECKING:
         show_sets,
         unassign_set,
     )
-    from taut.govern.history import show_ledger
+    from taut.govern.history import (
+        show_ledger,
+    )
+    from taut.govern.members import (
+        Explained,
+        bind_role,
+        explain_access,
+        show_bindings,
+        show_matrix,
+        unbind_role,
+    )
     from taut.govern.permissions import (
         Held,
         find_level,
@@ -47,10 +64,35 @@ if TYPE_CHECKING:
         revoke_permission,
     )
     from taut.govern.places import anchors_at, put_anchor
+    from taut.govern.projects import (
+        create_project,
+        delete_project,
+        describe_project,
+        get_project,
+        show_projects,
+    )
     from taut.govern.status import Line, Station, show_line
-    from taut.govern.tokens import NewToken, create_token, end_token, show_tokens
+    from taut.govern.tokens import (
+        NewToken,
+        close_sessions,
+        create_own_token,
+        create_token,
+        end_token,
+        open_session,
+        show_own_tokens,
+        show_tokens,
+    )
     from taut.govern.trace import Link, Reached, Trace, trace_prediction
-    from taut.govern.users import create_user, delete_user, get_user, set_admin, set_password, set_user_role, show_users
+    from taut.govern.users import (
+        create_user,
+        delete_user,
+        disable_user,
+        get_user,
+        set_admin,
+        set_password,
+        set_user_role,
+        show_users,
+    )
     from taut.govern.verify import Flaw, Verified, verify_home
     from taut.govern.webhooks import (
         Webhook,
@@ -86,6 +128,13 @@ _PLACES = {
         "Collected",
         "collect",
     ),
+    "access_file": (
+        "Change",
+        "WantedAccess",
+        "WantedProject",
+        "apply_access",
+        "plan_access",
+    ),
     "deliveries": (
         "Tried",
         "tell_webhooks",
@@ -110,7 +159,17 @@ _PLACES = {
         "show_sets",
         "unassign_set",
     ),
-    "history": ("show_ledger",),
+    "history": (
+        "show_ledger",
+    ),
+    "members": (
+        "Explained",
+        "bind_role",
+        "explain_access",
+        "show_bindings",
+        "show_matrix",
+        "unbind_role",
+    ),
     "permissions": (
         "Held",
         "find_level",
@@ -120,6 +179,13 @@ _PLACES = {
         "revoke_permission",
     ),
     "places": ("anchors_at", "put_anchor"),
+    "projects": (
+        "create_project",
+        "delete_project",
+        "describe_project",
+        "get_project",
+        "show_projects",
+    ),
     "status": (
         "Line",
         "Station",
@@ -127,8 +193,12 @@ _PLACES = {
     ),
     "tokens": (
         "NewToken",
+        "close_sessions",
+        "create_own_token",
         "create_token",
         "end_token",
+        "open_session",
+        "show_own_tokens",
         "show_tokens",
     ),
     "trace": (
@@ -140,6 +210,7 @@ _PLACES = {
     "users": (
         "create_user",
         "delete_user",
+        "disable_user",
         "get_user",
         "set_admin",
         "set_password",
@@ -160,7 +231,9 @@ _PLACES = {
 }  # fmt: skip
 
 __all__ = [
+    "Change",
     "Collected",
+    "Explained",
     "Flaw",
     "Health",
     "Held",
@@ -176,27 +249,39 @@ __all__ = [
     "Trace",
     "Tried",
     "Verified",
+    "WantedAccess",
+    "WantedProject",
     "Webhook",
     "WebhookPage",
     "add_grant",
     "anchor_ledger",
     "anchors_at",
+    "apply_access",
     "assign_set",
     "back_up",
+    "bind_role",
     "change_grant",
     "change_set",
     "check_home",
+    "close_sessions",
     "collect",
+    "create_own_token",
+    "create_project",
     "create_set",
     "create_token",
     "create_user",
     "create_webhook",
+    "delete_project",
     "delete_user",
     "delete_webhook",
+    "describe_project",
+    "disable_user",
     "end_token",
     "erase_body",
+    "explain_access",
     "find_level",
     "get_permission",
+    "get_project",
     "get_set",
     "get_user",
     "get_webhook",
@@ -207,6 +292,8 @@ __all__ = [
     "ledger_key",
     "list_permissions",
     "list_webhooks",
+    "open_session",
+    "plan_access",
     "prove",
     "prove_consistency",
     "put_anchor",
@@ -220,8 +307,12 @@ __all__ = [
     "set_password",
     "set_user_role",
     "sets_of",
+    "show_bindings",
     "show_ledger",
     "show_line",
+    "show_matrix",
+    "show_own_tokens",
+    "show_projects",
     "show_sets",
     "show_tokens",
     "show_users",
@@ -230,6 +321,7 @@ __all__ = [
     "trace_prediction",
     "try_webhook",
     "unassign_set",
+    "unbind_role",
     "update_webhook",
     "verify_home",
 ]

@@ -86,7 +86,7 @@ class Delivery:
     at_ms: int
 
 
-@verb("webhook.test", needs="webhook:manage")
+@verb("webhook.test", needs="webhook:admin")
 def try_webhook(home: Home, webhook_id: str, *, event: str = "") -> Tried:
     """Send an example of an event, the webhook's first where none is said, and say what came back."""
     if event:

@@ -1,6 +1,6 @@
 """Named sets of grants as verbs: what MLflow calls roles, beside the roles that taut itself knows."""
 
-from taut.govern.users import require_self
+from taut.govern.users import require_self, user_of
 from taut.ground.access import (
     Grant,
     GrantSet,
@@ -15,14 +15,13 @@ from taut.ground.access import (
     list_sets,
     read_grant,
     read_set,
-    read_user,
     set_level,
     update_set,
 )
 from taut.home import Home, verb
 
 
-@verb("grants.create", needs="access:admin")
+@verb("grants.create", needs="role:admin")
 def create_set(home: Home, name: str, *, description: str | None = None) -> GrantSet:
     """Make an empty set of grants that users can hold. Raises Conflict where the name is taken, Invalid."""
     with home.meta.transaction() as tx:
@@ -31,29 +30,30 @@ def create_set(home: Home, name: str, *, description: str | None = None) -> Gran
     return made
 
 
-@verb("grants.get", needs="access:admin")
+@verb("grants.get", needs="role:admin")
 def get_set(home: Home, set_id: int) -> GrantSet:
     """A set with its grants. Raises NotFound."""
     with home.meta.read() as tx:
         return read_set(tx, set_id)
 
 
-@verb("grants.list", needs="access:admin")
+@verb("grants.list", needs="role:admin")
 def show_sets(home: Home) -> list[GrantSet]:
     """Every set, those of single users too, oldest first."""
     with home.meta.read() as tx:
         return list_sets(tx)
 
 
-@verb("grants.of", needs="access:self")
+@verb("grants.of", needs="self")
 def sets_of(home: Home, user: str) -> list[GrantSet]:
     """The sets that a user holds; for oneself, or whoever administers access. Raises NotFound."""
-    require_self(home, user, verb="grants.of")
+    require_self(home, user, verb="grants.of", needs="project:read")
+    account = user_of(home, user)
     with home.meta.read() as tx:
-        return list_sets(tx, account_id=read_user(tx, user).id)
+        return list_sets(tx, account_id=account.id)
 
 
-@verb("grants.update", needs="access:admin")
+@verb("grants.update", needs="role:admin")
 def change_set(home: Home, set_id: int, *, name: str | None = None, description: str | None = None) -> GrantSet:
     """Give a set another name or description. Raises NotFound, Conflict, Invalid."""
     with home.meta.transaction() as tx:
@@ -62,7 +62,7 @@ def change_set(home: Home, set_id: int, *, name: str | None = None, description:
     return changed
 
 
-@verb("grants.delete", needs="access:admin")
+@verb("grants.delete", needs="role:admin")
 def remove_set(home: Home, set_id: int) -> None:
     """Take a set away from everybody who holds it. Raises NotFound."""
     with home.meta.transaction() as tx:
@@ -71,7 +71,7 @@ def remove_set(home: Home, set_id: int) -> None:
     home.access.forget()
 
 
-@verb("grants.add", needs="access:admin")
+@verb("grants.add", needs="role:admin")
 def add_grant(home: Home, set_id: int, kind: str, resource: str, level: str) -> Grant:
     """Add a grant to a set. Raises NotFound for no set, Conflict for a second on the same, Invalid."""
     with home.meta.transaction() as tx:
@@ -83,7 +83,7 @@ def add_grant(home: Home, set_id: int, kind: str, resource: str, level: str) -> 
     return made
 
 
-@verb("grants.change", needs="access:admin")
+@verb("grants.change", needs="role:admin")
 def change_grant(home: Home, grant_id: int, level: str) -> Grant:
     """Give a grant of a set another level. Raises NotFound, Invalid."""
     with home.meta.transaction() as tx:
@@ -94,7 +94,7 @@ def change_grant(home: Home, grant_id: int, level: str) -> Grant:
     return changed
 
 
-@verb("grants.remove", needs="access:admin")
+@verb("grants.remove", needs="role:admin")
 def remove_grant(home: Home, grant_id: int) -> None:
     """Take a grant out of a set. Raises NotFound."""
     with home.meta.transaction() as tx:
@@ -105,26 +105,28 @@ def remove_grant(home: Home, grant_id: int) -> None:
     home.access.forget()
 
 
-@verb("grants.assign", needs="access:admin")
+@verb("grants.assign", needs="role:admin")
 def assign_set(home: Home, user: str, set_id: int) -> Holding:
     """Let a user hold a set. Raises NotFound, Conflict where they do already, Invalid for another user's own."""
+    account = user_of(home, user)
     with home.meta.transaction() as tx:
-        made = insert_holding(tx, set_id, read_user(tx, user).id)
+        made = insert_holding(tx, set_id, account.id)
         home.append(tx, "grants.assigned", subject=f"user:{user}", body={"grants": set_id})
     home.access.forget()
     return made
 
 
-@verb("grants.unassign", needs="access:admin")
+@verb("grants.unassign", needs="role:admin")
 def unassign_set(home: Home, user: str, set_id: int) -> None:
     """Take a set away from a user. Raises NotFound."""
+    account = user_of(home, user)
     with home.meta.transaction() as tx:
-        delete_holding(tx, set_id, read_user(tx, user).id)
+        delete_holding(tx, set_id, account.id)
         home.append(tx, "grants.unassigned", subject=f"user:{user}", body={"grants": set_id})
     home.access.forget()
 
 
-@verb("grants.holders", needs="access:admin")
+@verb("grants.holders", needs="role:admin")
 def holders_of(home: Home, set_id: int) -> list[Holding]:
     """Who holds a set. Raises NotFound."""
     with home.meta.read() as tx:

@@ -80,7 +80,7 @@ class WebhookPage:
     next_page: str = ""
 
 
-@verb("webhook.create", needs="webhook:manage")
+@verb("webhook.create", needs="webhook:admin")
 def create_webhook(
     home: Home,
     name: str,
@@ -107,7 +107,7 @@ def create_webhook(
         return webhook_in(tx, webhook_id)
 
 
-@verb("webhook.list", needs="webhook:manage")
+@verb("webhook.list", needs="webhook:admin")
 def list_webhooks(home: Home, *, max_results: int = PAGE, page_token: str = "") -> WebhookPage:
     """A page of webhooks, oldest first."""
     if not 1 <= max_results <= PAGE_MAX:
@@ -118,14 +118,14 @@ def list_webhooks(home: Home, *, max_results: int = PAGE, page_token: str = "") 
     return WebhookPage(tuple(page), token)
 
 
-@verb("webhook.get", needs="webhook:manage")
+@verb("webhook.get", needs="webhook:admin")
 def get_webhook(home: Home, webhook_id: str) -> Webhook:
     """One by its id. Raises NotFound."""
     with home.meta.read() as tx:
         return webhook_in(tx, webhook_id)
 
 
-@verb("webhook.update", needs="webhook:manage")
+@verb("webhook.update", needs="webhook:admin")
 def update_webhook(
     home: Home,
     webhook_id: str,
@@ -159,7 +159,7 @@ def update_webhook(
         return webhook_in(tx, webhook_id)
 
 
-@verb("webhook.delete", needs="webhook:manage")
+@verb("webhook.delete", needs="webhook:admin")
 def delete_webhook(home: Home, webhook_id: str) -> None:
     """Tell it nothing more, what is still to be sent included. Raises NotFound."""
     with home.meta.transaction() as tx:

@@ -14,6 +14,7 @@ import msgspec
 
 from taut.errors import Corrupt, Denied, TautError, Unavailable, UsageError, error_of
 from taut.ground import wire
+from taut.ground.credentials import kept_token
 from taut.ground.meta import Tx
 from taut.ground.objects.protocol import Stored, chunks
 
@@ -28,11 +29,11 @@ SPOOL_BYTES = 16 << 20
 class Remote:
     """A taut server: `call` runs one of its verbs as the holder of the token, and raises what the server raised."""
 
-    def __init__(self, url: str, token: str = "") -> None:
+    def __init__(self, url: str, token: str = "", *, scheme: str = "Bearer") -> None:
         import urllib3
 
         self.url = url.rstrip("/")
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers = {"Authorization": f"{scheme} {token}"} if token else {}
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=TIMEOUT_S)
         self._pool = urllib3.PoolManager(headers=headers, timeout=timeout, retries=False, maxsize=16)
 
@@ -258,9 +259,30 @@ class RemoteMetadata:
         )
 
 
-def remote_token() -> str:
-    """The token of this user for servers: TAUT_TOKEN, else MLFLOW_TRACKING_TOKEN."""
-    return os.environ.get("TAUT_TOKEN") or os.environ.get("MLFLOW_TRACKING_TOKEN", "")
+def remote_token(url: str = "") -> str:
+    """The token of this user for a server: TAUT_TOKEN, else MLFLOW_TRACKING_TOKEN, else the session of `taut login`."""
+    told = os.environ.get("TAUT_TOKEN") or os.environ.get("MLFLOW_TRACKING_TOKEN", "")
+    return told or (kept_token(url) if url else "")
+
+
+class Session(msgspec.Struct):
+    """What a server gives in exchange for a password."""
+
+    secret: str
+    expires_ms: int
+
+
+def new_session(url: str, name: str, password: str) -> Session:
+    """Log in to a server with a password, shown this once. Raises Denied where it is wrong, Unavailable, Throttled."""
+    import base64
+
+    shown = base64.b64encode(f"{name}:{password}".encode()).decode()
+    remote = Remote(url, scheme="Basic", token=shown)
+    try:
+        answer = wire.decode(remote.call("token.session", {}), dict[str, Any], what="the answer of the login")
+    finally:
+        remote.close()
+    return msgspec.convert({"secret": answer["secret"], "expires_ms": answer["token"]["expires_ms"]}, Session)
 
 
 class _Problem(msgspec.Struct):
@@ -277,7 +299,10 @@ def _error_of_answer(url: str, status: int, data: bytes) -> TautError:
     except msgspec.DecodeError:
         problem = _Problem()
     if status == 401:
-        return Denied(problem.message or f"{url} asks who you are", hint="set TAUT_TOKEN to a token of that server")
+        return Denied(
+            problem.message or f"{url} asks who you are",
+            hint=f"taut login {url}, or set TAUT_TOKEN to a token of that server",
+        )
     if problem.error:
         return error_of(problem.error, problem.message, problem.hint)
     shown = data[:200].decode(errors="replace").strip()

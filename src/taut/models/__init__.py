@@ -1,6 +1,17 @@
 """run -> model version: the registry, and the gate that a version passes before anybody relies on it."""
 
 from taut.models.aliases import delete_alias, promote_model, set_alias
+from taut.models.approvals import (
+    ApprovalPolicy,
+    Promotion,
+    approval_policy,
+    decide_promotion,
+    find_promotion,
+    lower_approvals,
+    must_be_approved,
+    request_promotion,
+    require_approvals,
+)
 from taut.models.card import model_card
 from taut.models.evidence import list_gates, newest_gate, record_gate
 from taut.models.gate import gate_model, scores_of
@@ -36,15 +47,19 @@ from taut.models.versions import CHAMPION, RegisteredModel
 
 __all__ = [
     "CHAMPION",
+    "ApprovalPolicy",
     "LabelledRows",
     "ModelPage",
     "Predictor",
+    "Promotion",
     "RegisteredModel",
     "Signature",
     "SignatureColumn",
     "VersionPage",
+    "approval_policy",
     "check_names",
     "create_model",
+    "decide_promotion",
     "delete_alias",
     "delete_model",
     "delete_version",
@@ -53,6 +68,7 @@ __all__ = [
     "describe_version",
     "fetch_model",
     "find_model",
+    "find_promotion",
     "gate_model",
     "import_model",
     "import_version",
@@ -61,8 +77,10 @@ __all__ = [
     "list_models",
     "list_versions",
     "load_model",
+    "lower_approvals",
     "model_card",
     "model_files",
+    "must_be_approved",
     "newest_gate",
     "parse_signature",
     "promote_model",
@@ -72,6 +90,8 @@ __all__ = [
     "register_folder",
     "register_model",
     "rename_model",
+    "request_promotion",
+    "require_approvals",
     "scores_of",
     "search_models",
     "search_versions",

@@ -6,6 +6,7 @@ from taut.errors import Invalid, Refused
 from taut.ground.ledger import draw_arrow, events
 from taut.ground.meta import Tx
 from taut.home import Home, verb
+from taut.models.approvals import must_be_approved
 from taut.models.evidence import newest_gate_in
 from taut.models.rights import of_model
 from taut.models.versions import CHAMPION, SELECT_ALIAS, lock_model, touch_model, version_in
@@ -24,7 +25,8 @@ def promote_model(home: Home, name: str, number: int, *, alias: str = CHAMPION, 
 
     `gated` says that the project asks for a gate; without it a version that was never judged may pass, and the
     ledger says so. Raises Refused where the gate said no, where it is missing, or where it held the version against
-    another champion than the one there is now; a version that was promoted before may always come back.
+    another champion than the one there is now; a version that was promoted before may always come back. Refused too
+    without the approvals that the model asks for.
     """
     return _move(home, name, number, alias, gated=gated)
 
@@ -67,6 +69,8 @@ def _move(home: Home, name: str, number: int, alias: str, *, gated: bool) -> Mod
         gate = newest_gate_in(tx, name, number)
         if gated or alias == CHAMPION:
             _must_be_allowed(tx, version, gate, alias=alias, before=before, gated=gated)
+        if alias == CHAMPION:
+            must_be_approved(tx, name, number)
         touch_model(tx, name, home.clock.now_ms())
         tx.execute(MOVE_ALIAS, {"name": name, "alias": alias, "number": number})
         if gate is not None and gate.passed:

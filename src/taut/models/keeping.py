@@ -7,6 +7,7 @@ from taut.ground import wire
 from taut.ground.access import forget_resource, rename_resource
 from taut.ground.meta import Tx
 from taut.home import Home, verb
+from taut.models.approvals import must_be_approved
 from taut.models.rights import of_model
 from taut.models.versions import (
     DELETED_MODEL_TAG,
@@ -32,6 +33,8 @@ DROP_MODEL = "DELETE FROM registered_model WHERE name = :name"
 RENAME_VERSIONS = "UPDATE model_version SET name = :new WHERE name = :name"
 RENAME_ALIASES = "UPDATE model_alias SET name = :new WHERE name = :name"
 RENAME_GATES = "UPDATE gate_result SET model = :new WHERE model = :name"
+RENAME_POLICY = "UPDATE approval_policy SET model = :new WHERE model = :name"
+RENAME_PROMOTIONS = "UPDATE promotion SET model = :new WHERE model = :name"
 MOVE_ARROWS_FROM = "UPDATE lineage SET source = :after WHERE source = :before"
 MOVE_ARROWS_TO = "UPDATE lineage SET target = :after WHERE target = :before"
 SELECT_SERVED = "SELECT target FROM lineage WHERE source = :point AND relation = 'serves' LIMIT 1"
@@ -83,7 +86,7 @@ def rename_model(home: Home, name: str, new_name: str) -> RegisteredModel:
         _must_not_serve(tx, versions, doing="renamed")
         values = {"name": name, "new": new_name}
         tx.execute(COPY_MODEL, {"name": name, "new": new_name, "at_ms": home.clock.now_ms()})
-        for statement in (RENAME_VERSIONS, RENAME_ALIASES, RENAME_GATES):
+        for statement in (RENAME_VERSIONS, RENAME_ALIASES, RENAME_GATES, RENAME_POLICY, RENAME_PROMOTIONS):
             tx.execute(statement, values)
         tx.execute(DROP_MODEL, {"name": name})
         for version in versions:
@@ -140,11 +143,14 @@ def tag_version(home: Home, name: str, number: int, key: str, value: str | None)
 def set_stage(home: Home, name: str, number: int, stage: str, *, archive_others: bool = False) -> ModelVersion:
     """Move a version to one of MLflow's old stages; `archive_others` moves who was there before to Archived.
 
-    Stages are labels for older clients: taut itself goes by aliases. Raises Invalid for an unknown stage.
+    Stages are labels for older clients: taut itself goes by aliases. Raises Invalid for an unknown stage, Refused for
+    Production without the approvals that the model asks for.
     """
     chosen = stage_named(stage)
     with home.meta.transaction() as tx:
         version = _locked(home, tx, name, number)
+        if chosen == "Production":
+            must_be_approved(tx, name, number)
         others = [v for v in versions_in(tx, name) if archive_others and v.stage == chosen and v.number != number]
         moves = [(number, chosen), *((other.number, "Archived") for other in others)]
         for moved, to in moves:

@@ -96,7 +96,7 @@ def list_experiments(home: Home) -> list[Experiment]:
         return [_experiment(row) for row in tx.rows(ALL) if seen.sees(str(row[0]))]
 
 
-@verb("experiment.rename", needs="run:write", on=of_experiment)
+@verb("experiment.rename", needs="experiment:write", on=of_experiment)
 def rename_experiment(home: Home, experiment_id: str, name: str) -> Experiment:
     """Give it another name. Raises NotFound, Conflict where it is taken, Invalid for a deleted one and `Default`.
 
@@ -119,20 +119,20 @@ def rename_experiment(home: Home, experiment_id: str, name: str) -> Experiment:
         return read_experiment(tx, experiment_id)
 
 
-@verb("experiment.delete", needs="run:delete", on=of_experiment)
+@verb("experiment.delete", needs="experiment:admin", on=of_experiment)
 def delete_experiment(home: Home, experiment_id: str) -> Experiment:
     """Mark it and its runs deleted; all of them can be brought back. Raises NotFound, Invalid for `Default`."""
     _check_not_default(experiment_id, doing="deleted")
     return _set_lifecycle(home, experiment_id, "deleted", only_from="active")
 
 
-@verb("experiment.restore", needs="run:delete", on=of_experiment)
+@verb("experiment.restore", needs="experiment:admin", on=of_experiment)
 def restore_experiment(home: Home, experiment_id: str) -> Experiment:
     """Bring a deleted one back with all of its runs, as MLflow does. Raises NotFound."""
     return _set_lifecycle(home, experiment_id, "active", only_from="deleted")
 
 
-@verb("experiment.tag", needs="run:write", on=of_experiment)
+@verb("experiment.tag", needs="experiment:write", on=of_experiment)
 def tag_experiment(home: Home, experiment_id: str, key: str, value: str | None) -> Experiment:
     """Set a tag; None takes it away. Raises NotFound, also for a tag that is not there; Invalid for a bad key."""
     if value is not None:

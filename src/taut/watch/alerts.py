@@ -32,7 +32,7 @@ def list_alerts(home: Home, deployment: str = "", status: str = "") -> list[Aler
         return [_alert(row) for row in tx.rows(SELECT_ALERTS, {"deployment": deployment, "status": status})]
 
 
-@verb("watch.handled", needs="monitor:write")
+@verb("watch.handled", needs="policy:write")
 def handle_alert(home: Home, alert_id: str, verdict: str = "") -> Alert:
     """Say that an alert was answered, and how. Raises NotFound."""
     with home.meta.transaction() as tx:

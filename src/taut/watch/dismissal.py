@@ -10,7 +10,7 @@ from taut.watch.references import insert_reference, newest_reference
 SELECT_END = "SELECT max(end_ms) FROM monitor_window WHERE deployment = :deployment AND reference = :reference"
 
 
-@verb("watch.dismiss", needs="monitor:write")
+@verb("watch.dismiss", needs="policy:write")
 def dismiss_alert(home: Home, alert_id: str, because: str = "") -> Alert:
     """Say that an open alert needs no answer. Its windows stay what they were; those to come start from no evidence.
 

@@ -37,7 +37,7 @@ def export_labelled(home: Home, deployment: str, path: Path, *, target: str, fro
     return len(rows.ids)
 
 
-@verb("watch.source", needs="monitor:write")
+@verb("watch.source", needs="policy:write")
 def record_source(home: Home, dataset: str, number: int, deployment: str) -> None:
     """Draw the arrows from every revision of a deployment that has answered to a dataset made of what it said."""
     target = f"data:{dataset}@{number}"

@@ -42,7 +42,7 @@ class MonitorReference:
     at_ms: int
 
 
-@verb("watch.refer", needs="monitor:write")
+@verb("watch.refer", needs="policy:write")
 def set_reference(
     home: Home, deployment: str, *, model: str, version: int, from_ms: int, oid: str, cause: str
 ) -> MonitorReference:

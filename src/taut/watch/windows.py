@@ -62,7 +62,7 @@ def newest_window(home: Home, deployment: str) -> Window:
     return _window(found)
 
 
-@verb("watch.close", needs="monitor:write")
+@verb("watch.close", needs="policy:write")
 def close_windows(home: Home, deployment: str, spec: MonitorSpec) -> list[Window]:
     """Close every window whose time and lateness have passed, by the events seen so far; returns the new ones.
 

@@ -43,7 +43,11 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "The place": {
         "server": ("place:server", "Serve this home to a team: taut's own API and MLflow's"),
-        "user": ("user:user", "Make users, and say who may do what"),
+        "login": ("login:login", "Log in to a server, once"),
+        "logout": ("login:logout", "End the session of a server"),
+        "project": ("access:project", "Make and list projects, each a home of its own"),
+        "access": ("access:access", "Say who may do what in which project"),
+        "user": ("user:user", "Make users, and grant them single things"),
         "import": ("moving:import_", "Move in: copy a whole MLflow store into this home"),
         "export": ("moving:export", "Move out: copy this home to an MLflow server or an mlruns folder"),
         "token": ("place:token", "Make, list and revoke tokens"),
@@ -89,11 +93,14 @@ class LineGroup(Group):
 @click.option(
     "--home", metavar="PLACE", help="Project folder or server URL  [default: TAUT_HOME, else the nearest project]"
 )
+@click.option("--project", metavar="NAME", help="A project of that place  [default: TAUT_PROJECT, else 'default']")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def taut(home: str | None, debug: bool) -> None:
+def taut(home: str | None, project: str | None, debug: bool) -> None:
     """One line pulled tight from the bytes a model learned from to each prediction it makes, and back again."""
     if home is not None:
         os.environ["TAUT_HOME"] = home  # Commands that a command starts open the same home.
+    if project is not None:
+        os.environ["TAUT_PROJECT"] = project
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -82,6 +82,72 @@ def promote(version: str, alias: str, as_json: bool) -> None:
         shown(promoted, as_json, lambda m: f"{m.name}@{alias} is version {m.number} now")
 
 
+@model.command(epilog="Example: taut model request churn@3 --reason 'the spring data'")
+@click.argument("version")
+@click.option("--reason", default="", help="Why.")
+@json_option
+def request(version: str, reason: str, as_json: bool) -> None:
+    """Ask that a version go live, with the newest verdict of its gate as evidence."""
+    from taut.models import find_model, request_promotion
+
+    with open_home() as home:
+        found = find_model(home, version)
+        asked = request_promotion(home, found.name, found.number, reason=reason)
+        shown(asked, as_json, lambda p: f"{p.model}@{p.number} waits for approval of sha256:{p.digest[:12]}")
+
+
+@model.command(epilog="Example: taut model approve churn@3 --reason 'figures looked at'")
+@click.argument("version")
+@click.option("--reason", default="", help="Why.")
+@json_option
+def approve(version: str, reason: str, as_json: bool) -> None:
+    """Agree that a version goes live; for who did not make it, train it or ask for it."""
+    _decide(version, approves=True, reason=reason, as_json=as_json)
+
+
+@model.command(epilog="Example: taut model reject churn@3 --reason 'too few rows of July'")
+@click.argument("version")
+@click.option("--reason", default="", help="Why.")
+@json_option
+def reject(version: str, reason: str, as_json: bool) -> None:
+    """Say no to a version that somebody wants to go live."""
+    _decide(version, approves=False, reason=reason, as_json=as_json)
+
+
+@model.command(epilog="Example: taut model approvals churn 2")
+@click.argument("name")
+@click.argument("needed", type=int, required=False)
+@click.option("--agree", is_flag=True, help="Agree that fewer be asked for, as somebody else wants.")
+@json_option
+def approvals(name: str, needed: int | None, agree: bool, as_json: bool) -> None:
+    """Say how many people have to approve a version of a model; fewer than before needs an approver's consent."""
+    from taut.models import ApprovalPolicy, approval_policy, lower_approvals, require_approvals
+
+    if agree and needed is not None:
+        raise UsageError("--agree takes what was asked for: leave the number out")
+
+    def told(policy: ApprovalPolicy) -> str:
+        waits = f"; {policy.asked_by} asks for {policy.asked}" if policy.asked is not None else ""
+        return f"{policy.model} needs {policy.needed} approvals{waits}"
+
+    with open_home() as home:
+        if agree:
+            found = lower_approvals(home, name)
+        else:
+            found = approval_policy(home, name) if needed is None else require_approvals(home, name, needed)
+        shown(found, as_json, told)
+
+
+def _decide(version: str, *, approves: bool, reason: str, as_json: bool) -> None:
+    from taut.models import decide_promotion, find_model
+
+    with open_home() as home:
+        found = find_model(home, version)
+        asked = decide_promotion(home, found.name, found.number, approves=approves, reason=reason)
+        count = sum(one.approves for one in asked.decisions)
+        shown(asked, as_json, lambda p: f"{p.model}@{p.number}: {count} of {len(p.decisions)} decided for it")
+
+
 @click.command(epilog="Example: taut gate churn@3")
 @click.argument("version")
 @json_option

@@ -1,7 +1,6 @@
 """`taut server`, `token` and `fsck`: the place where everything is kept."""
 
 import sys
-from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -65,40 +64,50 @@ def _serving(ready: dict[str, str]) -> str:
     return f"taut serves {ready['home']} at {ready['url']}; MLFLOW_TRACKING_URI={ready['url']}"
 
 
-@click.group(cls=Group, epilog="Example: taut token create ci --role data-scientist")
+@click.group(cls=Group, epilog="Example: taut token create ci --scope log")
 def token() -> None:
     """Make, list and revoke tokens."""
 
 
-@token.command(epilog="Example: taut token create ci --role data-scientist --days 30")
+@token.command(epilog="Example: taut token create ci --scope log --days 30")
 @click.argument("name")
 @click.option(
-    "--role",
-    required=True,
-    help="viewer, data-scientist, ml-engineer, approver, auditor, …",
+    "--scope", "scopes", multiple=True, help="What it is for: read, log, predict or deploy; several times for more."
 )
-@click.option("--days", default=90, show_default=True, type=click.IntRange(min=1), help="How long it works.")
+@click.option("--role", default="", help="In place of scopes: viewer, data-scientist, ml-engineer, …")
+@click.option("--own", is_flag=True, help="A token of your own: it may what you may, at most what the scopes say.")
+@click.option("--days", default=90, show_default=True, type=click.IntRange(1, 366), help="How long it works.")
 @json_option
-def create(name: str, role: str, days: int, as_json: bool) -> None:
-    """Make a token for a person or machine; its secret is shown this once."""
-    from taut.govern import create_token
+def create(name: str, scopes: tuple[str, ...], role: str, own: bool, days: int, as_json: bool) -> None:
+    """Make a token for a machine in this project, or for yourself; its secret is shown this once."""
+    from taut.govern import create_own_token, create_token
 
+    if own and role:
+        raise UsageError("a token of your own has your roles: leave out --role")
+    if not own and bool(role) == bool(scopes):
+        raise UsageError("say what the token is for: --scope, or --role, and not both")
     with open_home() as home:
-        made = create_token(home, name, role, days=timedelta(days=days).days)
-        shown(made, as_json, lambda m: f"token {m.token.id} for {name} ({role}); shown this once:\n{m.secret}")
+        if own:
+            made = create_own_token(home, name, days=days, scopes=list(scopes))
+        else:
+            made = create_token(home, name, role, days=days, scopes=list(scopes))
+        given = made.token.role.replace("scope:", "") or "all that you may"
+        shown(made, as_json, lambda m: f"token {m.token.id} for {name} ({given}); shown this once:\n{m.secret}")
 
 
 @token.command("list", epilog="Example: taut token list")
+@click.option("--own", is_flag=True, help="Your own tokens and sessions.")
 @json_option
-def list_tokens(as_json: bool) -> None:
-    """List tokens; never their secrets."""
-    from taut.govern import show_tokens
+def list_tokens(own: bool, as_json: bool) -> None:
+    """List the tokens of this project; never their secrets."""
+    from taut.govern import show_own_tokens, show_tokens
 
     with open_home() as home:
-        shown(show_tokens(home), as_json, lambda found: table(
-            ["id", "name", "role", "made", "ends", "revoked"],
-            [(t.id, t.name, t.role, _day(t.created_ms), _day(t.expires_ms), _day(t.revoked_ms)) for t in found],
-            empty="no token yet; try: taut token create NAME --role ROLE",
+        shown(show_own_tokens(home) if own else show_tokens(home), as_json, lambda found: table(
+            ["id", "name", "kind", "role", "by", "made", "ends", "used", "revoked"],
+            [(t.id, t.name, t.kind, t.role or "all", t.made_by or "-", _day(t.created_ms), _day(t.expires_ms),
+              _day(t.used_ms), _day(t.revoked_ms)) for t in found],
+            empty="no token yet; try: taut token create NAME --scope log",
         ))  # fmt: skip
 
 

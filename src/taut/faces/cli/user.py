@@ -30,7 +30,7 @@ def user() -> None:
 @user.command(epilog="Example: taut user create ada --admin")
 @click.argument("name")
 @click.option("--admin", is_flag=True, help="An owner of this home; the first user has to be one.")
-@click.option("--role", default="", help="viewer, data-scientist, ml-engineer, approver, auditor, …  [default: viewer]")
+@click.option("--role", default="", help="viewer, data-scientist, ml-engineer, approver, …, or none  [default: viewer]")
 @click.option("--begins", is_flag=True, help="May begin experiments and models of their own, whatever the role.")
 @click.option("--generate", is_flag=True, help="Make up a password and show it.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from the first line of stdin.")
@@ -44,8 +44,9 @@ def create(
     if admin and role not in ("", "owner"):
         raise UsageError("--admin is the role owner; leave out one of the two")
     password = _password(generate, password_stdin)
+    given = "owner" if admin else "" if role == "none" else role or "viewer"
     with open_home() as home:
-        made = create_user(home, name, password, role="owner" if admin else role or "viewer", begins=begins)
+        made = create_user(home, name, password, role=given, begins=begins)
         shown(WithPassword(made, password if generate else None), as_json, _told)
 
 
@@ -57,7 +58,8 @@ def list_users(as_json: bool) -> None:
 
     with open_home() as home:
         shown(show_users(home), as_json, lambda found: table(
-            ["user", "role", "made"], [(one.name, one.role, iso(one.created_ms)[:10]) for one in found],
+            ["user", "role", "made"],
+            [(one.name, "disabled" if one.disabled else one.role or "-", iso(one.created_ms)[:10]) for one in found],
             empty="no user yet; try: taut user create NAME --admin",
         ))  # fmt: skip
 
@@ -76,7 +78,7 @@ def show(name: str, as_json: bool) -> None:
             [(f"{one.kind}:{one.resource}", one.level, one.set_name) for one in granted],
             empty="nothing was granted beside the role",
         )
-        shown({"user": found, "granted": granted}, as_json, lambda _: f"{name} is {found.role}\n{lines}")
+        shown({"user": found, "granted": granted}, as_json, lambda _: f"{name} is {found.role or 'none'}\n{lines}")
 
 
 @user.command(epilog="Example: taut user password ada --generate")
@@ -104,6 +106,19 @@ def role(name: str, role: str, as_json: bool) -> None:
 
     with open_home() as home:
         shown(set_user_role(home, name, role), as_json, lambda found: f"{found.name} is {found.role}")
+
+
+@user.command(epilog="Example: taut user disable ada")
+@click.argument("name")
+@click.option("--undo", is_flag=True, help="Let them in again.")
+@json_option
+def disable(name: str, undo: bool, as_json: bool) -> None:
+    """Let a user log in no more, by password, token or session; with --undo they are who they were."""
+    from taut.govern import disable_user
+
+    with open_home() as home:
+        found = disable_user(home, name, disabled=not undo)
+        shown(found, as_json, lambda one: f"{one.name} can log in {'no more' if one.disabled else 'again'}")
 
 
 @user.command(epilog="Example: taut user delete ada --yes")
@@ -156,7 +171,7 @@ def revoke(name: str, resource: str, as_json: bool) -> None:
 
 
 def _told(made: WithPassword) -> str:
-    line = f"{made.user.name} is {made.user.role}"
+    line = f"{made.user.name} is {made.user.role or 'none'}"
     return line if made.password is None else f"{line}; password, {GENERATED}:\n{made.password}"
 
 

@@ -17,24 +17,41 @@ from taut.errors import Invalid, NotFound, TautError, Unavailable
 from taut.faces.http.bodies import store_body
 from taut.faces.http.dispatch import Dispatch
 from taut.faces.http.downloads import object_response
-from taut.faces.http.exchange import again_after, caller_of, threads
+from taut.faces.http.exchange import again_after, caller_of, in_thread, threads
 from taut.faces.http.guard import App, Guard
 from taut.faces.http.metrics import MEDIA_TYPE, Requests, exposition
 from taut.faces.http.observed import Observed, places_of
+from taut.faces.http.projects import Projects
 from taut.faces.http.reading import read_body
 from taut.faces.http.tracing import Tracing
 from taut.faces.mlflow import SPEAKS
 from taut.faces.mlflow.face import mlflow_routes
 from taut.faces.verbs import load_verb
 from taut.ground import wire
+from taut.ground.access import ANY, PERMISSIONS, is_allowed
 from taut.ground.objects import oid_of
 from taut.home import Home, require
 
 Handler = Callable[[Request], Awaitable[Response]]
-Handling = Callable[[Home, Request], Awaitable[Response]]
+Answer = Callable[[Home, Request], Awaitable[Response]]
 
 READY_WITHIN_S = 5.0
 EMPTY = oid_of(b"")  # Whether it is stored or not, a store that answers says so.
+
+
+@dataclass(frozen=True, slots=True)
+class OwnRoute:
+    """One of taut's own routes. `needs` is asked before anything is read; without it anybody may."""
+
+    method: str
+    path: str
+    needs: str
+    answers: Answer
+
+    def route(self, home: Home, pool: ThreadPoolExecutor, trusted: str) -> Route:
+        """Where it is reached. A row whose permission is not there stops the server from starting."""
+        assert self.needs in PERMISSIONS or (not self.needs and self.path in OPEN), self
+        return Route(self.path, _as_caller(home, pool, trusted, self), methods=[self.method])
 
 
 @dataclass(slots=True)
@@ -50,28 +67,16 @@ def make_app(
     """The application of one home. `hosts` are the names it answers to, `trusted` see `callers.actor_of`."""
     pool, requests = threads(), Requests()
 
-    def guarded(path: str, handle: Handling, method: str) -> Route:
-        return Route(path, _as_caller(home, pool, trusted, path, handle), methods=[method])
+    def application(home: Home) -> App:
+        """That of one project, which is a home of its own."""
+        fixed, open_places = mlflow_routes(home, pool, trusted=trusted, groups=requests.groups.observe)
+        others = Starlette(routes=[*(row.route(home, pool, trusted) for row in ROUTES), *open_places])
+        others.router.redirect_slashes = False  # One place, one name: nobody is sent on to another.
+        return Dispatch(fixed, others)
 
-    async def metrics(home: Home, _: Request) -> Response:
-        require(home, "server:observe", verb="server.metrics")
-        return Response(await run_in_threadpool(exposition, requests, home.meta), media_type=MEDIA_TYPE)
-
-    routes = [
-        Route("/health", _plain("/health", _health), methods=["GET"]),
-        Route("/version", _plain("/version", _version), methods=["GET"]),
-        Route("/ready", _plain("/ready", _ready_of(home, state or State())), methods=["GET"]),
-        guarded("/metrics", metrics, "GET"),
-        guarded("/api/taut/v1/verbs/{name}", _verb, "POST"),
-        guarded("/api/taut/v1/objects", _put_object, "POST"),
-        guarded("/api/taut/v1/objects", _list_objects, "GET"),
-        guarded("/api/taut/v1/objects/missing", _missing_objects, "POST"),
-        guarded("/api/taut/v1/objects/{oid}", _get_object, "GET"),
-    ]
-    fixed, open_places = mlflow_routes(home, pool, trusted=trusted, groups=requests.groups.observe)
-    others = Starlette(routes=[*routes, *open_places])
-    others.router.redirect_slashes = False  # One place, one name: nobody is sent on to another.
-    return Observed(Guard(Dispatch(fixed, others), hosts), requests, hidden=places_of(home), tracing=tracing)
+    guarded = Guard(Projects(home, pool, application, trusted=trusted), hosts)
+    told = {"taut.state": state or State(), "taut.requests": requests}
+    return Observed(guarded, requests, told=told, hidden=places_of(home), tracing=tracing)
 
 
 def problem(error: TautError, status: int | None = None) -> Response:
@@ -81,20 +86,14 @@ def problem(error: TautError, status: int | None = None) -> Response:
     return Response(body, status or error.http_status, headers=headers, media_type="application/json")
 
 
-def _plain(path: str, handle: Handler) -> Handler:
-    async def answer(request: Request) -> Response:
-        request.scope["taut.route"] = path
-        return await handle(request)
-
-    return answer
-
-
-def _as_caller(home: Home, pool: ThreadPoolExecutor, trusted: str, path: str, handle: Handling) -> Handler:
+def _as_caller(home: Home, pool: ThreadPoolExecutor, trusted: str, row: OwnRoute) -> Handler:
     """Run a handler on the home in the caller's hands; errors of taut become answers."""
 
     async def answer(request: Request) -> Response:
-        request.scope["taut.route"] = path
+        request.scope["taut.route"] = row.path
         try:
+            if not row.needs:
+                return await row.answers(home, request)
             actor = await caller_of(pool, home, request.scope, trusted=trusted)
             if actor is None:
                 given = request.headers.get("authorization")
@@ -102,7 +101,10 @@ def _as_caller(home: Home, pool: ThreadPoolExecutor, trusted: str, path: str, ha
                 body = wire.encode({"error": "Denied", "message": message, "hint": "set TAUT_TOKEN"})
                 headers = {"www-authenticate": "Bearer"}
                 return Response(body, 401, headers=headers, media_type="application/json")
-            return await handle(home.as_actor(actor), request)
+            theirs = home.as_actor(actor)
+            if row.needs != "audit:head" and not is_allowed(actor, row.needs, ANY):  # Verbs ask for their own.
+                await in_thread(pool, require, theirs, row.needs, verb=f"{row.method} {row.path}", resource=ANY)
+            return await row.answers(theirs, request)
         except TautError as error:
             return problem(error)
         except ClientDisconnect:
@@ -111,35 +113,38 @@ def _as_caller(home: Home, pool: ThreadPoolExecutor, trusted: str, path: str, ha
     return answer
 
 
-async def _health(_: Request) -> Response:
+async def _health(_: Home, __: Request) -> Response:
     return Response("OK", media_type="text/plain")
 
 
-async def _version(_: Request) -> Response:
+async def _version(_: Home, __: Request) -> Response:
     return Response(f"{SPEAKS}+taut.{__version__}", media_type="text/plain")  # As MLflow's clients read it.
 
 
-def _ready_of(home: Home, state: State) -> Handler:
+async def _ready(home: Home, request: Request) -> Response:
     """Ready while the metadata and the objects answer and nobody asked the server to end: looked at anew each time."""
 
     def ask() -> None:
-        with home.meta.read() as tx:
-            tx.rows("SELECT 1")
+        home.meta.ask("SELECT 1")
         with suppress(NotFound):
             home.objects.open(EMPTY).close()
 
-    async def ready(_: Request) -> Response:
-        try:
-            if state.drains:
-                raise Unavailable("this server is ending")
-            await asyncio.wait_for(run_in_threadpool(ask), READY_WITHIN_S)
-        except TautError as error:
-            return problem(error, 503)
-        except TimeoutError:
-            return problem(Unavailable(f"the stores did not answer within {READY_WITHIN_S:g} s"))
-        return Response("ready", media_type="text/plain")
+    state: State = request.scope["taut.state"]
+    try:
+        if state.drains:
+            raise Unavailable("this server is ending")
+        await asyncio.wait_for(run_in_threadpool(ask), READY_WITHIN_S)
+    except TautError as error:
+        return problem(error, 503)
+    except TimeoutError:
+        return problem(Unavailable(f"the stores did not answer within {READY_WITHIN_S:g} s"))
+    return Response("ready", media_type="text/plain")
 
-    return ready
+
+async def _metrics(home: Home, request: Request) -> Response:
+    return Response(
+        await run_in_threadpool(exposition, request.scope["taut.requests"], home.meta), media_type=MEDIA_TYPE
+    )
 
 
 async def _verb(home: Home, request: Request) -> Response:
@@ -157,18 +162,15 @@ def _check_json(request: Request) -> None:
 
 
 async def _put_object(home: Home, request: Request) -> Response:
-    require(home, "artifact:write", verb="objects.put")
     oid = await store_body(home.objects, request, lambda oid, _: oid)
     return Response(wire.encode(oid), media_type="application/json")
 
 
 async def _get_object(home: Home, request: Request) -> Response:
-    require(home, "artifact:read", verb="objects.get")
     return await object_response(home.objects, request.path_params["oid"])
 
 
 async def _missing_objects(home: Home, request: Request) -> Response:
-    require(home, "artifact:read", verb="objects.missing")
     _check_json(request)
     oids = wire.decode(await read_body(request), list[str], what="the list of oids")
     missing = await run_in_threadpool(home.objects.missing, oids)
@@ -176,7 +178,22 @@ async def _missing_objects(home: Home, request: Request) -> Response:
 
 
 async def _list_objects(home: Home, _: Request) -> Response:
-    require(home, "home:check", verb="objects.list")
     return Response(
         wire.encode(await run_in_threadpool(lambda: list(home.objects.list()))), media_type="application/json"
     )
+
+
+OPEN = frozenset({"/health", "/version", "/ready"})
+ROUTES: tuple[OwnRoute, ...] = (
+    OwnRoute("GET", "/health", "", _health),
+    OwnRoute("GET", "/version", "", _version),
+    OwnRoute("GET", "/ready", "", _ready),
+    OwnRoute("GET", "/metrics", "server:observe", _metrics),
+    # Any caller: the verb asks for its own permission, before it reads what it was told.
+    OwnRoute("POST", "/api/taut/v1/verbs/{name}", "audit:head", _verb),
+    OwnRoute("POST", "/api/taut/v1/objects", "artifact:write", _put_object),
+    OwnRoute("GET", "/api/taut/v1/objects", "home:check", _list_objects),
+    OwnRoute("POST", "/api/taut/v1/objects/missing", "artifact:read", _missing_objects),
+    OwnRoute("GET", "/api/taut/v1/objects/{oid}", "artifact:read", _get_object),
+)
+"""THE table of taut's own routes: MLflow's stand in `faces/mlflow/routes.py`."""

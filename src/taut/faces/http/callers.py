@@ -3,22 +3,30 @@
 import base64
 import binascii
 import hmac
+from contextlib import suppress
+from dataclasses import replace
 from enum import Enum
 from typing import Final, Literal
 
+from taut.errors import Unavailable
 from taut.ground.access import (
     BY_ADDRESS,
     BY_USER,
     PREFIX,
     PROOF_S,
+    AccessState,
     Actor,
     Allowance,
     Caller,
-    caller_of_token,
+    Grants,
+    Identity,
     grants_of,
+    identity_of_token,
     is_password,
+    note_use,
     read_login,
     read_state,
+    role_in,
 )
 from taut.home import Home
 
@@ -41,12 +49,18 @@ def actor_of(home: Home, authorization: str, *, trusted: str = "", address: str 
     own actor. It may ask the database and take the time of a password check, so it belongs into a thread. `address`
     is whence the call comes. Raises Throttled after too many wrong passwords from there or for one user.
     """
-    known = cached_actor_of(home, authorization, trusted=trusted)
+    found = caller_of(home, authorization, trusted=trusted, address=address)
+    return None if found is None else found.actor
+
+
+def caller_of(home: Home, authorization: str, *, trusted: str = "", address: str = "") -> Caller | None:
+    """The same with who that is on the whole server."""
+    known = cached_caller_of(home, authorization, trusted=trusted)
     return _looked_up(home, authorization, address) if known is MISS else known
 
 
 def cached_actor_of(home: Home, authorization: str, *, trusted: str = "") -> Actor | Literal[_Miss.MISS] | None:
-    """The same where it is known already, else MISS: some microseconds, no database, fit for an event loop."""
+    """The actor where it is known already, else MISS: some microseconds, no database, fit for an event loop."""
     if trusted:
         return home.actor if hmac.compare_digest(_secret(authorization).encode(), trusted.encode()) else None
     access = home.access
@@ -58,47 +72,90 @@ def cached_actor_of(home: Home, authorization: str, *, trusted: str = "") -> Act
     return MISS if found is None else found.actor
 
 
-def _looked_up(home: Home, authorization: str, address: str) -> Actor | None:
-    """Ask the database who this is; what was found is kept for the next time."""
+def cached_caller_of(home: Home, authorization: str, *, trusted: str = "") -> Caller | Literal[_Miss.MISS] | None:
+    """The same with who that is on the whole server."""
+    actor = cached_actor_of(home, authorization, trusted=trusted)
+    if actor is None or actor is MISS:
+        return actor
+    if trusted or not authorization:
+        return Caller(actor, None)
+    found = home.access.caller(home.access.sealed(authorization), home.clock.now_ms())
+    return MISS if found is None else found
+
+
+def look(home: Home) -> AccessState:
+    """Read how often access changed, on the server and in this project, so that what is remembered is fresh again."""
     access = home.access
     changes, began_s = access.changes, access.steady()
-    with home.meta.read() as tx:
+    with home.root.meta.read() as tx:
         state = read_state(tx)
-    access.confirm(state, began_s=began_s)
+    if home.server is not None:
+        with home.meta.read() as tx:
+            state = replace(state, inner=read_state(tx).version)
+    access.confirm(state, began_s=began_s, changes=changes)
+    return state
+
+
+def _looked_up(home: Home, authorization: str, address: str) -> Caller | None:
+    """Ask the database who this is; what was found is kept for the next time."""
+    access = home.access
+    changes = access.changes
+    state = look(home)
     if not authorization:
-        return None if state.asks else home.actor
+        return None if state.asks else Caller(home.actor, None)
     seal, now_ms = access.sealed(authorization), home.clock.now_ms()
     found = access.caller(seal, now_ms) or _caller(home, authorization, address)
     if found is None:
         return None
     access.remember(seal, found, state=state, changes=changes)
-    return found.actor
+    return found
 
 
 def _caller(home: Home, authorization: str, address: str) -> Caller | None:
+    identity = _identity(home, authorization, address)
+    if identity is None:
+        return None
+    grants: Grants | None = None
+    if identity.account_id is not None:
+        with home.meta.read() as tx:
+            grants = grants_of(tx, identity.account_id)
+    is_elsewhere = identity.project not in ("", home.project_id)
+    role = "" if is_elsewhere else role_in(identity.roles, home.project_id)
+    actor = Actor(identity.name, role, grants, identity.within, identity.token)
+    # Now and then it is asked again, for when a token was used last is written down then.
+    soon_ms = home.clock.now_ms() + int(PROOF_S * 1000)
+    return Caller(actor, soon_ms if identity.ends_ms is None else min(identity.ends_ms, soon_ms), identity)
+
+
+def _identity(home: Home, authorization: str, address: str) -> Identity | None:
+    """Who that is on the whole server: the holder of a token, or a user with their password."""
+    root, now_ms = home.root, home.clock.now_ms()
     scheme, _, value = authorization.partition(" ")
     name, secret = ("", value.strip()) if scheme.lower() == "bearer" else _name_and_password(scheme, value)
     if secret.startswith(PREFIX) or not name:
-        with home.meta.read() as tx:
-            found = caller_of_token(tx, secret, now_ms=home.clock.now_ms())
+        with root.meta.read() as tx:
+            found = identity_of_token(tx, secret, now_ms=now_ms)
+        if found is not None and found.is_stale:
+            with suppress(Unavailable), root.meta.transaction() as tx:  # A full disk keeps nobody from reading.
+                note_use(tx, found.token, now_ms=now_ms)
         if found is not None or not name:
             return found
-    return _user(home, name, secret, address)
+    return _user(root, name, secret, address)
 
 
-def _user(home: Home, name: str, password: str, address: str) -> Caller | None:
+def _user(root: Home, name: str, password: str, address: str) -> Identity | None:
     """The user of that name and password. Unknown names take as long as wrong passwords, and count alike."""
-    access = home.access
-    with home.meta.read() as tx:
+    access = root.access
+    with root.meta.read() as tx:
         login = read_login(tx, name)
+    if login is not None and login.disabled:
+        login = None
     seal, stored = access.sealed("password", name, password), "" if login is None else login.hash
     if login is None or not access.has_proof(seal, stored):
-        if not _is_right(home, name, password, stored, address) or login is None:
+        if not _is_right(root, name, password, stored, address) or login is None:
             return None
         access.prove(seal, stored)
-    with home.meta.read() as tx:
-        ends_ms = home.clock.now_ms() + int(PROOF_S * 1000)
-        return Caller(Actor(name, login.role, grants_of(tx, login.id)), ends_ms)
+    return Identity(name, login.roles, login.id)
 
 
 def _is_right(home: Home, name: str, password: str, stored: str, address: str) -> bool:

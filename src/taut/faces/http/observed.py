@@ -5,8 +5,9 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from time import perf_counter
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from taut.faces.http.guard import App, Message, Receive, Scope, Send
@@ -24,11 +25,21 @@ LOG = logging.getLogger("taut.requests")
 class Observed:
     """An ASGI application around all of a server: it notes what others answer and answers for who fails.
 
-    `hidden` are words that no error's body may show, as the folders that a server keeps its files in.
+    `hidden` are words that no error's body may show, as the folders that a server keeps its files in; `told` is what
+    routes find in the scope of each request.
     """
 
-    def __init__(self, app: App, requests: Requests, *, hidden: Iterable[str] = (), tracing: Tracing | None = None):
+    def __init__(
+        self,
+        app: App,
+        requests: Requests,
+        *,
+        hidden: Iterable[str] = (),
+        told: Mapping[str, object] = MappingProxyType({}),
+        tracing: Tracing | None = None,
+    ) -> None:
         self._app = app
+        self._told = told
         self._requests = requests
         self._hidden = sorted({word.encode() for word in hidden if len(word) > 1}, key=len, reverse=True)
         self._tracing = tracing
@@ -45,6 +56,7 @@ class Observed:
         given = _given(scope)
         request_id = given if given is not None else b"%s%08x" % (self._prefix.encode(), next(self._numbers))
         REQUEST_ID.set(request_id.decode())
+        scope.update(self._told)
         status, held = 0, None
 
         async def noted(message: Message) -> None:

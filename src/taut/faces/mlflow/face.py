@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route as HttpRoute
 
 from taut.errors import TautError
+from taut.faces.http.callers import look
 from taut.faces.http.exchange import Gone, answer, body_of, caller_of, header, in_thread
 from taut.faces.http.gathering import Gathering
 from taut.faces.http.guard import App, Receive, Scope, Send
@@ -25,7 +26,6 @@ from taut.home import Home, require
 from taut.runs import Batch, ensure_experiment, log_batches
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-SERVER_INFO = msgspec.json.encode({"store_type": "SqlStore", "workspaces_enabled": False})
 REPLAYED = (b"idempotency-replayed", b"true")
 NOBODY = (
     "You are not authenticated. This server asks for a token or a user: set MLFLOW_TRACKING_TOKEN, or "
@@ -43,6 +43,7 @@ def mlflow_routes(
     `groups` hears how many calls were written together.
     """
     ensure_experiment(home)
+    server_info = _ServerInfo(home, threads)
     gathering = Gathering(home, threads, groups)
     fixed: dict[tuple[str, str], App] = {}
     open_places: list[HttpRoute] = []
@@ -59,7 +60,7 @@ def mlflow_routes(
             else:
                 fixed[row.method, place] = endpoint
     for prefix in ("/api", "/ajax-api"):
-        fixed["GET", f"{prefix}/3.0/mlflow/server-info"] = _server_info
+        fixed["GET", f"{prefix}/3.0/mlflow/server-info"] = server_info
         open_places += [HttpRoute(f"{prefix}/{api}/{{rest:path}}", _unknown, methods=METHODS) for api in ("2.0", "3.0")]
     return fixed, open_places
 
@@ -164,8 +165,23 @@ async def _stream(home: Home, row: Route, scope: Scope, receive: Receive, send: 
     await response(scope, receive, send)
 
 
-async def _server_info(_: Scope, receive: Receive, send: Send) -> None:
-    await answer(send, SERVER_INFO)
+class _ServerInfo:
+    """What MLflow's clients ask before they name a workspace: whether there is more than one."""
+
+    def __init__(self, home: Home, threads: ThreadPoolExecutor) -> None:
+        self._home = home
+        self._threads = threads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, to anybody."""
+        access = self._home.root.access
+        try:
+            state = access.state if access.is_fresh else await in_thread(self._threads, look, self._home.root)
+        except TautError as error:
+            await send_error(send, error)
+            return
+        several = state is not None and state.projects > 1
+        await answer(send, msgspec.json.encode({"store_type": "SqlStore", "workspaces_enabled": several}))
 
 
 async def _unknown(request: Request) -> Any:

@@ -306,5 +306,5 @@ def _on_model(home: Home, name: str, granted: Grant) -> Json:
 
 
 def _number(home: Home, name: str) -> int:
-    with home.meta.read() as tx:
+    with home.root.meta.read() as tx:
         return read_user(tx, name).id

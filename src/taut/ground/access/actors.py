@@ -8,14 +8,18 @@ from taut.ground.access.grants import Grants
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """A person or machine with one role of `ROLES`; what the ledger writes down is `name`.
+    """A person or machine with a role of `ROLES`, or with several, joined by `+`; the ledger writes the `name`.
 
-    `grants` is there for users of this home; machines, and whoever owns the folder, have their role alone.
+    Without a role they are no member of the project. `grants` is there for users; machines, and whoever owns the
+    folder, have their role alone. `within` is what a user's token was made for: beyond it they may nothing. `token`
+    is the id of the token that was shown.
     """
 
     name: str
     role: str
     grants: Grants | None = field(default=None, compare=False, repr=False)
+    within: frozenset[str] | None = None
+    token: str = field(default="", compare=False)
 
     @property
     def is_bound(self) -> bool:

@@ -15,7 +15,7 @@ ANY, NEW = "*", "new"
 """Resources of no name: some one, which a verb asks about by name before it acts; and one that is not there yet."""
 
 _EXPERIMENT_READ = {"run:read", "artifact:read"}
-_EXPERIMENT_EDIT = _EXPERIMENT_READ | {"run:write", "artifact:write"}
+_EXPERIMENT_EDIT = _EXPERIMENT_READ | {"run:write", "artifact:write", "experiment:write"}
 _MODEL_EDIT = {"model:read", "model:write", "model:gate", "model:promote"}
 
 # Kind -> level -> what it lets do there. A grant takes the place of the role for its resource, for more or for less.
@@ -31,6 +31,8 @@ GIVES: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType({
     # USE of the home is to begin things of one's own, MANAGE what `roles.py` gives a project-admin.
     "home": {"USE": frozenset({"experiment:create"})},
 })  # fmt: skip
+BY_ROLE_ALONE = frozenset({"model:approve", "model:request"})
+"""What no grant gives and none takes away, unless it hides the resource: who may agree is not up to who made it."""
 BEGINS = frozenset({"experiment:create", "run:write", "artifact:write", "model:write"})
 """What USE of the home lets do on something that does not exist yet."""
 BY_ROLE_TOO = frozenset({"model:gate", "model:promote"})

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from taut.ground.access.actors import Actor
 from taut.ground.access.state import AccessState
 from taut.ground.access.throttle import Throttle
+from taut.ground.access.tokens import Identity
 from taut.ground.bounded import Bounded
 
 FRESH_S = 0.5  # How long a revocation may go unseen by another process; half of what is promised.
@@ -25,10 +26,12 @@ OWNERS_MAX = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who an Authorization header stands for, until `ends_ms` where there is an end."""
+    """Who an Authorization header stands for in this home, until `ends_ms` where there is an end."""
 
     actor: Actor
     ends_ms: int | None
+    identity: Identity | None = None
+    """Who that is on the whole server; None for whoever needs no login."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +43,23 @@ class Proof:
 
 
 class Access:
-    """The memory of one process for one home. `steady` gives seconds that no change of the wall clock moves."""
+    """The memory of one process for one home. `steady` gives seconds that no change of the wall clock moves.
 
-    def __init__(self, steady: Callable[[], float] = time.monotonic) -> None:
-        self.steady = steady
-        self.throttle = Throttle()
-        self._key = os.urandom(32)
+    A project's is `beside` that of the server's own home: what this process changes in either, both forget.
+    """
+
+    def __init__(self, steady: Callable[[], float] = time.monotonic, *, beside: "Access | None" = None) -> None:
+        self.steady: Callable[[], float] = steady if beside is None else beside.steady
+        self.throttle: Throttle = Throttle() if beside is None else beside.throttle
+        self._key: bytes = os.urandom(32) if beside is None else beside._key
         self._lock = threading.Lock()
         self._state: AccessState | None = None
         self._fresh_until = 0.0
-        self._changes = 0
+        # Shared: how often this process changed something.
+        self._epoch: list[int] = [0] if beside is None else beside._epoch
+        self._seen = 0
         self._callers: Bounded[Caller] = Bounded(CALLERS_MAX)
-        self._proofs: Bounded[Proof] = Bounded(CALLERS_MAX)
+        self._proofs: Bounded[Proof] = Bounded(CALLERS_MAX) if beside is None else beside._proofs
         self.owners: Bounded[str] = Bounded(OWNERS_MAX)
         """Which experiment a run belongs to: asked for often, and it never changes."""
 
@@ -62,32 +70,41 @@ class Access:
     @property
     def is_fresh(self) -> bool:
         """Whether what is remembered may be used without asking for the version."""
-        return self.steady() < self._fresh_until
+        return self._seen == self._epoch[0] and self.steady() < self._fresh_until
 
     @property
     def asks(self) -> bool:
         """Whether callers must say who they are; only meaningful while fresh."""
         return self._state is None or self._state.asks
 
-    def confirm(self, state: AccessState, *, began_s: float) -> None:
-        """Take note of a version that was read by a look that began then; another one than before ends everything."""
+    @property
+    def state(self) -> AccessState | None:
+        """How things stood when they were last looked at."""
+        return self._state
+
+    def confirm(self, state: AccessState, *, began_s: float, changes: int) -> None:
+        """Take note of a version that was read by a look that began then; another one than before ends everything.
+
+        `changes` is what it was before the look: where this process has changed something since, it must look again.
+        """
         with self._lock:
             if state != self._state:
                 self._state = state
                 self._callers.clear()
+            self._seen = changes
             self._fresh_until = began_s + FRESH_S
 
     def forget(self) -> None:
         """Use nothing any more without looking anew: this process has just changed who may do what."""
         with self._lock:
-            self._changes += 1
+            self._epoch[0] += 1
             self._fresh_until = 0.0
             self._callers.clear()
 
     @property
     def changes(self) -> int:
         """How often this process changed something: what was read before a change is not kept after it."""
-        return self._changes
+        return self._epoch[0]
 
     def caller(self, seal: bytes, now_ms: int) -> Caller | None:
         """Who showed this before."""
@@ -97,7 +114,7 @@ class Access:
     def remember(self, seal: bytes, caller: Caller, *, state: AccessState, changes: int) -> None:
         """Keep who it was, unless access changed while that was found out."""
         with self._lock:
-            if state == self._state and changes == self._changes:
+            if state == self._state and changes == self._epoch[0]:
                 self._callers.put(seal, caller)
 
     def has_proof(self, seal: bytes, hash: str) -> bool:

@@ -5,15 +5,22 @@ from dataclasses import dataclass
 from taut.ground.meta import Tx
 
 BUMP = "UPDATE access_state SET version = version + 1, logins = logins + :logins WHERE one = 1"
-SELECT_STATE = "SELECT version, logins FROM access_state WHERE one = 1"
+SELECT_STATE = """
+SELECT version, logins, (SELECT COUNT(*) FROM project WHERE deleted_ms IS NULL) FROM access_state WHERE one = 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class AccessState:
-    """`version` grows with every change of access; `asks` is whether callers must say who they are."""
+    """`version` grows with every change of access; `asks` is whether callers must say who they are.
+
+    `projects` is how many there are. In a project's own home `inner` is the version of what was granted there.
+    """
 
     version: int
     asks: bool
+    projects: int = 1
+    inner: int = 0
 
 
 def note_change(tx: Tx, *, login: bool = False) -> int:
@@ -30,4 +37,5 @@ def read_state(tx: Tx) -> AccessState:
     """How things stand."""
     row = tx.row(SELECT_STATE)
     assert row is not None
-    return AccessState(int(str(row[0])), int(str(row[1])) > 0)
+    version, logins, projects = (int(str(value)) for value in row)
+    return AccessState(version, logins > 0, projects)

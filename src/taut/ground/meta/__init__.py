@@ -29,13 +29,15 @@ METADATA: dict[str, str] = {
 }
 
 
-def connect_metadata(url: str) -> Metadata:
+def connect_metadata(url: str, space: str = "") -> Metadata:
     """Open the metadata store at `url` (`sqlite:///path` or `postgresql://…`) and migrate it to this version.
+
+    A `space` is a store of its own beside it: another file, or another schema of the same database.
 
     Raises UsageError for an unknown scheme or a missing driver, Unavailable where nothing answers.
     """
     scheme = url.partition(":")[0].partition("+")[0]
     if scheme not in METADATA:
         raise UsageError(f"no metadata store is called {scheme!r}; known are {', '.join(sorted(METADATA))}")
-    connect = cast("Callable[[str], Metadata]", import_module(METADATA[scheme]).connect)
-    return connect(url)
+    connect = cast("Callable[[str, str], Metadata]", import_module(METADATA[scheme]).connect)
+    return connect(url, space)

@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 POOL_MAX = 16  # More than the worker threads of one server process; PostgreSQL's own default limit is 100.
+SCHEMA_POOL_MAX = (
+    4  # Of each project that is open: 16 of them and the server's own leave PostgreSQL a fifth of its 100.
+)
+IDLE_S = 600.0
 MIGRATION_LOCK = 7_461_754  # An arbitrary key: replicas that start together migrate one after another.
 CONNECT_TIMEOUT_S = 10.0
 ROWS_AT_ONCE = 2000  # Of a query whose rows are read one after the other.
 
 
-def connect(url: str) -> "PostgresMetadata":
-    """Open `postgresql://user@host/database` and migrate it.
+def connect(url: str, space: str = "") -> "PostgresMetadata":
+    """Open `postgresql://user@host/database` and migrate it; that of a `space` is the schema `project_SPACE`.
 
     Raises UsageError where the driver is not installed, Unavailable where no server answers.
     """
@@ -31,7 +35,7 @@ def connect(url: str) -> "PostgresMetadata":
         import psycopg_pool  # noqa: F401  # Only asked whether it is there.
     except ImportError:
         raise UsageError("PostgreSQL needs its driver", hint="pip install 'taut[postgres]'") from None
-    return PostgresMetadata(url)
+    return PostgresMetadata(url, f"project_{space}" if space else "")
 
 
 class PostgresMetadata:
@@ -39,19 +43,27 @@ class PostgresMetadata:
 
     dialect = "postgresql"
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, schema: str = "") -> None:
         from psycopg import Error
         from psycopg_pool import ConnectionPool, PoolTimeout
 
+        def configure(connection: "Connection[Any]") -> None:
+            """Whatever the server's default is, a commit of ours is on disk when it is acknowledged."""
+            connection.execute("SET synchronous_commit = on")
+            if schema:
+                connection.execute(f"SET search_path = {schema}".encode())
+
         self._url = url
         self._pool: ConnectionPool[Connection[Any]] = ConnectionPool(
-            url, min_size=1, max_size=POOL_MAX, timeout=CONNECT_TIMEOUT_S, open=False, kwargs={"autocommit": True},
-            configure=_be_durable,
+            url, min_size=0 if schema else 1, max_size=SCHEMA_POOL_MAX if schema else POOL_MAX, max_idle=IDLE_S,
+            timeout=CONNECT_TIMEOUT_S, open=False, kwargs={"autocommit": True}, configure=configure,
         )  # fmt: skip
         try:
             self._pool.open(wait=True, timeout=CONNECT_TIMEOUT_S)
             with self.transaction() as tx:
                 tx.rows("SELECT pg_advisory_xact_lock(:key)", {"key": MIGRATION_LOCK})
+                if schema:
+                    tx.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
                 migrate(tx, self.dialect)
         except (Error, PoolTimeout) as problem:
             self._pool.close()
@@ -118,11 +130,6 @@ class PostgresMetadata:
     def close(self) -> None:
         """Close the pool."""
         self._pool.close()
-
-
-def _be_durable(connection: "Connection[Any]") -> None:
-    """Whatever the server's default is, a commit of ours is on disk when it is acknowledged."""
-    connection.execute("SET synchronous_commit = on")
 
 
 class _Tx:

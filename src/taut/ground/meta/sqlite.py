@@ -30,12 +30,22 @@ BUSY_PAUSE_MAX_S = 0.02
 QUICK_S = 0.002  # A disk whose commits take no longer is none to wait for; each counts for an eighth of the mean.
 
 
-def connect(url: str) -> "SqliteMetadata":
+def connect(url: str, space: str = "") -> "SqliteMetadata":
     """Open `sqlite:///path/to/file`, making the file where it is missing, and migrate it.
 
-    Raises Denied where the folder may not be written, Corrupt where the file is no database.
+    That of a `space` has a folder of its own beside it: `projects/SPACE`. Raises Denied where the folder may not be
+    written, Corrupt where the file is no database.
     """
-    return SqliteMetadata(Path(url.partition("://")[2]))
+    path = Path(url.partition("://")[2])
+    if space:
+        path = path.parent / "projects" / space / path.name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise Denied(
+                f"{path.parent} cannot be made: {problem.strerror}", hint=f"ls -ld {path.parents[2]}"
+            ) from None
+    return SqliteMetadata(path)
 
 
 class SqliteMetadata:

@@ -17,8 +17,10 @@ OBJECTS: dict[str, str] = {
 }
 
 
-def connect_objects(url: str) -> Objects:
+def connect_objects(url: str, space: str = "") -> Objects:
     """Open the object store at `url`: `file:///path`, `s3://bucket/prefix?endpoint=…` or `memory://`.
+
+    A `space` is a store of its own below it, which the store itself does not list: `projects/SPACE`.
 
     Raises UsageError for an unknown scheme or a missing driver, Unavailable where nothing answers.
     """
@@ -26,4 +28,7 @@ def connect_objects(url: str) -> Objects:
     if scheme not in OBJECTS:
         raise UsageError(f"no object store is called {scheme!r}; known are {', '.join(sorted(OBJECTS))}")
     connect = cast("Callable[[str], Objects]", import_module(OBJECTS[scheme]).connect)
+    if space:
+        place, mark, options = url.partition("?")
+        url = f"{place.rstrip('/')}/projects/{space}{mark}{options}"
     return connect(url)

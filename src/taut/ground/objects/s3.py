@@ -106,13 +106,13 @@ class S3Objects:
                         yield Stored(key.replace("/", ""), int(entry["size"]))
 
     def list(self) -> Iterator[str]:
-        """Every oid under the prefix; uploads that were never ended are none."""
+        """Every oid under the prefix; uploads that were never ended are none, and projects below it have their own."""
         import obstore
 
         with self._explained("listing"):
             for batch in obstore.list(self._store):
                 keys = (str(entry["path"]) for entry in batch)
-                yield from (key.replace("/", "") for key in keys if not key.startswith("tmp/"))
+                yield from (key.replace("/", "") for key in keys if not key.startswith(("tmp/", "projects/")))
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:

@@ -1,0 +1,197 @@
+"""`taut project` and `taut access`: homes of their own on one server, and who may do what in each."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from taut.faces.cli.shown import Group, json_option, shown, table
+from taut.ground.clock import iso
+from taut.home import open_home
+
+if TYPE_CHECKING:
+    from taut.govern import Change, Explained, WantedAccess
+
+project_option = click.option("--project", default="", metavar="NAME", help="Another project than this one.")
+file_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+
+
+@click.group(cls=Group, epilog="Example: taut project create churn --admin ada")
+def project() -> None:
+    """Make and list projects: each has members, models, objects and a ledger of its own."""
+
+
+@project.command("create", epilog="Example: taut project create churn --admin ada")
+@click.argument("name")
+@click.option("--description", default="", help="What it is about.")
+@click.option("--admin", default="", metavar="USER", help="Who says who is a member.")
+@json_option
+def create_project(name: str, description: str, admin: str, as_json: bool) -> None:
+    """Make a project; `taut --project NAME` and `taut access bind` go on from there."""
+    from taut.govern import bind_role, create_project, get_user
+
+    with open_home() as home:
+        if admin:
+            get_user(home, admin)  # Before anything is made.
+        made = create_project(home, name, description=description)
+        if admin:
+            bind_role(home, admin, "project-admin", project=name)
+        shown(made, as_json, lambda one: f"project {one.name}; try: taut --project {one.name} status")
+
+
+@project.command("list", epilog="Example: taut project list")
+@json_option
+def list_projects(as_json: bool) -> None:
+    """List the projects that you are a member of."""
+    from taut.govern import show_projects
+
+    with open_home() as home:
+        shown(show_projects(home), as_json, lambda found: table(
+            ["project", "made", "about"],
+            [(one.name, iso(one.created_ms)[:10] if one.created_ms else "-", one.description) for one in found],
+            empty="you are a member of no project",
+        ))  # fmt: skip
+
+
+@project.command("delete", epilog="Example: taut project delete churn --yes")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def delete_project(name: str, yes: bool, as_json: bool) -> None:
+    """End a project: its members and tokens with it; its name is free, and nobody reaches what it holds."""
+    from taut.govern import delete_project, get_project, show_bindings
+
+    with open_home() as home:
+        get_project(home, name)
+        members = show_bindings(home, project=name)
+        if not yes:
+            click.confirm(f"end project {name} with {len(members)} bindings", abort=True, err=True)
+        shown(delete_project(home, name), as_json, lambda _: f"project {name} is no more")
+
+
+@click.group(cls=Group, epilog="Example: taut access bind ada ml-engineer --project churn")
+def access() -> None:
+    """Say who may do what: roles in projects, from commands or from a file under git."""
+
+
+@access.command(epilog="Example: taut access bind ada ml-engineer --project churn")
+@click.argument("user")
+@click.argument("role")
+@project_option
+@json_option
+def bind(user: str, role: str, project: str, as_json: bool) -> None:
+    """Give a user a role beside those they have; server-admin and owner are roles of the whole server."""
+    from taut.govern import bind_role
+
+    with open_home() as home:
+        bound = bind_role(home, user, role, project=project)
+        shown(bound, as_json, lambda one: f"{one.user} is {one.role} {_in(one.project)}")
+
+
+@access.command(epilog="Example: taut access unbind ada ml-engineer --project churn")
+@click.argument("user")
+@click.argument("role")
+@project_option
+@json_option
+def unbind(user: str, role: str, project: str, as_json: bool) -> None:
+    """Take a role away from a user."""
+    from taut.govern import unbind_role
+
+    with open_home() as home:
+        unbound = unbind_role(home, user, role, project=project)
+        shown(unbound, as_json, lambda one: f"{one.user} is no {one.role} {_in(one.project)} any more")
+
+
+@access.command("list", epilog="Example: taut access list --project '*'")
+@project_option
+@json_option
+def list_bindings(project: str, as_json: bool) -> None:
+    """List who is bound to what here, or with `--project '*'` everywhere."""
+    from taut.govern import show_bindings
+
+    with open_home() as home:
+        shown(show_bindings(home, project=project), as_json, lambda found: table(
+            ["project", "user", "role"], [(one.project, one.user, one.role) for one in found],
+            empty="nobody is bound to a role; try: taut access bind USER ROLE",
+        ))  # fmt: skip
+
+
+@access.command(epilog="Example: taut access matrix")
+@json_option
+def matrix(as_json: bool) -> None:
+    """Print every permission and the roles that have it."""
+    from taut.govern import show_matrix
+
+    def told(found: dict[str, dict[str, str]]) -> str:
+        roles = list(next(iter(found.values())))
+        rows = [(permission, *(marks[role] for role in roles)) for permission, marks in found.items()]
+        return table(["permission", *roles], rows, empty="")
+
+    with open_home() as home:
+        shown(show_matrix(home), as_json, told)
+
+
+@access.command(epilog="Example: taut access explain ada run:write experiment:3")
+@click.argument("user")
+@click.argument("permission")
+@click.argument("resource", default="")
+@project_option
+@json_option
+def explain(user: str, permission: str, resource: str, project: str, as_json: bool) -> None:
+    """Say whether a user may do something, and which binding or grant decides."""
+    from taut.govern import explain_access
+
+    def told(one: "Explained") -> str:
+        return f"{one.user} {'may' if one.allowed else 'may not'} {one.permission} {_in(one.project)}: {one.because}"
+
+    with open_home() as home:
+        shown(explain_access(home, user, permission, resource=resource, project=project), as_json, told)
+
+
+@access.command(epilog="Example: taut access plan access.yaml")
+@file_argument
+@json_option
+def plan(file: Path, as_json: bool) -> None:
+    """Show what a file of projects and roles would change."""
+    from taut.govern import plan_access
+
+    with open_home() as home:
+        shown(plan_access(home, _wanted(file)), as_json, lambda found: _changes(found, "would"))
+
+
+@access.command(epilog="Example: taut access apply access.yaml --yes")
+@file_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def apply(file: Path, yes: bool, as_json: bool) -> None:
+    """Make it so: all of it or nothing, and never without anybody left who administers the server."""
+    from taut.govern import apply_access, plan_access
+
+    wanted = _wanted(file)
+    with open_home() as home:
+        changes = plan_access(home, wanted)
+        if changes and not yes:
+            click.echo(_changes(changes, "would"), err=True)
+            click.confirm("make it so", abort=True, err=True)
+        shown(apply_access(home, wanted, changes), as_json, lambda found: _changes(found, "did"))
+
+
+def _wanted(file: Path) -> "WantedAccess":
+    from taut.govern import WantedAccess
+    from taut.ground.yaml import read_yaml
+
+    return read_yaml(file, WantedAccess)
+
+
+def _changes(changes: "list[Change]", word: str) -> str:
+    lines = [
+        f"{one.does} project {one.project}"
+        if one.does == "make"
+        else f"{one.does} {one.user} {one.role} {_in(one.project)}"
+        for one in changes
+    ]
+    return "\n".join(lines) or f"nothing {word} change"
+
+
+def _in(project: str) -> str:
+    return "on the server" if project == "*" else f"in {project}"
