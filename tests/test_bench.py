@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from starlette.responses import PlainTextResponse
 
+from bench import ledger
 from bench.constant import RUN_ID, app
 from bench.figures import Cost, Figure, Round, cost_of, judged, ratios, table
 from bench.load import Window, ask, closed_loop, get, post
@@ -21,6 +22,7 @@ from bench.stands import constant_server, settle
 from bench.works import Bar, meets_metric, meets_tag
 from taut.faces.http.server import bound
 from taut.faces.http.threaded import in_thread
+from taut.home import open_home
 from taut.runs import create_run, ensure_experiment, metric_history, run_detail
 from tests.parts import free_port
 
@@ -220,3 +222,11 @@ def test_make_bench_runs_what_measures_and_leaves_its_parts_alone():
     mains = {file.name for file in (HERE / "bench").glob("*.py") if "\nif __name__ ==" in file.read_text()}
     assert {"tracking.py", "metadata.py"} <= mains
     assert not mains & {"seeding.py", "works.py", "client.py", "constant.py", "__init__.py"}
+
+
+def test_the_ledger_is_measured_whole(project):
+    with open_home(project) as home:
+        figures = ledger.measured(home, 20_000)
+    assert figures.keys() >= ledger.BARS.keys()
+    assert all(figure is not None and figure > 0 for figure in figures.values())
+    assert (figures["pages of a lone log_batch"] or 0) < 9

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from taut.errors import TautError
-from taut.ground.meta import Metadata, connect_metadata
+from taut.ground.meta import Insert, Metadata, connect_metadata
 from taut.ground.meta.migrate import migrations
 
 INSERT = "INSERT INTO step (plan, name, status, body, at_ms) VALUES (:plan, :name, 'done', '{}', 0)"
@@ -151,3 +151,35 @@ def test_the_url_that_is_shown_holds_no_password():
     store = object.__new__(PostgresMetadata)
     store._url = "postgresql://ada:secret@db.example.org/taut"
     assert store.url == "postgresql://ada@db.example.org/taut"
+
+
+def test_rows_that_are_read_one_after_the_other_are_all_of_them_and_of_one_moment(meta):
+    with meta.transaction() as tx:
+        tx.executemany(INSERT, ({"plan": "p", "name": f"{number:05}"} for number in range(5000)))
+    query = "SELECT name FROM step WHERE name < :below ORDER BY name"
+    with meta.read() as tx:
+        left, right = tx.each(query, {"below": "04000"}), tx.each(query, {"below": "03000"})
+        assert next(left) == next(right) == ("00000",)
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(write_one, meta).result()
+        assert sum(1 for _ in left) == 3999
+        assert sum(1 for _ in right) == 2999
+        assert list(tx.each(query, {"below": ""})) == []
+    assert count(meta) == 5001
+
+
+def write_one(meta: Metadata) -> None:
+    with meta.transaction() as tx:
+        tx.execute(INSERT, {"plan": "p", "name": "00001x"})
+
+
+def test_bytes_are_inserted_as_they_are(meta):
+    into = Insert("ledger_state", (("seq", "BIGINT"), ("scope", "TEXT"), ("body", "BYTEA")))
+    every = bytes(range(256))
+    with meta.transaction() as tx:
+        tx.insert(into, [(1, "a", every), (2, "b", b""), (3, "\\x00", b"\\x00")])
+        assert tx.rows("SELECT seq, scope, body FROM ledger_state ORDER BY seq") == [
+            (1, "a", every),
+            (2, "b", b""),
+            (3, "\\x00", b"\\x00"),
+        ]

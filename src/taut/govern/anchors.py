@@ -60,7 +60,7 @@ def sign_checkpoint(home: Home) -> Signed:
     """The ledger as it is now, signed; the key is made the first time. Raises Refused where it is not here."""
     key = _key(home)
     with home.meta.read() as tx:
-        return _signed(tx, key)
+        return _signed(tx, key, Tree(tx))
 
 
 @verb("ledger.key", needs="audit:head")
@@ -87,7 +87,7 @@ def anchor_ledger(home: Home) -> Signed:
         if known and known[-1][0] > anchored.until:
             raise Refused("another anchor was made in the meantime; nothing was written", hint="taut ledger anchor")
         write_state(tx, seq, bodies)
-        return _signed(tx, key)
+        return _signed(tx, key, Tree(tx))
 
 
 @verb("ledger.consistency", needs="audit:head")
@@ -108,8 +108,9 @@ def prove(home: Home, seq: int) -> Proof:
     """Entry `seq` with the path to a checkpoint of now, for who has only the public key. Raises NotFound, Refused."""
     key = _key(home)
     with home.meta.read() as tx:
-        signed = _signed(tx, key)
-        entry, leaf, path, body, salt = prove_entry(tx, seq, signed.size)
+        tree = Tree(tx)
+        signed = _signed(tx, key, tree)
+        entry, leaf, path, body, salt = prove_entry(tx, tree, seq, signed.size)
     return Proof(seq, entry, leaf, path, signed.note, signed.key, body, salt)
 
 
@@ -171,9 +172,9 @@ def _key(home: Home) -> SecretKey:
     return signing_key(home.meta, home.folder, actor=home.actor.name, at_ms=home.clock.now_ms())
 
 
-def _signed(tx: Tx, key: SecretKey) -> Signed:
+def _signed(tx: Tx, key: SecretKey, tree: Tree) -> Signed:
     size = size_of(tx)
-    checkpoint = Checkpoint(key.name, size, Tree(tx).root(size))
+    checkpoint = Checkpoint(key.name, size, tree.root(size))
     return Signed(sign(checkpoint, key), key.name, size, checkpoint.root.hex(), str(key.public))
 
 

@@ -25,17 +25,13 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def parents(hashes: Sequence[bytes]) -> list[bytes]:
-    """The nodes one level up; an odd last hash has no parent yet and is left out."""
-    sha256 = hashlib.sha256
-    return [sha256(b"\x01" + left + right).digest() for left, right in zip(hashes[::2], hashes[1::2], strict=False)]
-
-
-def whole_root(hashes: Sequence[bytes]) -> bytes:
-    """The root over a power of two of hashes."""
-    while len(hashes) > 1:
-        hashes = parents(hashes)
-    return hashes[0]
+def whole_root(hashes: bytes) -> bytes:
+    """The root over a power of two of hashes, one behind the other."""
+    sha256, pair = hashlib.sha256, 2 * HASH_BYTES
+    while len(hashes) > HASH_BYTES:
+        nodes = [sha256(b"\x01" + hashes[at : at + pair]).digest() for at in range(0, len(hashes), pair)]
+        hashes = b"".join(nodes)
+    return hashes
 
 
 class Frontier:

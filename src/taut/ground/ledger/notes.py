@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from taut.errors import Corrupt, Invalid
@@ -55,10 +56,7 @@ class SecretKey(NamedTuple):
     @property
     def public(self) -> PublicKey:
         """What others need of it."""
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-        data = Ed25519PrivateKey.from_private_bytes(self.seed).public_key().public_bytes_raw()
-        return PublicKey(self.name, _id_of(self.name, data), data)
+        return _public(self)
 
     def __str__(self) -> str:
         encoded = base64.b64encode(ED25519 + self.seed).decode()
@@ -154,6 +152,14 @@ def _parts(text: str, *, is_secret: bool = False) -> tuple[str, bytes, bytes]:
     if found is None or data[:1] != ED25519 or len(data) != 1 + HASH_BYTES:
         raise Invalid("this is no key for signed notes" if is_secret else f"{text[:120]!r} is no key for signed notes")
     return found[1], bytes.fromhex(found[2]), data[1:]
+
+
+@lru_cache(maxsize=8)
+def _public(key: SecretKey) -> PublicKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    data = Ed25519PrivateKey.from_private_bytes(key.seed).public_key().public_bytes_raw()
+    return PublicKey(key.name, _id_of(key.name, data), data)
 
 
 def _id_of(name: str, data: bytes) -> bytes:

@@ -48,7 +48,7 @@ class Proven:
     size: int
 
 
-def prove_entry(tx: Tx, seq: int, size: int) -> tuple[str, str, tuple[str, ...], str | None, str | None]:
+def prove_entry(tx: Tx, tree: Tree, seq: int, size: int) -> tuple[str, str, tuple[str, ...], str | None, str | None]:
     """The text of entry `seq`, its leaf, its path to the root over `size` entries, its body and salt.
 
     Raises NotFound where there is no such entry.
@@ -61,7 +61,7 @@ def prove_entry(tx: Tx, seq: int, size: int) -> tuple[str, str, tuple[str, ...],
     if body is not None and salt is not None:
         commitment = commitment_of(salt, str(body))
     entry = entry_bytes(seq, int(str(at_ms)), str(actor), str(kind), str(subject), commitment or b"")
-    path = tuple(step.hex() for step in Tree(tx).inclusion(seq - 1, size))
+    path = tuple(step.hex() for step in tree.inclusion(seq - 1, size))
     shown = None if body is None else str(body)
     return entry.decode(), leaf_hash(entry).hex(), path, shown, None if salt is None else salt.hex()
 

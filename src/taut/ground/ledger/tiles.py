@@ -39,7 +39,7 @@ def write_tiles(tx: Tx, before: int, after: int) -> None:
     """Write the tiles that the entries past number `before`, up to `after`, have filled."""
     for place in range(before // TILE, after // TILE):
         leaves = _leaves(tx, place * TILE, (place + 1) * TILE)
-        tx.execute(INSERT_TILE, {"level": 0, "place": place, "hashes": b"".join(leaves)})
+        tx.execute(INSERT_TILE, {"level": 0, "place": place, "hashes": leaves})
         _grow(tx, 1, place, whole_root(leaves))
 
 
@@ -51,23 +51,19 @@ def _grow(tx: Tx, level: int, index: int, root: bytes) -> None:
     hashes = root if row is None else cast("bytes", row[0]) + root
     tx.execute(INSERT_TILE if row is None else GROW_TILE, {**named, "hashes": hashes})
     if index % TILE == TILE - 1:
-        _grow(tx, level + 1, place, whole_root(cut(hashes)))
-
-
-def cut(hashes: bytes) -> list[bytes]:
-    """The hashes that a tile is made of."""
-    return [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
+        _grow(tx, level + 1, place, whole_root(hashes))
 
 
 class Tree:
-    """The ledger's tree at one moment; each tile is read once at most, however much is asked of it.
+    """The ledger's tree at one moment; each tile is read and each node hashed once, however much is asked of it.
 
     Raises Corrupt where hashes are missing, as they are past the ledger's end.
     """
 
     def __init__(self, tx: Tx) -> None:
         self._tx = tx
-        self._tiles: dict[tuple[int, int], list[bytes]] = {}
+        self._tiles: dict[tuple[int, int], bytes] = {}
+        self._nodes: dict[tuple[int, int], bytes] = {}
 
     def root(self, size: int) -> bytes:
         """The root over the first `size` entries."""
@@ -85,26 +81,32 @@ class Tree:
         return fold([self._node(height, index) for height, index in spans(start, end)])
 
     def _node(self, height: int, index: int) -> bytes:
+        known = self._nodes.get((height, index))
+        if known is None:
+            known = self._nodes[height, index] = self._hashed(height, index)
+        return known
+
+    def _hashed(self, height: int, index: int) -> bytes:
         level, inside = divmod(height, TILE_HEIGHT)
         first = index << inside
         place, at = divmod(first, TILE)
-        hashes = self._tile(level, place)[at : at + (1 << inside)]
-        if len(hashes) != 1 << inside:
+        hashes = self._tile(level, place)[at * HASH_BYTES : (at + (1 << inside)) * HASH_BYTES]
+        if len(hashes) != HASH_BYTES << inside:
             said = f"tile {place} of level {level} of the ledger has not the hashes that it must have"
             raise Corrupt(said, hint="taut ledger verify")
         return whole_root(hashes)
 
-    def _tile(self, level: int, place: int) -> list[bytes]:
+    def _tile(self, level: int, place: int) -> bytes:
         known = self._tiles.get((level, place))
         if known is not None:
             return known
         row = self._tx.row(SELECT_TILE, {"level": level, "place": place})
-        found = cut(cast("bytes", row[0])) if row is not None else []
+        found = cast("bytes", row[0]) if row is not None else b""
         if row is None and level == 0:
             found = _leaves(self._tx, place * TILE, (place + 1) * TILE)
         self._tiles[level, place] = found
         return found
 
 
-def _leaves(tx: Tx, after: int, until: int) -> list[bytes]:
-    return [cast("bytes", leaf) for (leaf,) in tx.rows(SELECT_LEAVES, {"after": after, "until": until})]
+def _leaves(tx: Tx, after: int, until: int) -> bytes:
+    return b"".join(cast("bytes", leaf) for (leaf,) in tx.rows(SELECT_LEAVES, {"after": after, "until": until}))

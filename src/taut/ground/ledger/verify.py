@@ -94,7 +94,7 @@ class Walk:
     def _tile(self, leaves: list[bytes]) -> Iterator[str]:
         place = len(self._tile_roots)
         self._note(leaves, (place + 1) * TILE)
-        self._tile_roots.append(whole_root(leaves))
+        self._tile_roots.append(whole_root(b"".join(leaves)))
         self._frontier.add(self._tile_roots[-1:], height=TILE_HEIGHT)
         yield from self._held(0, place, leaves)
 
@@ -107,7 +107,7 @@ class Walk:
             for place, hashes in enumerate(tiles):
                 known.append((level, place))
                 yield from self._held(level, place, hashes)
-            level, below = level + 1, [whole_root(hashes) for hashes in tiles if len(hashes) == TILE]
+            level, below = level + 1, [whole_root(b"".join(one)) for one in tiles if len(one) == TILE]
         for strange in sorted(set(self._tx.rows(SELECT_TILES)).difference(known), key=str):
             yield f"tile {strange[1]} of level {strange[0]} of the ledger is not one of its {self.size} entries"
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from itertools import count
 from typing import TYPE_CHECKING, Any, LiteralString
 from urllib.parse import urlsplit, urlunsplit
 
@@ -24,6 +25,7 @@ IDLE_S = 600.0
 MIGRATION_LOCK = 7_461_754  # An arbitrary key: replicas that start together migrate one after another.
 CONNECT_TIMEOUT_S = 10.0
 ROWS_AT_ONCE = 2000  # Of a query whose rows are read one after the other.
+_NUMBERS = count()  # Two such queries may be read at the same time, and each has a name.
 
 
 def connect(url: str, space: str = "") -> "PostgresMetadata":
@@ -169,7 +171,7 @@ class _Tx:
             return self._connection.execute(_translated(sql), parameters or {}, binary=True).fetchall()
 
     def each(self, sql: str, parameters: Parameters | None = None) -> Iterator[Row]:
-        with self._connection.cursor(name="each", binary=True) as cursor:
+        with self._connection.cursor(name=f"each_{next(_NUMBERS)}", binary=True) as cursor:
             cursor.itersize = ROWS_AT_ONCE
             yield from cursor.execute(_translated(sql), parameters or {})
 
