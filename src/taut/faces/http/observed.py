@@ -18,7 +18,10 @@ from taut.home import Home
 
 GIVEN = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 HIDDEN = b"(a place of this server)"
-DEFECT = {"error": "TautError", "message": "a defect of the server", "hint": "its log has more under this request's id"}
+DEFECT = {  # As taut's clients and as MLflow's read it.
+    "error": "TautError", "error_code": "INTERNAL_ERROR", "message": "a defect of the server",
+    "hint": "its log has more under the id of this request",
+}  # fmt: skip
 LOG = logging.getLogger("taut.requests")
 
 
@@ -57,13 +60,13 @@ class Observed:
         request_id = given if given is not None else b"%s%08x" % (self._prefix.encode(), next(self._numbers))
         REQUEST_ID.set(request_id.decode())
         scope.update(self._told)
-        status, held = 0, None
+        status, held, is_whole = 0, None, False
 
         async def noted(message: Message) -> None:
-            nonlocal status, held
+            nonlocal status, held, is_whole
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
                 if status >= 400:  # An error is sent once its body was looked at.
                     held = message
                     return
@@ -71,6 +74,7 @@ class Observed:
                 start, held = held, None
                 await send(self._covered(start, message))
             await send(message)
+            is_whole = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         requests = self._requests
         requests.active += 1
@@ -80,7 +84,9 @@ class Observed:
         except Exception as defect:
             LOG.error("a defect while answering %s %s", scope["method"], scope["path"], exc_info=defect)
             if status and held is None:
-                raise  # It is half sent: the connection is closed.
+                if not is_whole:
+                    raise  # It is half sent: the connection is closed.
+                return
             held = None
             body = json.dumps(DEFECT).encode()
             headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
