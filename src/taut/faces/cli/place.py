@@ -23,6 +23,8 @@ def server(host: str, port: int, as_json: bool) -> None:
     from taut.faces.http.server import serve_home
 
     with open_home() as home:
+        if home.in_project is not None:
+            raise UsageError("a server serves every project of its home", hint="leave out --project and TAUT_PROJECT")
         serve_home(home, host, port, when_ready=lambda url: shown({"url": url, "home": home.place}, as_json, _serving))
 
 
