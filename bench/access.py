@@ -16,21 +16,37 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from taut.faces.http.callers import actor_of, cached_actor_of
+from taut.faces.http.exchange import threads
+from taut.faces.http.guard import Receive, Scope, Send
+from taut.faces.http.projects import Projects
 from taut.govern import create_token, create_user, grant_permission
 from taut.ground.access import Actor, is_allowed
 from taut.ground.settings import make_folder
 from taut.home import Home, open_home, require, sight
 from taut.runs import create_experiment
 
-BARS_US = {"authentication": 50, "check": 5}
+BARS_US = {"authentication": 50, "check": 5, "project": 3}
+HEADERS = [
+    (b"host", b"127.0.0.1:5000"), (b"user-agent", b"mlflow-python-client/3.17"), (b"accept-encoding", b"gzip, deflate"),
+    (b"accept", b"*/*"), (b"connection", b"keep-alive"), (b"content-type", b"application/json"),
+]  # fmt: skip
 WORD = "correct horse battery"
 GRANTS = 1000
 
 
 def basic(name: str) -> str:
     return "Basic " + base64.b64encode(f"{name}:{WORD}".encode()).decode()
+
+
+async def answers_nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """The application behind."""
+
+
+async def never(_: object = None) -> Any:
+    raise AssertionError("nobody is asked and nothing is sent")
 
 
 def per_call_us(act: Callable[[], object], times: int) -> float:
@@ -80,12 +96,30 @@ def measures(home: Home) -> dict[str, tuple[Callable[[], object], int]]:
 
         return act
 
+    layer = Projects(home, threads(), lambda _: answers_nothing)
+    asked = {
+        "type": "http",
+        "method": "GET",
+        "path": "/graphql",
+        "headers": [*HEADERS, (b"authorization", token.encode())],
+    }
+
+    def find_project() -> None:
+        if not home.access.is_fresh:
+            actor_of(home, token)
+        try:
+            layer(asked, never, never).send(None)
+        except StopIteration:
+            return
+        raise AssertionError("the layer waited for something")
+
     def checked(name: str, permission: str) -> Callable[[], object]:
         return lambda: require(people[name], permission, verb="v", resource=f"experiment:{one}")
 
     return {
         "authentication, token": (authenticate(token), 20_000),
         "authentication, password": (authenticate(basic("gina")), 20_000),
+        "project, there is but one": (find_project, 20_000),
         "check, owner": (checked("olga", "run:write"), 50_000),
         "check, role alone": (checked("vera", "run:read"), 50_000),
         f"check, {GRANTS} grants": (checked("gina", "run:write"), 50_000),

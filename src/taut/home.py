@@ -79,6 +79,13 @@ class Home:
         return Path.cwd() if self.folder is None else self.folder.parent
 
     @property
+    def own_folder(self) -> Path | None:
+        """Where what works for this home leaves its files: `.taut`, a folder in it for a project; None from afar."""
+        if self.folder is None or self.in_project is None:
+            return self.folder
+        return self.folder / "projects" / self.in_project.id
+
+    @property
     def project_id(self) -> str:
         """The id of the project that this is the home of."""
         return DEFAULT if self.in_project is None else self.in_project.id
@@ -203,8 +210,13 @@ def _stores(folder: Path, settings: Settings, space: str = "") -> tuple[Metadata
 
 
 def _within(url: str, project: str) -> str:
-    """The URL of a project of a server."""
-    return url if project == DEFAULT else f"{url.rstrip('/')}/projects/{project}"
+    """The URL of a project of a server. Raises UsageError where it names another one already."""
+    _, names_one, named = url.rstrip("/").partition("/projects/")
+    if project == DEFAULT or (names_one and named == project):
+        return url
+    if names_one:
+        raise UsageError(f"the URL names the project {named!r} already, not {project!r}", hint="leave out --project")
+    return f"{url.rstrip('/')}/projects/{project}"
 
 
 def _folder_of(path: Path) -> Path:

@@ -4,13 +4,16 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from taut.govern import bind_role, create_project, create_user
 from taut.home import open_home
+from taut.runs import create_experiment
 from tests.faces.serving import served
 from tests.faces.shell import is_two_lines, taut
+from tests.faces.speaking import Speaker
 
 WORD = "correct horse battery"
 FILE = """\
@@ -139,3 +142,20 @@ def test_a_disabled_user_is_listed_as_one_and_comes_back(folder: Path):
     assert "disabled" in taut(folder, "user", "list").out
     assert taut(folder, "user", "disable", "olga").status == 3
     assert taut(folder, "user", "disable", "ada", "--undo").out == "ada can log in again\n"
+
+
+def test_the_log_of_the_server_says_who_became_what_and_nothing_of_projects(folder: Path):
+    with open_home(folder) as home:
+        create_user(home, "sam", WORD, role="server-admin")
+        create_experiment(home, "secret")
+        with served(home) as url:
+            said = Speaker(url, "/", WORD, "sam").post("api/taut/v1/verbs/access.log", limit=100)
+            refused = Speaker(url, "/", WORD, "sam").post("api/taut/v1/verbs/ledger.show")
+    assert (said.status, refused.status) == (200, 404)
+    entries: Any = said.body
+    told = [(one["kind"], one["subject"]) for one in entries]
+    assert ("access.bound", "user:ada") in told and ("project.created", "project:churn") in told
+    assert {kind.partition(".")[0] for kind, _ in told} == {"access", "project", "user"}
+    typed = taut(folder, "access", "log", "--subject", "user:ada", "--json").json
+    assert [one["kind"] for one in typed] == ["user.created", "access.bound"]
+    assert taut(folder, "access", "log", "--after", str(typed[0]["seq"]), "--limit", "1", "--json").json[0]["seq"] > 0

@@ -11,6 +11,7 @@ import mlflow
 import pytest
 import urllib3
 
+from taut.faces.http.callers import actor_of
 from taut.govern import (
     bind_role,
     create_project,
@@ -302,6 +303,36 @@ def test_on_loopback_of_a_home_without_logins_every_project_is_open(home: Home):
     with home.entered(project_of(home, "churn")) as churn:
         create_experiment(churn, "x")
         assert {one.name for one in list_experiments(home)} == {"Default"}
+
+
+@pytest.mark.parametrize("how", ["unbound", "disabled", "revoked"])
+def test_another_server_feels_it_within_a_second(url: str, team: Home, how: str):
+    from taut.govern import create_own_token
+    from taut.home import open_home
+
+    with team.entered(project_of(team, "churn")) as churn:
+        bob = actor_of(churn, basic("bob")["authorization"])
+        assert bob is not None
+        made = create_own_token(churn.as_actor(bob), "laptop")
+    with open_home(team.project, actor=team.actor, clock=team.clock) as other, served(other) as elsewhere:
+        line = urllib3.PoolManager(retries=False, maxsize=1)
+
+        def status(place: str) -> int:
+            headers = {**bearer(made.secret), "x-mlflow-workspace": "churn"}
+            return line.request("GET", place + SEARCH, headers=headers).status
+
+        assert (status(url), status(elsewhere)) == (200, 200)
+        if how == "unbound":
+            unbind_role(team, "bob", "data-scientist", project="churn")
+        elif how == "disabled":
+            disable_user(team, "bob")
+        else:
+            end_token(team, made.token.id)
+        began = perf_counter()
+        assert status(url) in (401, 404)
+        while status(elsewhere) == 200:
+            assert perf_counter() - began < 1, "it is still let in after a second"
+        assert status(elsewhere) == status(url)
 
 
 @pytest.mark.slow

@@ -42,8 +42,8 @@ class Serving:
 
 def run_folder(home: Home) -> Path:
     """Where the serving processes of a home leave their files: in `.taut`, or in the user's state for a server."""
-    if home.folder is not None:
-        return home.folder / "run"
+    if home.own_folder is not None:
+        return home.own_folder / "run"
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return state / "taut" / sha256(home.place.encode()).hexdigest()[:16] / "run"
 

@@ -14,6 +14,7 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "access.bind": "taut.govern.members:bind_role",
         "access.explain": "taut.govern.members:explain_access",
         "access.list": "taut.govern.members:show_bindings",
+        "access.log": "taut.govern.access_log:show_access_log",
         "access.matrix": "taut.govern.members:show_matrix",
         "access.plan": "taut.govern.access_file:plan_access",
         "access.unbind": "taut.govern.members:unbind_role",

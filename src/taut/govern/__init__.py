@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         apply_access,
         plan_access,
     )
+    from taut.govern.access_log import show_access_log
     from taut.govern.anchors import (
         Kept,
         Signed,
@@ -128,6 +129,7 @@ _PLACES = {
         "Collected",
         "collect",
     ),
+    "access_log": ("show_access_log",),
     "access_file": (
         "Change",
         "WantedAccess",
@@ -307,6 +309,7 @@ __all__ = [
     "set_password",
     "set_user_role",
     "sets_of",
+    "show_access_log",
     "show_bindings",
     "show_ledger",
     "show_line",

@@ -185,7 +185,8 @@ RETRAIN = (
 def _environment(home: Home) -> dict[str, str]:
     """Ours, with the `python` that taut itself runs on first on the path: nobody activates a loop's environment."""
     ours = os.fspath(Path(sys.executable).parent)
-    return {**os.environ, "TAUT_HOME": home.place, "PATH": f"{ours}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    path = f"{ours}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**os.environ, "TAUT_HOME": home.place, "TAUT_PROJECT": home.project_name, "PATH": path}
 
 
 def _model(project: ProjectFile, trigger: TriggerSpec, alert: Alert) -> str:

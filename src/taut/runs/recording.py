@@ -48,8 +48,8 @@ class Ended:
 
 def recordings(home: Home) -> Path:
     """Where recordings of this user's runs lie: in the project, else in the user's state folder."""
-    if home.folder is not None:
-        return home.folder / "run"
+    if home.own_folder is not None:
+        return home.own_folder / "run"
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(state) / "taut" / "run"
 

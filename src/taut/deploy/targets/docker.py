@@ -205,7 +205,7 @@ def run_arguments(
     words += [*network, "--env", "TAUT_HOME", "--env", "TAUT_TOKEN", image]
     words += ["--deployment", deployment.name, "--revision", str(deployment.revision)]
     words += ["--host", host, "--port", str(port)]
-    return words, {"TAUT_HOME": home.place, "TAUT_TOKEN": remote_token()}
+    return words, {"TAUT_HOME": home.place, "TAUT_TOKEN": remote_token(home.place)}
 
 
 def _labels(home: Home, deployment: Deployment, url: str) -> dict[str, str]:
@@ -220,7 +220,8 @@ def _labels(home: Home, deployment: Deployment, url: str) -> dict[str, str]:
 
 def home_digest(home: Home) -> str:
     """Two homes may deploy under one name to one engine; this tells their containers apart."""
-    return sha256(home.place.encode()).hexdigest()[:16]
+    named = home.place if home.in_project is None else f"{home.place}#{home.project_id}"
+    return sha256(named.encode()).hexdigest()[:16]
 
 
 def _containers(engine: Engine, home: Home, name: str) -> list[_Found]:

@@ -112,7 +112,7 @@ def _spawn(home: Home, folder: Path, deployment: Deployment, spec: DeploymentSpe
 def _environment(home: Home) -> dict[str, str]:
     """What the process gets beside our own: its home, and one thread a model call, for requests are the parallelism."""
     threads = {name: "1" for name in THREAD_SETTINGS if name not in os.environ}
-    return {"TAUT_HOME": home.place, "PYTHONUNBUFFERED": "1", **threads}
+    return {"TAUT_HOME": home.place, "TAUT_PROJECT": home.project_name, "PYTHONUNBUFFERED": "1", **threads}
 
 
 def _unavailable(deployment: Deployment, what: str, log: Path, start: int) -> Unavailable:

@@ -148,6 +148,23 @@ def explain(user: str, permission: str, resource: str, project: str, as_json: bo
         shown(explain_access(home, user, permission, resource=resource, project=project), as_json, told)
 
 
+@access.command(epilog="Example: taut access log --subject user:ada")
+@click.option("--subject", default="", help="Only about this one, as user:ada.")
+@click.option("--after", default=0, help="Only entries past this number.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000), help="At most so many.")
+@json_option
+def log(subject: str, after: int, limit: int, as_json: bool) -> None:
+    """Read what was done to users, tokens, projects and roles, oldest first; nothing of what is in a project."""
+    from taut.govern import show_access_log
+
+    with open_home() as home:
+        shown(show_access_log(home, subject=subject, after=after, limit=limit), as_json, lambda found: table(
+            ["entry", "when", "who", "what", "about", "body"],
+            [(e.seq, iso(e.at_ms)[:19], e.actor, e.kind, e.subject[:40], e.body[:60]) for e in found],
+            empty="the server's log has no such entry",
+        ))  # fmt: skip
+
+
 @access.command(epilog="Example: taut access plan access.yaml")
 @file_argument
 @json_option

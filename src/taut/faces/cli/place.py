@@ -54,6 +54,8 @@ def server(
     write_logs(log_format, log_level)
     tls = Tls(tls_cert, tls_key) if tls_cert is not None and tls_key is not None else None
     with open_home() as home:
+        if home.in_project is not None:
+            raise UsageError("a server serves every project of its home", hint="leave out --project and TAUT_PROJECT")
         serve_home(
             home, host, port, tls=tls, drain_s=drain_s,
             when_ready=lambda url: shown({"url": url, "home": home.place}, as_json, _serving),

@@ -1,0 +1,26 @@
+"""What was done to users, tokens, projects and roles: the part of the ledger that is the server's and no project's."""
+
+from taut.errors import Invalid
+from taut.ground.ledger import Event, events
+from taut.home import Home, verb
+
+KINDS = (
+    "access.bound", "access.unbound", "project.created", "project.deleted", "project.described", "token.created",
+    "token.revoked", "token.sessions_ended", "user.created", "user.deleted", "user.disabled", "user.enabled",
+    "user.password", "user.role",
+)  # fmt: skip
+"""All that is written of the server itself; what is done inside a project stands in the project's own ledger."""
+LIMIT_MAX = 10_000
+
+
+@verb("access.log", needs="server:audit")
+def show_access_log(home: Home, *, subject: str = "", after: int = 0, limit: int = 50) -> list[Event]:
+    """Up to `limit` entries past number `after`, oldest first, about one `user:NAME` or `token:ID` where named.
+
+    For who administers the server, and so may not read what is in the ledgers of projects. Raises Invalid.
+    """
+    if not 1 <= limit <= LIMIT_MAX:
+        raise Invalid(f"a page of the log holds 1 to {LIMIT_MAX} entries, not {limit}", hint="go on with `after`")
+    with home.root.meta.read() as tx:
+        found = [one for kind in KINDS for one in events(tx, kind=kind, subject=subject, after=after, limit=limit)]
+    return sorted(found, key=lambda one: one.seq)[:limit]
