@@ -16,10 +16,11 @@ from taut.govern import (
     keep_checkpoint,
     sign_checkpoint,
 )
+from taut.ground.access import Actor
 from taut.ground.meta import Value
 from taut.ground.settings import make_folder
 from taut.home import Home, open_home
-from taut.models import promote_model, record_gate, record_model
+from taut.models import decide_promotion, promote_model, record_gate, record_model, request_promotion, require_approvals
 from taut.pipelines.steps import record_step
 from taut.records import Alert, DeploymentState, GateCheck, TreeFile
 from taut.runs import (
@@ -135,6 +136,9 @@ def _fill_access(home: Home) -> None:
     add_grant(home, made.id, "experiment", "0", "EDIT")
     assign_set(home, "bob", made.id)
     create_token(home, "ci", "viewer")
+    require_approvals(home, "late", 1)
+    request_promotion(home, "late", 1, reason="better")
+    decide_promotion(home.as_actor(Actor("vera", "approver")), "late", 1)
     create_webhook(home, "hook", "http://127.0.0.1:9/", ["registered_model.created"], secret="s")
 
 

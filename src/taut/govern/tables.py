@@ -68,6 +68,21 @@ def _grant(key: Key) -> tuple[str, ...]:
     return (f"grants:{set_id}", f"user:{user}", f"actor:{user}", f"{kind}:{resource}")
 
 
+def _token(key: Key) -> tuple[str, ...]:
+    """A session ends with its user's password, and an own token with its user."""
+    return (f"token:{key[0]}", f"user:{key[1]}")
+
+
+def _binding(key: Key) -> tuple[str, ...]:
+    user, project = key
+    return (f"user:{user}", f"project:{project}")
+
+
+def _version(key: Key) -> tuple[str, ...]:
+    name, number = key
+    return (f"model:{name}@{number}", f"model:{name}")
+
+
 def _moved(key: Key) -> tuple[str, ...]:
     """What was moved is named by an id of ours, or by a whole point, as `model:churn@3`."""
     ids = (f"{kind}:{key[2]}" for kind in ("experiment", "run", "logged-model", "model", "trace"))
@@ -144,7 +159,18 @@ SCOPES: tuple[Scope, ...] = (
     *(_of_deployment(table) for table in ("monitor_reference", "monitor_window", "monitor_state")),
     Scope("alert", ("id",), _point("alert")),
     Scope("step", ("plan",), lambda key: (key[0],)),
-    Scope("token", ("id",), _point("token")),
+    # When a token was last used no entry tells: it is noted now and then, for whoever looks for tokens to end.
+    Scope("token", ("token.id", "COALESCE(account.name, '')"), _token, instead={"used_ms": "NULL"},
+          join="LEFT JOIN account ON account.id = token.account_id"),
+    Scope("project", ("name",), _point("project")),
+    Scope("binding", ("COALESCE(account.name, '')", "COALESCE(project.name, '')"), _binding,
+          join="LEFT JOIN account ON account.id = binding.account_id LEFT JOIN project ON project.id = binding.project",
+          order=("account.name", "project.name", "binding.id")),
+    Scope("approval_policy", ("model",), _point("model")),
+    Scope("promotion", ("model", "number"), _version, order=("model", "number", "id")),
+    Scope("decision", ("promotion.model", "promotion.number"), _version,
+          join="JOIN promotion ON promotion.id = decision.promotion",
+          order=("promotion.model", "promotion.number", "decision.promotion", "decision.person")),
     Scope("account", ("name",), _point("user")),
     Scope("access_state", (), lambda _: ("access",)),
     Scope("grant_set", ("grant_set.id", "COALESCE(account.name, '')"),

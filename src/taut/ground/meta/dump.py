@@ -24,6 +24,7 @@ ROWS = 5_000  # Of one block: some MiB in memory at most.
 BLOCK_BYTES_MAX = 1 << 30
 MIGRATIONS = "migration"
 SINGLE = "one"  # The column of a table that has one row from the start.
+BEGUN = frozenset({"project"})  # Tables that have one row from the start, and more later.
 
 TABLES = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
@@ -108,12 +109,12 @@ def load_table(tx: Tx, table: Table, file: Path, bar: Progress | Silent) -> None
 
 def empty_tables(tx: Tx, tables: Mapping[str, tuple[str, ...]]) -> None:
     """Take out what a new store begins with. Raises Conflict where it has more than that."""
-    for name, columns in reversed(list(tables.items())):
-        if SINGLE not in columns and count_rows(tx, name):
+    single = {name for name, columns in tables.items() if SINGLE in columns}
+    for name in reversed(list(tables)):
+        if name not in single and count_rows(tx, name) > (name in BEGUN):
             raise Conflict(f"there is something already: table {name} has rows", hint="restore into an empty place")
-    for name, columns in tables.items():
-        if SINGLE in columns:
-            tx.execute(f"DELETE FROM {name}")  # noqa: S608  # As above.
+    for name in single | BEGUN:
+        tx.execute(f"DELETE FROM {name}")  # noqa: S608  # As above.
 
 
 def sha256_of(file: Path) -> str:
