@@ -264,6 +264,42 @@ def test_collecting_beside_writers_takes_nothing_that_they_were_told_is_there(re
     for run, data in kept.items():
         assert find_artifact(real, run_root("0", run), "x").oid == oid_of(data)
     assert check_home(real).problems == ()
+    at_once(real)
+    with real.meta.read() as tx:
+        strays = tx.rows("SELECT root FROM artifact WHERE root NOT IN (SELECT '0/' || id || '/artifacts' FROM run)")
+    assert strays == []
+
+
+def test_a_run_that_is_brought_back_while_it_is_collected_is_whole_or_gone(real: Home):
+    runs = [f"r{number}" for number in range(60)]
+    for run in runs:
+        create_run(real, run_id=run)
+        log_batch(real, run, params={"p": "1"}, tags={"t": "2"})
+        delete_run(real, run)
+    back, gone, problems = list[str](), list[str](), list[BaseException]()
+
+    def restore_all() -> None:
+        for run in reversed(runs):
+            try:
+                restore_run(real, run)
+            except NotFound:
+                gone.append(run)
+            except BaseException as problem:  # noqa: BLE001  # The edge of this thread.
+                problems.append(problem)
+            else:
+                back.append(run)
+
+    restorer = threading.Thread(target=restore_all)
+    restorer.start()
+    eventually(lambda: back or gone or problems, what="the first to come back")
+    while restorer.is_alive():
+        at_once(real)
+    restorer.join()
+    assert problems == [] and sorted(back + gone) == sorted(runs)
+    for run in back:
+        detail = get_run(real, run)
+        assert (detail.lifecycle, detail.params, detail.tags["t"]) == ("active", {"p": "1"}, "2")
+    assert check_home(real).problems == ()
 
 
 def test_an_upload_that_is_not_named_yet_is_let_be(real: Home):

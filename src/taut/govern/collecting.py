@@ -16,7 +16,7 @@ from taut.ground.meta import Tx
 from taut.ground.objects import Stored
 from taut.ground.progress import progress
 from taut.home import Home, require
-from taut.runs.purging import Deleted, deleted_things, purge
+from taut.runs.purging import Deleted, deleted_things, forget_files, purge
 
 Thing = TypeVar("Thing")
 
@@ -62,12 +62,18 @@ def collect(home: Home, *, older_than_ms: int = OLDER_MS, grace_ms: int = GRACE_
     if dry_run:
         _pretend(home, things, old, result, trees)
         return result
+    gone: list[Deleted] = []
     with progress("removing what was deleted", len(things)) as bar:
         for some in _parts(things, THINGS):
             with home.meta.transaction() as tx:
-                for thing in [thing for thing in some if purge(home, tx, thing)]:
-                    result.add(thing)
+                some_gone = purge(home, tx, some)
+            gone += some_gone  # Now it is certain.
             bar.advance(len(some))
+    for thing in gone:
+        result.add(thing)
+    for some in _parts(gone, THINGS):
+        with home.meta.transaction() as tx:
+            forget_files(tx, some)
     with home.meta.read() as tx:
         named = _named(home, tx, trees)
     with progress("removing objects", unit="obj") as bar:
@@ -95,7 +101,7 @@ class _Undone(Exception):  # No error: how a dry run leaves its transaction.
 def _pretend(home: Home, things: list[Deleted], old: Iterable[Stored], result: Collected, trees: Trees) -> None:
     try:
         with home.meta.transaction() as tx:
-            for thing in [thing for thing in things if purge(home, tx, thing)]:
+            for thing in purge(home, tx, things):
                 result.add(thing)
             named = _named(home, tx, trees)
             raise _Undone

@@ -90,11 +90,28 @@ def deleted_things(tx: Tx, *, until_ms: int) -> list[Deleted]:
     return [Deleted(sort, str(one), str(of)) for sort, query in queries for one, of in tx.rows(query, asked)]
 
 
-def purge(home: Home, tx: Tx, thing: Deleted) -> bool:
-    """Take out all rows of a deleted thing and say so in the ledger; False where it was brought back meanwhile.
+def purge(home: Home, tx: Tx, things: list[Deleted]) -> list[Deleted]:
+    """Take out all rows of deleted things and say so in the ledger; returns those that were not brought back meanwhile.
 
-    An experiment stays as long as it has runs.
+    An experiment stays as long as it has runs. The ledger comes last: whoever else changes one of these things holds
+    its row and waits for the ledger's end, so who has that must wait for no row any more.
     """
+    gone = [thing for thing in things if _purge(tx, thing)]
+    for thing in gone:
+        home.append(tx, f"{thing.sort}.purged", subject=thing.point)
+    return gone
+
+
+def forget_files(tx: Tx, things: list[Deleted]) -> None:
+    """Take out once more the files of things that are gone: an upload may have named one while its run was leaving."""
+    for thing in things:
+        if thing.sort != "experiment":
+            root = model_root if thing.sort == "logged-model" else run_root
+            for sql in FILES:
+                tx.execute(sql, {"root": root(thing.experiment_id, thing.id)})
+
+
+def _purge(tx: Tx, thing: Deleted) -> bool:
     known: dict[str, Value] = {"id": thing.id}
     if thing.sort == "run":
         if not tx.execute(HOLD_RUN, known):
@@ -114,7 +131,6 @@ def purge(home: Home, tx: Tx, thing: Deleted) -> bool:
         for sql in OF_EXPERIMENT:
             tx.execute(sql, known)
         forget_resource(tx, "experiment", thing.id)
-    home.append(tx, f"{thing.sort}.purged", subject=thing.point)
     return True
 
 

@@ -225,5 +225,6 @@ def _set_lifecycle(home: Home, run_id: str, lifecycle: str) -> None:
     with home.meta.transaction() as tx:
         if read_run(tx, run_id).run.lifecycle == lifecycle:
             return
-        tx.execute(SET_LIFECYCLE, {"id": run_id, "lifecycle": lifecycle})
+        if not tx.execute(SET_LIFECYCLE, {"id": run_id, "lifecycle": lifecycle}):
+            raise no_run(run_id)  # It was collected in the meantime.
         home.append(tx, "run.deleted" if lifecycle == "deleted" else "run.restored", subject=f"run:{run_id}")

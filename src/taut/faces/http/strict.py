@@ -17,6 +17,7 @@ HEAD_BYTES_MAX = 64 << 10
 WATCHED_S = 20.0
 BYTES_PER_S_MIN = 500
 ONCE = {b"host": 1, b"content-length": 2, b"transfer-encoding": 4}  # Each a bit of what a head has had.
+BOTH = 6
 
 
 class Receiver(Protocol):
@@ -97,7 +98,8 @@ class StrictProtocol(HttpToolsProtocol):
         if len(self.headers) > HEADERS_MAX or (self._head_bytes > HEAD_BYTES_MAX and self._is_too_large()):
             self._refusal = 431, "the head of this request is too large"
             raise ValueError(len(self.headers))
-        if self.url[:1] != b"/" and self.url != b"*":  # It may name another host than the header does.
+        # The target may name another host than the header does; older parsers take a length beside chunks.
+        if (self.url[:1] != b"/" and self.url != b"*") or self._seen & BOTH == BOTH:
             raise ValueError(self.url[:80])
         super().on_headers_complete()
 
