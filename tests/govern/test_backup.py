@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from taut.errors import Conflict, Corrupt, Denied, NotFound, UsageError
-from taut.govern import check_home
+from taut.govern import check_home, collect, create_project
 from taut.govern.backup import MANIFEST, OBJECTS_LIST, back_up, read_manifest, restore
-from taut.ground.access import Actor
+from taut.ground.access import Actor, Project
 from taut.ground.ledger import events
 from taut.ground.meta.dump import tables_in
 from taut.ground.settings import Settings, make_folder
 from taut.home import Home, open_home
-from taut.runs import MetricPoint, all_artifacts, create_run, log_batch, put_artifact, run_root
+from taut.runs import MetricPoint, all_artifacts, create_run, delete_run, log_batch, put_artifact, run_root, search_runs
 from tests.faces.shell import is_two_lines, taut
 from tests.parts import eventually
 
@@ -247,3 +247,73 @@ def test_a_backup_goes_to_another_database_and_a_bucket_by_name(
     checked = taut(tmp_path / "big", "fsck", "--json")
     assert checked.status == 0 and checked.json["objects"] == 2
     assert not list((tmp_path / "big" / ".taut").rglob("meta.db"))
+
+
+# Projects
+
+
+AGES_MS = 10**13  # The clock of a test may stand long before the times of files.
+
+
+@pytest.fixture
+def projects(home: Home) -> dict[str, Project]:
+    """Two projects with a run each, under the same name and id, and one in `default`."""
+    made = {name: create_project(home, name) for name in ("churn", "fraud")}
+    filled(home)
+    for number, project in enumerate(made.values(), 1):
+        with home.entered(project) as inner:
+            filled(inner, runs=number)
+    return made
+
+
+def runs_of(home: Home) -> dict[str, int]:
+    return {one.project_name: len(search_runs(one)) for one in home.everywhere()}
+
+
+@pytest.mark.parametrize("to", ["sqlite", "postgresql"])
+def test_projects_are_saved_and_restored_with_their_server(home, projects, to, tmp_path, empty):
+    made = back_up(home, tmp_path / "saved")
+    assert set(made.projects) == {project.id for project in projects.values()}
+    again = empty(to)
+    restore(again, tmp_path / "saved")
+    assert runs_of(again) == runs_of(home) == {"default": 3, "churn": 1, "fraud": 2}
+    found = check_home(again)
+    assert found.problems == ()
+    assert found.objects == check_home(home).objects == 12
+
+
+def test_a_restore_that_ended_between_projects_may_be_begun_again(home, projects, tmp_path, empty):
+    back_up(home, tmp_path / "saved")
+    broken = tmp_path / "saved/projects" / projects["fraud"].id / "rows/run"
+    whole = broken.read_bytes()
+    broken.write_bytes(b"")
+    again = empty("sqlite")
+    with pytest.raises(Corrupt):
+        restore(again, tmp_path / "saved")
+    assert runs_of(again) == {"default": 0}
+    broken.write_bytes(whole)
+    restore(again, tmp_path / "saved")
+    assert runs_of(again) == runs_of(home)
+    assert check_home(again).problems == ()
+
+
+def test_a_project_can_be_saved_alone(home, projects, tmp_path, empty):
+    with home.entered(projects["churn"]) as inner:
+        assert back_up(inner, tmp_path / "saved").projects == ()
+    again = empty("sqlite")
+    restore(again, tmp_path / "saved")
+    assert runs_of(again) == {"default": 1}
+
+
+def test_fsck_and_gc_look_at_every_project_and_say_in_which_something_is_wrong(home, projects):
+    with home.entered(projects["fraud"]) as inner:
+        delete_run(inner, "run0")
+        (stored, *_) = [file.oid for file in all_artifacts(inner, run_root("0", "run1"))]
+        inner.objects.delete([stored])
+    assert [problem.subject.partition(":")[0] for problem in check_home(home).problems] == ["project fraud"]
+    with home.entered(projects["churn"]) as inner:
+        assert check_home(inner).problems == ()
+    before = collect(home, older_than_ms=0, grace_ms=-AGES_MS, dry_run=True)
+    gone = collect(home, older_than_ms=0, grace_ms=-AGES_MS)
+    assert (before.runs, before.objects) == (gone.runs, gone.objects) == (1, 2)
+    assert runs_of(home) == {"default": 3, "churn": 1, "fraud": 1}

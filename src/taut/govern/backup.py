@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from taut import __version__
 from taut.errors import Conflict, Corrupt, Invalid, NotFound, UsageError
 from taut.govern.referenced import objects_named
 from taut.ground import wire
+from taut.ground.access import DEFAULT, Project, list_projects
+from taut.ground.ledger import events
 from taut.ground.meta import Tx
 from taut.ground.meta.dump import (
     Table,
@@ -29,11 +32,13 @@ from taut.ground.meta.dump import (
 from taut.ground.objects import Objects, connect_objects
 from taut.ground.objects.disk import sync_directory
 from taut.ground.progress import progress
-from taut.home import Home, require
+from taut.home import Home, open_project, require
 
 FORMAT = 1
+RESTORED = "home.restored"
 COPIES = 4  # At once: a bucket answers each after milliseconds, a disk is kept busy by as many.
 MANIFEST, OBJECTS_LIST = "manifest.json", "objects.txt"
+OWN = frozenset({MANIFEST + ".part", OBJECTS_LIST, "rows", "objects", "projects"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,8 @@ class Manifest:
     objects: int
     size_bytes: int
     objects_sha256: str
+    projects: tuple[str, ...] = ()
+    """Ids of the projects that lie beside it, each a backup of its own below `projects/`."""
 
     @property
     def rows(self) -> int:
@@ -59,16 +66,17 @@ class Manifest:
 def back_up(home: Home, destination: Path) -> Manifest:
     """Copy a home into a new folder, as it is at one moment; writers go on meanwhile.
 
-    A backup that was interrupted is begun anew and keeps the objects that it has. Raises Conflict where there is
-    something else, UsageError for a server's URL, Corrupt where an object that rows name is gone or damaged.
+    A server's home takes its projects along, each as it is when its turn comes. A backup that was interrupted is begun
+    anew and keeps the objects that it has. Raises Conflict where there is something else, UsageError for a server's
+    URL, Corrupt where an object that rows name is gone or damaged.
     """
     _must_be_here(home)
     require(home, "server:admin", verb="home.backup")
     if (destination / MANIFEST).exists():
         raise Conflict(f"{destination} holds a backup already", hint="name another folder")
-    if destination.exists() and any(one.name not in (MANIFEST + ".part", OBJECTS_LIST, "rows", "objects")
-                                    for one in destination.iterdir()):  # fmt: skip
+    if destination.exists() and any(one.name not in OWN for one in destination.iterdir()):
         raise Conflict(f"{destination} holds other things", hint="name another folder")
+    shutil.rmtree(destination / "projects", ignore_errors=True)  # Those of one that was interrupted.
     rows = destination / "rows"
     shutil.rmtree(rows, ignore_errors=True)
     rows.mkdir(parents=True)
@@ -82,13 +90,20 @@ def back_up(home: Home, destination: Path) -> Manifest:
         with progress("saving rows", total, unit="row") as bar:
             saved = tuple(dump_table(tx, name, columns, rows / name, bar) for name, columns in tables.items())
         named = sorted(objects_named(home, tx, unreadable, missing=missing))
-        migration, events = migration_of(tx), count_rows(tx, "ledger")
+        migration, entries = migration_of(tx), count_rows(tx, "ledger")
+        beside = [] if home.in_project is not None else [one for one in list_projects(tx) if one.id != DEFAULT]
     if missing or unreadable:
         raise Corrupt(f"{(missing or [unreadable[0][0]])[0]} cannot be read whole", hint="taut fsck")
     size_bytes = _copy(home.objects, connect_objects(f"file://{destination.absolute() / 'objects'}"), named, "saving")
     (destination / OBJECTS_LIST).write_text("".join(f"{oid}\n" for oid in named))
     digest = sha256_of(destination / OBJECTS_LIST)
-    made = Manifest(FORMAT, __version__, migration, at_ms, events, saved, len(named), size_bytes, digest)
+    for project in beside:
+        with home.entered(project) as inner:
+            back_up(inner, destination / "projects" / project.id)
+    made = Manifest(
+        FORMAT, __version__, migration, at_ms, entries, saved, len(named), size_bytes, digest,
+        tuple(project.id for project in beside),
+    )  # fmt: skip
     _finish(destination, made)
     return made
 
@@ -108,13 +123,18 @@ def read_manifest(source: Path) -> Manifest:
 def restore(home: Home, source: Path) -> Manifest:
     """Fill an empty home from a backup, everything held against its manifest; rows last, all or none.
 
-    Interrupted, it leaves an empty home with some objects, and may be begun again. Raises Conflict where something is
-    there or the backup is another version's, Corrupt where the backup is damaged, NotFound where there is none.
+    Interrupted, it leaves an empty home with some objects and projects that nothing names, and may be begun again.
+    Raises Conflict where something is there or the backup is another version's, Corrupt where the backup is damaged,
+    NotFound where there is none.
     """
     _must_be_here(home)
     made = read_manifest(source)
     with home.meta.read() as tx:
         _check_fits(tx, made)
+    for project_id in made.projects:
+        with closing(open_project(home, Project(project_id, project_id, "", 0))) as inner:
+            if not _is_restored(inner, read_manifest(source / "projects" / project_id)):
+                restore(inner, source / "projects" / project_id)
     named = _listed(source, made)
     _copy(connect_objects(f"file://{source.absolute() / 'objects'}"), home.objects, named, "restoring")
     with home.meta.transaction() as tx, progress("restoring rows", made.rows, unit="row") as bar:
@@ -122,8 +142,17 @@ def restore(home: Home, source: Path) -> Manifest:
         empty_tables(tx, _tables(tx, home, made))
         for table in made.tables:
             load_table(tx, table, source / "rows" / table.name, bar)
-        home.append(tx, "home.restored", subject="home", body={"taken_ms": made.at_ms, "events": made.events})
+        home.append(tx, RESTORED, subject="home", body={"taken_ms": made.at_ms, "events": made.events})
     return made
+
+
+def _is_restored(home: Home, made: Manifest) -> bool:
+    """Whether a restore that was interrupted has filled this project already, from this very backup."""
+    with home.meta.read() as tx:
+        if count_rows(tx, "ledger") != made.events + 1:
+            return False
+        (last,) = events(tx, after=made.events)
+    return last.kind == RESTORED and wire.decode(last.body, dict[str, int]).get("taken_ms") == made.at_ms
 
 
 def _check_fits(tx: Tx, made: Manifest) -> None:

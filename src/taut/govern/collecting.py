@@ -49,19 +49,27 @@ class Collected:
 def collect(home: Home, *, older_than_ms: int = OLDER_MS, grace_ms: int = GRACE_MS, dry_run: bool = False) -> Collected:
     """Remove for good what was deleted longer ago than that, then objects that nothing has referred to for the grace.
 
-    A dry run does the first in a transaction that it undoes, so others wait for it meanwhile. Raises UsageError for a
-    server's URL, Conflict where something that a tree should name cannot be read: then nothing says what is needed.
+    In every project, where no single one is meant. A dry run does the first in a transaction that it undoes, so others
+    wait for it meanwhile. Raises UsageError for a server's URL, Conflict where something that a tree should name cannot
+    be read: then nothing says what is needed.
     """
     if home.remote is not None:
         raise UsageError(f"{home.place} is a server", hint="run it there, with --home FOLDER")
     require(home, "server:admin", verb="home.gc")
-    now_ms, result, trees = home.clock.now_ms(), Collected(dry_run=dry_run), Trees()
+    result = Collected(dry_run=dry_run)
+    for one in (home,) if home.in_project is not None else home.everywhere():
+        _collect(one, result, older_than_ms, grace_ms)
+    return result
+
+
+def _collect(home: Home, result: Collected, older_than_ms: int, grace_ms: int) -> None:
+    now_ms, trees = home.clock.now_ms(), Trees()
     with home.meta.read() as tx:
         things = deleted_things(tx, until_ms=now_ms - older_than_ms)
     old = home.objects.older(now_ms - grace_ms)
-    if dry_run:
+    if result.dry_run:
         _pretend(home, things, old, result, trees)
-        return result
+        return
     gone: list[Deleted] = []
     with progress("removing what was deleted", len(things)) as bar:
         for some in _parts(things, THINGS):
@@ -80,7 +88,6 @@ def collect(home: Home, *, older_than_ms: int = OLDER_MS, grace_ms: int = GRACE_
         for stored in _parts((one for one in old if one.oid not in named), OBJECTS):
             _remove(home, stored, now_ms - grace_ms, result, trees)
             bar.advance(len(stored))
-    return result
 
 
 def _remove(home: Home, some: list[Stored], before_ms: int, result: Collected, trees: Trees) -> None:
@@ -107,7 +114,8 @@ def _pretend(home: Home, things: list[Deleted], old: Iterable[Stored], result: C
             raise _Undone
     except _Undone:
         unnamed = [one for one in old if one.oid not in named]
-        result.objects, result.size_bytes = len(unnamed), sum(one.size_bytes for one in unnamed)
+        result.objects += len(unnamed)
+        result.size_bytes += sum(one.size_bytes for one in unnamed)
 
 
 def _named(home: Home, tx: Tx, trees: Trees) -> set[str]:

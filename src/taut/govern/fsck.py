@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from taut.errors import NotFound
 from taut.govern.referenced import objects_named
+from taut.ground.access import DEFAULT, is_allowed
 from taut.ground.ledger import verify_ledger
 from taut.ground.meta import Tx
 from taut.ground.objects.protocol import chunks
@@ -44,8 +45,24 @@ class Health:
 def check_home(home: Home, *, quick: bool = False) -> Health:
     """Check the ledger, every object anything refers to and the points of every metric.
 
-    `quick` only asks whether objects are there and counts points.
+    `quick` only asks whether objects are there and counts points. Who administers the server checks every project.
     """
+    if home.in_project is None and is_allowed(home.actor, "server:admin"):
+        return _together((one.project_name, _checked(one, quick)) for one in home.everywhere())
+    return _checked(home, quick)
+
+
+def _together(checked: Iterable[tuple[str, Health]]) -> Health:
+    """What was found in each project as one; what is wrong in another than `default` says in which."""
+    events, objects, size_bytes, problems = 0, 0, 0, list[Problem]()
+    for name, found in checked:
+        events, objects, size_bytes = events + found.events, objects + found.objects, size_bytes + found.size_bytes
+        where = "" if name == DEFAULT else f"project {name}: "
+        problems += [replace(problem, subject=f"{where}{problem.subject}") for problem in found.problems]
+    return Health(events, objects, size_bytes, tuple(problems))
+
+
+def _checked(home: Home, quick: bool) -> Health:
     with home.meta.read() as tx:
         row = tx.row(COUNT_EVENTS)
         problems = [Problem("ledger", "ledger", said) for said in verify_ledger(tx)]

@@ -24,6 +24,8 @@ OPTIONS = {
     "secret_access_key": "secret_access_key",
 }
 
+OTHERS = ("tmp/", "projects/")  # Below the prefix and no objects of this store.
+
 
 def connect(url: str) -> "S3Objects":
     """Open `s3://bucket/prefix?endpoint=http://host:port&region=…`; credentials from the URL or the AWS_* environment.
@@ -102,7 +104,7 @@ class S3Objects:
             for batch in obstore.list(self._store):
                 for entry in batch:
                     key = str(entry["path"])
-                    if not key.startswith("tmp/") and entry["last_modified"].timestamp() * 1000 < before_ms:
+                    if not key.startswith(OTHERS) and entry["last_modified"].timestamp() * 1000 < before_ms:
                         yield Stored(key.replace("/", ""), int(entry["size"]))
 
     def list(self) -> Iterator[str]:
@@ -112,7 +114,7 @@ class S3Objects:
         with self._explained("listing"):
             for batch in obstore.list(self._store):
                 keys = (str(entry["path"]) for entry in batch)
-                yield from (key.replace("/", "") for key in keys if not key.startswith(("tmp/", "projects/")))
+                yield from (key.replace("/", "") for key in keys if not key.startswith(OTHERS))
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
