@@ -87,6 +87,13 @@ def test_the_same_twice_has_two_hashes(home):
         ("UPDATE ledger SET body = NULL, salt = NULL, commitment = leaf WHERE seq = 4", "entry 4 .* was changed"),
         ("DELETE FROM ledger WHERE seq = 2", "entry 2 is missing"),
         ("UPDATE ledger SET seq = 6 WHERE seq = 5", "entry 5 is missing"),
+        (
+            (
+                "INSERT INTO ledger SELECT -7, at_ms, actor, kind, subject, body, salt, commitment, leaf FROM ledger"
+                " WHERE seq = 1"
+            ),
+            "entry 1 is missing; the next is -7",
+        ),
         ("UPDATE ledger SET at_ms = at_ms - 1 WHERE seq = 5", "entry 5 .* was changed"),
     ],
 )
@@ -95,6 +102,26 @@ def test_every_change_behind_our_back_is_told(home, tampering, said):
     with home.meta.transaction() as tx:
         tx.execute(tampering)
     assert any(re.search(said, problem) for problem in problems(home))
+
+
+def test_a_body_that_is_gone_without_an_entry_of_its_erasure_is_told(home):
+    """The row is what an erasure leaves, and the tree fits it: only that nobody said so tells the two apart."""
+    fill(home)
+    with home.meta.transaction() as tx:
+        ((body, salt),) = tx.rows("SELECT body, salt FROM ledger WHERE seq = 4")
+        gone = "UPDATE ledger SET body = NULL, salt = NULL, commitment = :commitment WHERE seq = 4"
+        tx.execute(gone, {"commitment": commitment_of(salt, body)})
+    assert problems(home) == ["the body of ledger entry 4 is gone, and no entry says that it was erased"]
+    with home.meta.transaction() as tx:
+        home.append(tx, "ledger.erased", subject="entry:4")
+    assert problems(home) == []
+
+
+def test_an_entry_without_any_hash_is_told(home):
+    fill(home)
+    with home.meta.transaction() as tx:
+        tx.execute("UPDATE ledger SET leaf = :none, body = NULL WHERE seq = 2", {"none": b""})
+    assert problems(home) == ["ledger entry 2 (thing.done) was changed after it was written"]
 
 
 @pytest.mark.parametrize("value", ["'words'", "x'00'", "1.5"])

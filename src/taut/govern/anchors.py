@@ -22,6 +22,7 @@ from taut.ground.ledger.keys import public_key, signing_key
 from taut.ground.ledger.merkle import is_consistent
 from taut.ground.ledger.notes import Checkpoint, SecretKey, open_note, read_note, read_public_key, sign
 from taut.ground.ledger.proofs import Proof, prove_entry
+from taut.ground.ledger.verify import ERASED, ERASED_SUBJECT
 from taut.ground.meta import Tx, Value
 from taut.ground.progress import progress
 from taut.home import Home, verb
@@ -130,7 +131,7 @@ def erase_body(home: Home, seq: int, *, because: str) -> None:
         if body is None or salt is None:
             raise Refused(f"the body of entry {seq} ({kind}) was erased before")
         tx.execute(ERASE, {"seq": seq, "commitment": commitment_of(salt, body)})
-        home.append(tx, "ledger.erased", subject=f"entry:{seq}", body={"because": because})
+        home.append(tx, ERASED, subject=f"{ERASED_SUBJECT}{seq}", body={"because": because})
 
 
 @verb("ledger.keep", needs="audit:anchor")

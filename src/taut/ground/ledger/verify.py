@@ -15,6 +15,8 @@ SELECT_ROWS = """
 SELECT seq, at_ms, actor, kind, subject, body, salt, commitment, leaf FROM ledger WHERE seq > :after
 ORDER BY seq LIMIT :limit
 """
+ERASED, ERASED_SUBJECT = "ledger.erased", "entry:"
+SELECT_ERASED = f"SELECT subject FROM ledger WHERE kind = '{ERASED}' AND kind <> 'run.logged'"  # noqa: S608  # A constant.
 SELECT_TILES = "SELECT level, place FROM ledger_tile ORDER BY level, place"
 
 
@@ -26,10 +28,12 @@ class Walk:
 
     def __init__(self, tx: Tx, sizes: Iterable[int] = ()) -> None:
         self._tx = tx
+        self._after = -(2**63)  # An entry before the first is none of ours.
         self._wanted = sorted({size for size in sizes if size > 0}, reverse=True)
         self._frontier = Frontier()
         self._tile_roots: list[bytes] = []
         self._chained: bytes | None = b""
+        self._erased: list[int] = []
         self.is_whole = True
         self.size, self.root = 0, b""
         self.roots: dict[int, bytes] = {0: self._frontier.root()}
@@ -40,22 +44,23 @@ class Walk:
         while page := self._page():
             for row in page:
                 found = self._leaf(row)
-                if found != row[-1] or row[0] != self.size + 1:
+                if not found or found != row[-1] or row[0] != self.size + 1:
                     yield from self._said(row, found)
-                self.size = row[0]
+                self.size = self._after = row[0]
                 rest.append(found)
             if not self.is_whole:
                 rest = []
             while len(rest) >= TILE:
                 yield from self._tile(rest[:TILE])
                 rest = rest[TILE:]
+        yield from self._unsaid()
         if self.is_whole:
             self._note(rest, self.size)
             self.root = self._frontier.with_more(rest).root()
             yield from self._upper()
 
     def _page(self) -> Sequence[Sequence[Any]]:
-        return self._tx.rows(SELECT_ROWS, {"after": self.size, "limit": PAGE})
+        return self._tx.rows(SELECT_ROWS, {"after": self._after, "limit": PAGE})
 
     def _leaf(self, row: Sequence[Any]) -> bytes:
         """What an entry hashes to; nothing where it is not even an entry."""
@@ -71,6 +76,7 @@ class Walk:
                 return b""
             else:
                 self._chained = None
+                self._erased.append(seq)
             return leaf_of(seq, at_ms, actor, kind, subject, commitment)
         except (AttributeError, Invalid, TypeError):  # A column holds what no column of its kind does.
             return b""
@@ -88,8 +94,15 @@ class Walk:
         if seq != self.size + 1:
             yield f"ledger entry {self.size + 1} is missing; the next is {seq}"
             self.is_whole = False
-        if found != row[-1]:
+        if not found or found != row[-1]:
             yield f"ledger entry {seq} ({kind}) was changed after it was written"
+
+    def _unsaid(self) -> Iterator[str]:
+        """Bodies that are gone without an entry of the erasure."""
+        said = {subject for (subject,) in self._tx.rows(SELECT_ERASED)} if self._erased else set()
+        for seq in self._erased:
+            if f"{ERASED_SUBJECT}{seq}" not in said:
+                yield f"the body of ledger entry {seq} is gone, and no entry says that it was erased"
 
     def _tile(self, leaves: list[bytes]) -> Iterator[str]:
         place = len(self._tile_roots)
