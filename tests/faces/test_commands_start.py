@@ -24,6 +24,7 @@ GROUPS = {
     "user": ("create", "list", "show", "password", "role", "delete", "grant", "revoke"),
     "import": ("mlflow",),
     "export": ("mlflow",),
+    "ledger": ("show", "checkpoint", "anchor", "verify", "prove", "erase"),
 }
 ALONE = sorted({name for commands in COMMANDS.values() for name in commands} - GROUPS.keys())
 ALL = [(name,) for name in ALONE] + [(group, name) for group, names in GROUPS.items() for name in names]

@@ -120,7 +120,7 @@ def test_mlflow_clients_are_told_the_field_they_sent(home, url):
         (("deploy", "late", "--model", "late@{}"), "the version of 'late'"),
         (("data", "checkout", "rows@{}"), "the version of 'rows'"),
         (("serve", "--deployment", "late", "--revision", "{}"), "revision"),
-        (("ledger", "--after", "{}"), "after"),
+        (("ledger", "show", "--after", "{}"), "after"),
         (("data", "diff", "rows", "{}", "1"), "the version of 'rows'"),
     ],
 )
