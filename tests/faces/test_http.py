@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -263,3 +264,18 @@ def _is_up(address: str) -> bool:
         return POOL.request("GET", f"{address}/health").status == 200
     except urllib3.exceptions.HTTPError:
         return False
+
+
+def test_an_answer_comes_in_one_piece(home):
+    request = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with served(home) as url:
+        host, _, port = url.removeprefix("http://").partition(":")
+        with socket.create_connection((host, int(port)), timeout=5) as line:
+            for _ in range(50):
+                line.sendall(request)
+                assert line.recv(65536).endswith(b"\r\n\r\nOK")
+            line.sendall(request * 3)  # Asked for at once, answered one after the other.
+            answers = b""
+            while answers.count(b"HTTP/1.1 200") < 3 or not answers.endswith(b"OK"):
+                answers += line.recv(65536)
+            assert answers.count(b"\r\n\r\nOK") == 3

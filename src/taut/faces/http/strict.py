@@ -6,7 +6,7 @@ end, and a client that sends a byte now and then to keep a connection.
 """
 
 import asyncio
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -16,6 +16,7 @@ HEAD_BYTES_MAX = 64 << 10
 # Those of Apache's mod_reqtimeout: who is slower over so long is no client that waits for an answer.
 WATCHED_S = 20.0
 BYTES_PER_S_MIN = 500
+HELD_BYTES_MAX = 4096
 ONCE = {b"host": 1, b"content-length": 2, b"transfer-encoding": 4}  # Each a bit of what a head has had.
 BOTH = 6
 
@@ -33,6 +34,42 @@ class Receiver(Protocol):
         ...
 
 
+class Joined:
+    """A transport that sends the head of an answer together with its body: one system call and one packet for both.
+
+    What is small waits for what comes next, but not beyond this turn of the loop. All else is the transport's own.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send, now or with what follows."""
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.writelines((held, data))
+        elif len(data) < HELD_BYTES_MAX:
+            self._held = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Send what is held, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held)
+
+
 class StrictProtocol(HttpToolsProtocol):
     """uvicorn's own, which refuses what is ambiguous, too large or too slow, and closes the connection then."""
 
@@ -46,7 +83,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As uvicorn's own.
         """A client is there, and has some time to ask."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", Joined(transport, self.loop)))
         self._watch = self.loop.call_later(WATCHED_S, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
