@@ -7,11 +7,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from taut.errors import NotFound
 from taut.govern import check_home, show_ledger
 from taut.ground.access import Actor
 from taut.ground.clock import SetClock, new_id
 from taut.home import Home, open_home
-from taut.pipelines.steps import Facts, list_steps, record_step
+from taut.pipelines.steps import Facts, close_plan, list_steps, record_step
+from taut.records import Alert
+from taut.watch import list_alerts
+from taut.watch.alerts import raise_alert
 
 PLAN = "alert:late:1"
 FACTS = st.dictionaries(
@@ -140,3 +144,16 @@ def test_the_ledger_has_one_entry_for_each_step(home: Home):
         (PLAN, '{"step":"close"}'),
     ]
     assert check_home(home).problems == ()
+
+
+def test_an_alert_is_handled_and_its_last_step_recorded_together_or_not_at_all(home):
+    alert = Alert("1", "late", 1, 0, "errors", "page", "", {}, "open", 0)
+    with home.meta.transaction() as tx:
+        raise_alert(home, tx, alert)
+    assert close_plan(home, alert.id, "close", "retrained") == {"verdict": "retrained"}
+    assert close_plan(home, alert.id, "close", "again") == {"verdict": "again"}  # What was recorded first stands.
+    assert list_steps(home, alert.point) == {"close": {"verdict": "retrained"}}
+    assert [one.status for one in list_alerts(home)] == ["handled"]
+    with pytest.raises(NotFound):
+        close_plan(home, "nothing", "close", "retrained")
+    assert list_steps(home, "alert:nothing") == {}

@@ -97,6 +97,7 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "logged.search": "taut.runs.logged:search_logged_models",
         "logged.tag": "taut.runs.logged:tag_logged_model",
         "logged.tally": "taut.runs.tally:tally_logged_model",
+        "loop.close": "taut.pipelines.steps:close_plan",
         "loop.record": "taut.pipelines.steps:record_step",
         "loop.steps": "taut.pipelines.steps:list_steps",
         "model.alias": "taut.models.aliases:set_alias",

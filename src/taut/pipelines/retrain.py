@@ -16,11 +16,11 @@ from taut.ground.clock import duration_ms
 from taut.ground.objects import read_object
 from taut.home import Home
 from taut.models import find_model, gate_model, promote_model, register_model
-from taut.pipelines.steps import Facts, record_step
+from taut.pipelines.steps import Facts, close_plan, record_step
 from taut.project import ProjectFile, TriggerSpec
 from taut.records import Alert
 from taut.runs import get_run
-from taut.watch import export_labelled, handle_alert, newest_window, record_source, renew_reference
+from taut.watch import export_labelled, newest_window, record_source, renew_reference
 
 Steps = dict[str, Facts]
 ATTEMPTS = 3  # A training that fails three times needs a person, not a fourth.
@@ -165,8 +165,7 @@ def _refer(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert,
 def _close(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
     """The alert is answered, one way or the other."""
     verdict = "retrained and rolled out" if done["gate"]["passed"] else "retrained; the gate refused the new version"
-    handle_alert(home, alert.id, verdict)
-    return {"verdict": verdict}
+    return close_plan(home, alert.id, "close", verdict)
 
 
 RETRAIN = (
