@@ -5,8 +5,9 @@ from collections.abc import Callable
 import pytest
 
 from taut.errors import Denied, NotFound, TautError
-from taut.govern import create_user, grant_permission
+from taut.govern import create_user, delete_user, grant_permission
 from taut.ground.access import Actor, grants_of, read_user
+from taut.ground.clock import SetClock
 from taut.home import Home
 from taut.records import Capture
 from taut.runs import (
@@ -142,3 +143,30 @@ def test_a_run_that_is_not_there_is_said_not_to_be(home: Home, ids: dict[str, st
     for act in (get_run, resolve_run, run_detail):
         with pytest.raises(NotFound):
             act(vera, "nothing")
+
+
+def test_a_data_scientist_deletes_runs_of_their_own_and_an_admin_anybodys(home: Home, ids: dict[str, str]):
+    vera = user(home, "data-scientist")
+    own = create_run(vera, experiment="theirs").id
+    for act in (delete_run, restore_run):
+        act(vera, own)
+        with pytest.raises(Denied, match="run:delete-any"):
+            act(vera, "theirs-run")
+        act(home.as_actor(Actor("amy", "project-admin")), "theirs-run")
+    grant_permission(home, "vera", "experiment", ids["theirs"], "MANAGE")
+    delete_run(vera, "theirs-run")
+    assert get_run(home, "theirs-run").lifecycle == "deleted"
+
+
+def test_who_gets_the_name_of_a_deleted_user_has_made_none_of_their_runs(home: Home, ids: dict[str, str]):
+    vera = user(home, "data-scientist")
+    old = create_run(vera, experiment="theirs").id
+    delete_user(home, "vera")
+    assert isinstance(home.clock, SetClock)
+    home.clock.pass_ms(1000)
+    create_user(home, "vera", "correct horse battery", role="data-scientist")
+    with home.meta.read() as tx:
+        again = home.as_actor(Actor("vera", "data-scientist", grants_of(tx, read_user(tx, "vera").id)))
+    with pytest.raises(Denied):
+        delete_run(again, old)
+    delete_run(again, create_run(again, experiment="theirs").id)

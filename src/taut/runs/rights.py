@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from taut.ground.access import ANY, NEW
-from taut.home import Home
+from taut.ground.access import ANY, NEW, is_allowed, read_user
+from taut.home import Home, require
 
 NEW_EXPERIMENT = f"{NEW}:experiment"
 
 SELECT_BY_NAME = "SELECT id FROM experiment WHERE name = :name"
 SELECT_OF_RUN = "SELECT experiment_id FROM run WHERE id = :id"
+SELECT_MAKER = "SELECT actor FROM run WHERE id = :id"
+SELECT_MADE = "SELECT MIN(at_ms) FROM ledger WHERE subject = :subject"
 SELECT_OF_TRACE = "SELECT experiment_id FROM trace WHERE id = :id"
 SELECT_OF_MODEL = "SELECT experiment_id FROM logged_model WHERE id = :id"
 
@@ -80,3 +82,24 @@ def _by_name(home: Home, name: str) -> str:
     with home.meta.read() as tx:
         found = tx.row(SELECT_BY_NAME, {"name": name})
     return "" if found is None else f"experiment:{found[0]}"
+
+
+def require_own(home: Home, run_id: str, *, verb: str) -> None:
+    """Let the actor pass to a run that they have made, else only whoever may delete anybody's. Raises Denied.
+
+    Who got the name of a user that was deleted has made none of theirs.
+    """
+    resource = of_run(home, run_id)
+    if is_allowed(home.actor, "run:delete-any", resource) or resource == ANY or _has_made(home, run_id):
+        return
+    require(home, "run:delete-any", verb=verb, resource=resource)
+
+
+def _has_made(home: Home, run_id: str) -> bool:
+    if home.meta.ask(SELECT_MAKER, {"id": run_id}) != [(home.actor.name,)]:
+        return False
+    if home.actor.grants is None:  # No user: whose folder it is, or a token.
+        return True
+    ((made_ms,),) = home.meta.ask(SELECT_MADE, {"subject": f"run:{run_id}"})
+    with home.root.meta.read() as tx:
+        return made_ms is not None and read_user(tx, home.actor.name).created_ms <= int(made_ms)

@@ -12,7 +12,7 @@ from taut.runs.batches import NAME_TAG, cut_tags, insert_tags, write_tags
 from taut.runs.detail import NOTHING, NOTHING_TEXT, RunDetail, ask_runs, read_runs
 from taut.runs.experiments import DEFAULT, Experiment, experiment_for, read_experiment
 from taut.runs.names import check_experiment_name, check_run_id
-from taut.runs.rights import of_new_run, of_run
+from taut.runs.rights import of_new_run, of_run, require_own
 from taut.runs.settling import settle
 
 STATUSES = ("RUNNING", "SCHEDULED", "FINISHED", "FAILED", "KILLED")
@@ -143,13 +143,18 @@ def resolve_run(home: Home, written: str) -> Run:
 
 @verb("run.delete", needs="run:delete", on=of_run)
 def delete_run(home: Home, run_id: str) -> None:
-    """Mark a run deleted; nothing of it is lost until it is collected. Deleting twice is deleting once."""
+    """Mark a run deleted; nothing of it is lost until it is collected. Deleting twice is deleting once.
+
+    Others' runs ask for `run:delete-any`. Raises NotFound, Denied.
+    """
+    require_own(home, run_id, verb="run.delete")
     _set_lifecycle(home, run_id, "deleted")
 
 
 @verb("run.restore", needs="run:delete", on=of_run)
 def restore_run(home: Home, run_id: str) -> None:
-    """Bring a deleted run back. Raises NotFound."""
+    """Bring a deleted run back; others' runs ask for `run:delete-any`. Raises NotFound, Denied."""
+    require_own(home, run_id, verb="run.restore")
     _set_lifecycle(home, run_id, "active")
 
 

@@ -22,7 +22,7 @@ _MODEL_EDIT = {"model:read", "model:write", "model:gate", "model:promote"}
 GIVES: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType({
     "experiment": {
         "READ": frozenset(_EXPERIMENT_READ), "USE": frozenset(_EXPERIMENT_READ), "EDIT": frozenset(_EXPERIMENT_EDIT),
-        "MANAGE": frozenset(_EXPERIMENT_EDIT | {"run:delete", "experiment:admin"}),
+        "MANAGE": frozenset(_EXPERIMENT_EDIT | {"run:delete", "run:delete-any", "experiment:admin"}),
     },
     "model": {
         "READ": frozenset({"model:read"}), "USE": frozenset({"model:read"}), "EDIT": frozenset(_MODEL_EDIT),

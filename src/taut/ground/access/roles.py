@@ -51,6 +51,7 @@ project:admin         -        -        -        -        -     -    +     +    
 project:read          -        -        -        -        +     -    +     +     -    -     -      -       -
 role:admin            -        -        -        -        -     -    +     +     -    -     -      -       -
 run:delete            -        +        +        -        -     -    +     -     -    -     -      -       -
+run:delete-any        -        -        -        -        -     -    +     -     -    -     -      -       -
 run:read              +        +        +        +        +     -    +     -     +    +     -      -       -
 run:write             -        +        +        -        -     -    +     -     -    +     -      -       -
 secret:use            -        -        -        -        -     -    -     -     -    -     -      +       -
