@@ -15,7 +15,10 @@ from taut.home import open_home
 from taut.runs import create_run
 from tests.databases import TABLES, Databases
 
-COLUMNS = "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped"
+COLUMNS = """
+SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
+WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped
+"""
 SEQUENCES = "SELECT sequencename, last_value FROM pg_sequences"
 VALUES: dict[str, object] = {"text": "x", "bigint": 7, "integer": 7, "double precision": 0.5, "bytea": b"x"}
 
