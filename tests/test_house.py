@@ -23,6 +23,7 @@ SOURCE = HERE / "src" / "taut"
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 HEAVY = {
     "graphql",
+    "joserfc",
     "mlflow",
     "numpy",
     "obstore",
