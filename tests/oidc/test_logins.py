@@ -28,6 +28,7 @@ from taut.govern import (
     unbind_role,
 )
 from taut.ground.access import role_in
+from taut.ground.oidc import Issuers
 from taut.home import Home
 from tests.faces.serving import served
 from tests.faces.speaking import POOL
@@ -277,7 +278,7 @@ def test_a_server_tells_where_its_people_log_in_and_takes_a_login_as_json_alone(
         made = POOL.request("POST", place, body=body, headers=kind)
         assert (made.status, json.loads(made.data)["token"]["made_by"]) == (200, "ada")
         issuer.documents["/keys"] = 503, {}
-        provided.access.issuers.__init__()  # type: ignore[misc]  # As another server that has asked nobody yet.
+        provided.access.issuers = Issuers()  # As another server that has asked nobody yet.
         body = json.dumps({"id_token": shown(issuer), "nonce": NONCE}).encode()
         assert POOL.request("POST", place, body=body, headers=kind).status == 503
 

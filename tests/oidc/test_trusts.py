@@ -100,7 +100,8 @@ def test_a_pattern_is_for_the_whole_subject_and_a_claim_for_exactly_its_value(
         {"issuer": "http://ci.example.org"}, {"issuer": "https://ci.example.org/?a"}, {"issuer": "ci.example.org"},
         {"issuer": "https://ada:b@ci.example.org"}, {"issuer": "https://[::1"}, {"issuer": "file:///etc"},
         {"issuer": "https://ci.example.org/#a"}, {"issuer": ""}, {"audience": ""}, {"subject": ""}, {"subject": "*"},
-        {"subject": "**?"}, {"subject": "a\nb"}, {"scopes": []}, {"scopes": ["all"]}, {"scopes": ["log", "admin"]},
+        {"subject": "**?"}, {"subject": "[!x]*"},
+        {"subject": "a\nb"}, {"scopes": []}, {"scopes": ["all"]}, {"scopes": ["log", "admin"]},
         {"claims": {"ref": ""}}, {"claims": {"x" * 501: "a"}}, {"claims": {str(n): "a" for n in range(21)}},
     ],
 )  # fmt: skip
@@ -243,6 +244,45 @@ def test_a_file_says_whom_all_projects_trust(trusting: Home, issuer: Issuer):
 
 
 # At a shell
+
+FILE = """\
+projects:
+  fraud: {roles: {viewer: [ada]}}
+groups:
+  data team: {fraud: [data-scientist], default: [viewer]}
+trust:
+  - {issuer: 'https://ci.example.org', audience: taut, subject: 'repo:acme/*', project: fraud, scopes: [log, read]}
+  - {issuer: 'https://ci.example.org', audience: taut, subject: '*', claims: {id: '7'}, project: default,
+     scopes: [read]}
+"""
+PLANNED = """\
+make project fraud
+bind ada viewer in fraud
+map group data team to viewer in default
+map group data team to data-scientist in fraud
+trust repo:acme/* of https://ci.example.org for taut: read+log in fraud
+trust * of https://ci.example.org for taut with {"id":"7"}: read in default
+"""
+
+
+def test_groups_and_trust_stand_in_the_file_beside_the_members(project: Path):
+    with open_home(project) as home:
+        create_user(home, "olga", WORD, role="owner")
+        create_user(home, "ada", WORD, role="")
+    (project / "access.yaml").write_text(FILE)
+    assert taut(project, "access", "plan", "access.yaml").out == PLANNED
+    assert taut(project, "access", "apply", "access.yaml", "--yes").out == PLANNED
+    assert taut(project, "access", "plan", "access.yaml").out == "nothing would change\n"
+    listed = taut(project, "access", "trust", "list", "--project", "*", "--json").json
+    assert {(one["project"], one["role"]) for one in listed} == {
+        ("fraud", "scope:read+scope:log"), ("default", "scope:read"),
+    }  # fmt: skip
+    (project / "access.yaml").write_text("groups: {}\ntrust: []\n")
+    ended = taut(project, "access", "apply", "access.yaml", "--yes").out.splitlines()
+    assert sorted(line.split()[0] for line in ended) == ["unmap", "unmap", "untrust", "untrust"]
+    (project / "access.yaml").write_text("trust: [{issuer: 'https://ci.example.org'}]\n")
+    refused = taut(project, "access", "plan", "access.yaml")
+    assert (refused.status, is_two_lines(refused)) == (13, True)
 
 
 def test_trust_is_added_listed_and_removed_at_a_shell(project: Path):

@@ -141,10 +141,10 @@ def _mapped(root: Home, tx: Tx, changes: list[Change], ids: dict[str, str]) -> l
     """Change what groups are worth; returns who lost by it what no group gives any more."""
     for change in changes:
         if change.does in ("map", "unmap"):
-            (insert_group_role if change.does == "map" else delete_group_role)(
-                tx, change.group, ids[change.project], change.role
-            )
-            kind = "access.group_mapped" if change.does == "map" else "access.group_unmapped"
+            begins = change.does == "map"
+            write = insert_group_role if begins else delete_group_role
+            write(tx, change.group, ids[change.project], change.role)
+            kind = "access.group_mapped" if begins else "access.group_unmapped"
             body = {"role": change.role, "project": change.project}
             root.append(tx, kind, subject=f"group:{change.group}", body=body)
     names = {id: name for name, id in ids.items()}
