@@ -5,7 +5,7 @@
 
 .DEFAULT_GOAL := help
 SHELL := /bin/sh
-.PHONY: help demo test test-slow test-lowest lint check bench format lock clean venv
+.PHONY: help demo test test-slow test-lowest lint check bench format lock clean venv provider
 
 # The newest Python that really runs and can make a virtual environment. A name on PATH is not enough: version
 # managers leave shims behind that only print an error, and some systems ship Python without venv.
@@ -65,6 +65,10 @@ test-lowest:
 	$(call venv,.venv-lowest,requirements/lowest.lock)
 	.venv-lowest/bin/python -m pytest -n $(JOBS) --dist worksteal -m "not slow and not engine" $(LOWEST) $(PYTEST)
 
+# The OpenID provider that tests/oidc logs in to, exactly as its lock lists it; without it those tests skip and say so.
+provider:
+	npm ci --prefix tests/oidc --ignore-scripts --no-audit --no-fund
+
 lint: venv
 	.venv/bin/python -m ruff format --check .
 	.venv/bin/python -m ruff check .
@@ -93,5 +97,5 @@ lock:
 		--no-annotate --no-emit-index-url --no-emit-find-links --no-header --quiet $(UPGRADE) -o requirements/dvc.lock
 
 clean:
-	rm -rf .venv .venv-demo .venv-lowest .venv-dvc build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-demo .venv-lowest .venv-dvc build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/oidc/node_modules
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -24,6 +24,7 @@ FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "m
 HEAVY = {
     "cryptography",
     "graphql",
+    "joserfc",
     "mlflow",
     "numpy",
     "obstore",

@@ -107,7 +107,8 @@ class Home:
             yield self.root
             return
         root = self.root
-        opened = root.projects.take(project.id, lambda: open_project(root, project))
+        # It stays open for others, who must not find it in the hands of whoever came first.
+        opened = root.projects.take(project.id, lambda: open_project(root.as_actor(local_actor()), project))
         try:
             yield opened.as_actor(self.actor)
         finally:

@@ -6,17 +6,21 @@ from pathlib import Path
 from taut.data import add_dataset
 from taut.deploy import record_deployment, report_state
 from taut.govern import (
+    WantedAccess,
     add_grant,
+    add_trust,
     anchor_ledger,
+    apply_access,
     assign_set,
     create_set,
     create_token,
     create_user,
     create_webhook,
     keep_checkpoint,
+    plan_access,
     sign_checkpoint,
 )
-from taut.ground.access import Actor
+from taut.ground.access import Actor, insert_link, read_user
 from taut.ground.meta import Value
 from taut.ground.settings import make_folder
 from taut.home import Home, open_home
@@ -64,6 +68,16 @@ def fill(home: Home) -> None:
 
 def put(home: Home, data: bytes, path: str) -> TreeFile:
     return TreeFile(path, home.objects.put(io.BytesIO(data)), "", len(data))
+
+
+def _fill_elsewhere(home: Home) -> None:
+    """Whom other servers' words stand for; who logs in from there takes a provider, and stands here as its rows."""
+    add_trust(home, "https://ci.example.org", "taut", "repo:acme/churn", ["log"], claims={"ref": "main"})
+    wanted = WantedAccess(groups={"data": {"default": ["viewer"]}})
+    apply_access(home, wanted, plan_access(home, wanted))
+    with home.meta.transaction() as tx:
+        insert_link(tx, "https://login.example.org", "bob-1", read_user(tx, "bob").id, now_ms=home.clock.now_ms())
+        home.append(tx, "user.logged_in", subject="user:bob")
 
 
 def _fill_runs(home: Home) -> None:
@@ -136,6 +150,7 @@ def _fill_access(home: Home) -> None:
     add_grant(home, made.id, "experiment", "0", "EDIT")
     assign_set(home, "bob", made.id)
     create_token(home, "ci", "viewer")
+    _fill_elsewhere(home)
     require_approvals(home, "late", 1)
     request_promotion(home, "late", 1, reason="better")
     decide_promotion(home.as_actor(Actor("vera", "approver")), "late", 1)

@@ -4,14 +4,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from taut.deploy.running import run_folder
 from taut.errors import NotFound, UsageError
-from taut.govern import create_project, show_projects
+from taut.govern import create_project, create_user, show_projects
 from taut.home import Home, open_home
 from taut.runs import create_run, search_runs
 from taut.runs.recording import recordings
+from tests.faces.serving import served
 from tests.faces.shell import taut
+from tests.faces.speaking import POOL
 
 
 def opened(home: Home, name: str) -> Home:
@@ -74,3 +77,18 @@ def test_a_command_in_a_project_logs_there_and_a_server_of_one_is_refused(projec
     assert taut(project, "runs", "list", "--json").json == []
     assert taut(project, "--project", "churn", "server", "--port", "0").status == 2
     assert taut(project, "--project", "churn", "fsck").status == 0
+
+
+def test_a_project_that_a_lesser_hand_opened_first_is_open_to_its_members(home: Home):
+    """A server's admin binds somebody in a project that nobody has asked for since the server began."""
+    word = "correct horse battery"
+    create_user(home, "sam", word, role="server-admin")
+    create_user(home, "ada", word, role="")
+    create_project(home, "churn")
+    with open_home(home.project, clock=home.clock) as again, served(again) as url:
+        sam, ada = (urllib3.make_headers(basic_auth=f"{name}:{word}") for name in ("sam", "ada"))
+        body = b'{"user": "ada", "role": "viewer", "project": "churn"}'
+        bound = POOL.request("POST", f"{url}/api/taut/v1/verbs/access.bind", body=body, headers=sam)
+        assert bound.status == 200, bound.data
+        place = f"{url}/projects/churn/api/2.0/mlflow/experiments/search?max_results=5"
+        assert POOL.request("GET", place, headers=ada).status == 200

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         Change,
         WantedAccess,
         WantedProject,
+        WantedTrust,
         apply_access,
         plan_access,
     )
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from taut.govern.history import (
         show_ledger,
     )
+    from taut.govern.logins import log_in, login_provider
     from taut.govern.members import (
         Explained,
         bind_role,
@@ -84,6 +86,7 @@ if TYPE_CHECKING:
         show_tokens,
     )
     from taut.govern.trace import Link, Reached, Trace, trace_prediction
+    from taut.govern.trusts import Exchanged, add_trust, exchange_token, remove_trust, show_trusts
     from taut.govern.users import (
         create_user,
         delete_user,
@@ -134,6 +137,7 @@ _PLACES = {
         "Change",
         "WantedAccess",
         "WantedProject",
+        "WantedTrust",
         "apply_access",
         "plan_access",
     ),
@@ -164,6 +168,7 @@ _PLACES = {
     "history": (
         "show_ledger",
     ),
+    "logins": ("log_in", "login_provider"),
     "members": (
         "Explained",
         "bind_role",
@@ -209,6 +214,7 @@ _PLACES = {
         "Trace",
         "trace_prediction",
     ),
+    "trusts": ("Exchanged", "add_trust", "exchange_token", "remove_trust", "show_trusts"),
     "users": (
         "create_user",
         "delete_user",
@@ -235,6 +241,7 @@ _PLACES = {
 __all__ = [
     "Change",
     "Collected",
+    "Exchanged",
     "Explained",
     "Flaw",
     "Health",
@@ -253,9 +260,11 @@ __all__ = [
     "Verified",
     "WantedAccess",
     "WantedProject",
+    "WantedTrust",
     "Webhook",
     "WebhookPage",
     "add_grant",
+    "add_trust",
     "anchor_ledger",
     "anchors_at",
     "apply_access",
@@ -280,6 +289,7 @@ __all__ = [
     "disable_user",
     "end_token",
     "erase_body",
+    "exchange_token",
     "explain_access",
     "find_level",
     "get_permission",
@@ -294,6 +304,8 @@ __all__ = [
     "ledger_key",
     "list_permissions",
     "list_webhooks",
+    "log_in",
+    "login_provider",
     "open_session",
     "plan_access",
     "prove",
@@ -302,6 +314,7 @@ __all__ = [
     "read_manifest",
     "remove_grant",
     "remove_set",
+    "remove_trust",
     "restore",
     "revoke_permission",
     "seal_secrets",
@@ -318,6 +331,7 @@ __all__ = [
     "show_projects",
     "show_sets",
     "show_tokens",
+    "show_trusts",
     "show_users",
     "sign_checkpoint",
     "tell_webhooks",

@@ -1,5 +1,8 @@
 """Projects as verbs: each a home of its own on this server, with members, objects, ledger and ids of its own."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
 from taut.errors import Denied
 from taut.ground.access import (
     DEFAULT,
@@ -16,6 +19,22 @@ from taut.ground.access import (
     roles_of,
 )
 from taut.home import Home, require, verb
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the ledgers of the server and of a project say of a binding: its `kind`, and `by` what it was changed."""
+
+    kind: str
+    user: str
+    project: str
+    role: str
+    by: str
+
+    @property
+    def body(self) -> dict[str, str]:
+        """The body of the entry."""
+        return {"role": self.role, "project": self.project, "by": self.by}
 
 
 @verb("project.create", needs="server:admin")
@@ -100,3 +119,15 @@ def named_project(home: Home, name: str) -> str:
             raise Denied("only who administers the server says who else does")
         return name
     return administered(home, name, verb="access.bind").id if name else home.project_id or DEFAULT
+
+
+def tell_projects(home: Home, changes: Iterable[Told]) -> None:
+    """Write to the ledger of each project what was done to its members; the server's, which is `default`'s, has it."""
+    told = list(changes)
+    with home.root.meta.read() as tx:
+        found = {one.name: one for one in list_projects(tx) if one.id != DEFAULT}
+    for name in sorted({one.project for one in told} & found.keys()):
+        with home.entered(found[name]) as inner, inner.meta.transaction() as tx:
+            for one in told:
+                if one.project == name:
+                    inner.append(tx, one.kind, subject=f"user:{one.user}", body=one.body)

@@ -30,10 +30,11 @@ Hosts = frozenset[tuple[str, int | None]]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the other side said: its status, and the beginning of its body."""
+    """What the other side said: its status, and its body or the beginning of it, which `is_whole` tells."""
 
     status: int
     text: str
+    is_whole: bool = True
 
 
 def read_hosts(written: str) -> Hosts:
@@ -65,13 +66,26 @@ def check_url(url: str, allowed: Hosts) -> None:
 
 
 def post(
-    url: str, body: bytes, headers: Mapping[str, str], *, allowed: Hosts = frozenset(), timeout_s: float = TIMEOUT_S
-) -> Answer:
+    url: str, body: bytes, headers: Mapping[str, str], *, allowed: Hosts = frozenset(), timeout_s: float = TIMEOUT_S,
+    bytes_max: int = ANSWER_BYTES_MAX,
+) -> Answer:  # fmt: skip
     """Send `body`; returns the answer, whatever its status. A redirect is an answer like any other.
 
     Raises Denied where the host stands for an address that is not public and was not allowed, Unavailable where
     nobody answers in time, Invalid for a URL that could not be posted to.
     """
+    return _sent("POST", url, body, headers, allowed, timeout_s, bytes_max)
+
+
+def get(url: str, *, allowed: Hosts = frozenset(), timeout_s: float = TIMEOUT_S, bytes_max: int) -> Answer:
+    """Ask for what is there; all of `post` holds for it too."""
+    return _sent("GET", url, None, {"Accept": "application/json"}, allowed, timeout_s, bytes_max)
+
+
+def _sent(
+    method: str, url: str, body: bytes | None, headers: Mapping[str, str], allowed: Hosts, timeout_s: float,
+    bytes_max: int,
+) -> Answer:  # fmt: skip
     check_url(url, allowed)
     parts = _parts_of(url)
     host, port = _place(parts)
@@ -81,7 +95,7 @@ def post(
         with _connected(addresses, end) as plain, _secured(plain, parts, host) as line, _until(line, end):
             if isinstance(line, ssl.SSLSocket):
                 line.do_handshake()
-            return _exchange(line, parts, body, headers)
+            return _exchange(line, parts, method, body, headers, bytes_max)
     except (OSError, http.client.HTTPException, ValueError) as problem:
         raise Unavailable(f"{host} did not answer: {str(problem)[:200] or type(problem).__name__}") from None
 
@@ -206,10 +220,13 @@ def _until(line: socket.socket, end: float) -> Iterator[None]:
         raise TimeoutError("it took too long")
 
 
-def _exchange(line: socket.socket, parts: SplitResult, body: bytes, headers: Mapping[str, str]) -> Answer:
+def _exchange(
+    line: socket.socket, parts: SplitResult, method: str, body: bytes | None, headers: Mapping[str, str], bytes_max: int
+) -> Answer:
     connection = http.client.HTTPConnection(parts.hostname or "")
     connection.sock = line
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    connection.request("POST", target, body, {**headers, "Host": parts.netloc, "Connection": "close"})
+    connection.request(method, target, body, {**headers, "Host": parts.netloc, "Connection": "close"})
     answer = connection.getresponse()
-    return Answer(answer.status, answer.read(ANSWER_BYTES_MAX).decode("utf-8", "replace"))
+    found = answer.read(bytes_max + 1)
+    return Answer(answer.status, found[:bytes_max].decode("utf-8", "replace"), len(found) <= bytes_max)

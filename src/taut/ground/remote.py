@@ -6,9 +6,10 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self, cast
+from urllib.parse import urlencode
 
 import msgspec
 
@@ -17,6 +18,7 @@ from taut.ground import wire
 from taut.ground.credentials import kept_token
 from taut.ground.meta import Tx
 from taut.ground.objects.protocol import Stored, chunks
+from taut.ground.oidc import Provider
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 TIMEOUT_S = 600.0  # A verb on a server may train or deploy; connecting may not take this long.
 CONNECT_TIMEOUT_S = 5.0
 SPOOL_BYTES = 16 << 20
+LOGIN, TOKEN = "/api/taut/v1/login", "/api/taut/v1/token"  # A path.
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105  # A kind of token.
 
 
 class Remote:
@@ -41,9 +46,12 @@ class Remote:
         """Run the verb `name`; returns its result as JSON."""
         return self.request("POST", f"/api/taut/v1/verbs/{name}", wire.encode(arguments))
 
-    def request(self, method: str, path: str, body: bytes | Iterable[bytes] | None = None) -> bytes:
-        """One exchange; returns the body of a good answer. What comes in pieces is sent in pieces."""
-        with self._answer(method, path, body) as answer, self._explained():
+    def request(self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, *, kind: str = "") -> bytes:
+        """One exchange; returns the body of a good answer. What comes in pieces is sent in pieces.
+
+        `kind` is the media type of the body where it is neither JSON nor bytes alone.
+        """
+        with self._answer(method, path, body, kind=kind) as answer, self._explained():
             return answer.read()
 
     def stream(self, path: str, span: str = "") -> "BaseHTTPResponse":
@@ -63,11 +71,11 @@ class Remote:
         self._pool.clear()
 
     def _answer(
-        self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, *, span: str = ""
+        self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, *, span: str = "", kind: str = ""
     ) -> "BaseHTTPResponse":
         headers = {
             **self._pool.headers,
-            "Content-Type": "application/json" if isinstance(body, bytes) else "application/octet-stream",
+            "Content-Type": kind or ("application/json" if isinstance(body, bytes) else "application/octet-stream"),
             **({"Range": span} if span else {}),
         }
         with self._explained():
@@ -283,6 +291,48 @@ def new_session(url: str, name: str, password: str) -> Session:
     finally:
         remote.close()
     return msgspec.convert({"secret": answer["secret"], "expires_ms": answer["token"]["expires_ms"]}, Session)
+
+
+class LoggedIn(Session):
+    """What it gives in exchange for an ID token of a person."""
+
+    user: str
+
+
+class Exchanged(msgspec.Struct):
+    """What it gives in exchange for an ID token of a workload: RFC 8693, section 2.2.1."""
+
+    access_token: str
+    expires_in: int
+    scope: str
+    project: str
+
+
+def login_provider(url: str) -> Provider:
+    """Where the people of a server log in. Raises NotFound where nowhere but there, Unavailable."""
+    with closing(Remote(url)) as remote:
+        return wire.decode(remote.request("GET", LOGIN), Provider, what="the answer about logins")
+
+
+def session_for(url: str, id_token: str, nonce: str) -> LoggedIn:
+    """Log in to a server with an ID token of its provider. Raises what the server does."""
+    with closing(Remote(url)) as remote:
+        said = remote.request("POST", LOGIN, wire.encode({"id_token": id_token, "nonce": nonce}))
+    answer = wire.decode(said, dict[str, Any], what="the answer of the login")
+    token = answer["token"]
+    given = {"secret": answer["secret"], "expires_ms": token["expires_ms"], "user": token["made_by"]}
+    return msgspec.convert(given, LoggedIn)
+
+
+def exchange_id_token(url: str, id_token: str, *, project: str = "") -> Exchanged:
+    """A server's token for the ID token of a workload. Raises what the server does."""
+    form = {"grant_type": EXCHANGE, "subject_token": id_token, "subject_token_type": ID_TOKEN}
+    named = project or url.partition("/projects/")[2].strip("/")
+    body = urlencode({**form, "project": named} if named else form).encode()
+    server = url.partition("/projects/")[0]
+    with closing(Remote(server)) as remote:
+        said = remote.request("POST", TOKEN, body, kind="application/x-www-form-urlencoded")
+    return wire.decode(said, Exchanged, what="the answer of the exchange")
 
 
 class _Problem(msgspec.Struct):

@@ -5,12 +5,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from taut.errors import UsageError
 from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import open_home
 
 if TYPE_CHECKING:
     from taut.govern import Change, Explained, WantedAccess
+    from taut.ground.access import Trust
 
 project_option = click.option("--project", default="", metavar="NAME", help="Another project than this one.")
 file_argument = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
@@ -165,6 +167,69 @@ def log(subject: str, after: int, limit: int, as_json: bool) -> None:
         ))  # fmt: skip
 
 
+@access.group(cls=Group, epilog="Example: taut access trust list")
+def trust() -> None:
+    """Say whose ID tokens are exchanged for tokens of a project: CI needs no stored secret then."""
+
+
+@trust.command("add", epilog=(
+    "Example: taut access trust add https://token.actions.githubusercontent.com --audience https://taut.example.org "
+    "--subject repo:acme/churn:ref:refs/heads/main --scope log"
+))  # fmt: skip
+@click.argument("issuer")
+@click.option("--audience", required=True, help="Whom the tokens are for: what your CI is told to ask for.")
+@click.option("--subject", required=True, metavar="PATTERN", help="The whole subject; * stands for anything.")
+@click.option("--claim", "claims", multiple=True, metavar="NAME=VALUE", help="A claim that must be there exactly so.")
+@click.option("--scope", "scopes", multiple=True, required=True, help="read, log, predict or deploy; more than once.")
+@project_option
+@json_option
+def add_trust(
+    issuer: str, audience: str, subject: str, claims: tuple[str, ...], scopes: tuple[str, ...], project: str,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Take an issuer's ID tokens, by subject and claims, for tokens of this project."""
+    from taut.govern import add_trust
+
+    named = {}
+    for claim in claims:
+        name, sign, value = claim.partition("=")
+        if not sign or name in named:
+            raise UsageError(f"--claim {claim!r} is no NAME=VALUE of its own", hint="--claim repository_id=123")
+        named[name] = value
+    with open_home() as home:
+        made = add_trust(home, issuer, audience, subject, list(scopes), claims=named, project=project)
+        shown(made, as_json, lambda one: f"trust {one.id}: {_trusted(one)}")
+
+
+@trust.command("list", epilog="Example: taut access trust list --project '*'")
+@project_option
+@json_option
+def list_trusts(project: str, as_json: bool) -> None:
+    """List whom this project trusts, or with `--project '*'` every one."""
+    from taut.govern import show_trusts
+
+    with open_home() as home:
+        shown(show_trusts(home, project=project), as_json, lambda found: table(
+            ["trust", "project", "scopes", "issuer", "subject", "audience", "claims"],
+            [(
+                one.id, one.project, _scopes(one.role), one.issuer, one.subject, one.audience,
+                " ".join(f"{name}={value}" for name, value in one.claims.items()),
+            ) for one in found],
+            empty="nobody is trusted here; try: taut access trust add --help",
+        ))  # fmt: skip
+
+
+@trust.command("remove", epilog="Example: taut access trust remove 3fa1c2d4e5f6")
+@click.argument("trust_id", metavar="TRUST")
+@json_option
+def remove_trust(trust_id: str, as_json: bool) -> None:
+    """Trust somebody no more; the tokens that they were given end at once."""
+    from taut.govern import remove_trust
+
+    with open_home() as home:
+        shown(remove_trust(home, trust_id), as_json, lambda one: f"trusted no more: {_trusted(one)}")
+
+
 @access.command(epilog="Example: taut access plan access.yaml")
 @file_argument
 @json_option
@@ -201,13 +266,28 @@ def _wanted(file: Path) -> "WantedAccess":
 
 
 def _changes(changes: "list[Change]", word: str) -> str:
-    lines = [
-        f"{one.does} project {one.project}"
-        if one.does == "make"
-        else f"{one.does} {one.user} {one.role} {_in(one.project)}"
-        for one in changes
-    ]
-    return "\n".join(lines) or f"nothing {word} change"
+    return "\n".join(_change(one) for one in changes) or f"nothing {word} change"
+
+
+def _change(one: "Change") -> str:
+    if one.does == "make":
+        return f"make project {one.project}"
+    if one.group:
+        return f"{one.does} group {one.group} to {one.role} {_in(one.project)}"
+    if one.trusted:
+        said = one.trusted
+        claims = "" if said["claims"] == "{}" else f" with {said['claims']}"
+        who = f"{said['subject']} of {said['issuer']} for {said['audience']}{claims}"
+        return f"{one.does} {who}: {_scopes(one.role)} {_in(one.project)}"
+    return f"{one.does} {one.user} {one.role} {_in(one.project)}"
+
+
+def _trusted(one: "Trust") -> str:
+    return f"{one.subject} of {one.issuer} may {_scopes(one.role)} {_in(one.project)}"
+
+
+def _scopes(role: str) -> str:
+    return role.replace("scope:", "")
 
 
 def _in(project: str) -> str:

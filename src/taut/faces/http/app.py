@@ -19,6 +19,7 @@ from taut.faces.http.dispatch import Dispatch
 from taut.faces.http.downloads import object_response
 from taut.faces.http.exchange import again_after, caller_of, in_thread, threads
 from taut.faces.http.guard import App, Guard
+from taut.faces.http.logins import exchange, log_in, told_provider
 from taut.faces.http.metrics import MEDIA_TYPE, Requests, exposition
 from taut.faces.http.observed import Observed, places_of
 from taut.faces.http.projects import Projects
@@ -30,6 +31,7 @@ from taut.faces.verbs import load_verb
 from taut.ground import wire
 from taut.ground.access import ANY, PERMISSIONS, is_allowed
 from taut.ground.objects import oid_of
+from taut.ground.remote import LOGIN, TOKEN
 from taut.home import Home, require
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -183,11 +185,15 @@ async def _list_objects(home: Home, _: Request) -> Response:
     )
 
 
-OPEN = frozenset({"/health", "/version", "/ready"})
+OPEN = frozenset({"/health", "/version", "/ready", LOGIN, TOKEN})
 ROUTES: tuple[OwnRoute, ...] = (
     OwnRoute("GET", "/health", "", _health),
     OwnRoute("GET", "/version", "", _version),
     OwnRoute("GET", "/ready", "", _ready),
+    # What is shown here is what says who it is: who has a login comes by these to get it.
+    OwnRoute("GET", LOGIN, "", told_provider),
+    OwnRoute("POST", LOGIN, "", log_in),
+    OwnRoute("POST", TOKEN, "", exchange),
     OwnRoute("GET", "/metrics", "server:observe", _metrics),
     # Any caller: the verb asks for its own permission, before it reads what it was told.
     OwnRoute("POST", "/api/taut/v1/verbs/{name}", "audit:head", _verb),

@@ -16,11 +16,14 @@ from taut.faces.mlflow.errors import send_coded, send_error
 from taut.faces.mlflow.face import NOBODY
 from taut.ground import wire
 from taut.ground.access import DEFAULT, AccessState, Caller, Project, list_projects, no_project, role_in
+from taut.ground.remote import LOGIN, TOKEN
 from taut.home import OPEN_MAX, Home, note_refusal, open_project
 
 PREFIX = "/projects/"
 HEADER = b"x-mlflow-workspace"
-OPEN = frozenset({"/health", "/ready", "/version", "/api/3.0/mlflow/server-info", "/ajax-api/3.0/mlflow/server-info"})
+OPEN = frozenset({
+    "/health", "/ready", "/version", "/api/3.0/mlflow/server-info", "/ajax-api/3.0/mlflow/server-info", LOGIN, TOKEN,
+})  # fmt: skip
 """What is told to anybody, whichever project they name."""
 
 

@@ -27,14 +27,22 @@ SELECT_ALL = f"SELECT {COLUMNS} FROM project WHERE deleted_ms IS NULL ORDER BY n
 DESCRIBE = "UPDATE project SET description = :description WHERE id = :id"
 DELETE = "UPDATE project SET deleted_ms = :now_ms WHERE id = :id"
 UNBIND_ALL = "DELETE FROM binding WHERE project = :id"
+UNTRUST_ALL = "DELETE FROM trust WHERE project = :id"
+UNMAP_ALL = "DELETE FROM group_role WHERE project = :id"
 REVOKE_ALL = "UPDATE token SET revoked_ms = :now_ms WHERE project = :id AND revoked_ms IS NULL"
 
 ROLES_OF = "SELECT project, role FROM binding WHERE account_id = :account_id ORDER BY role"
-INSERT_BINDING = "INSERT INTO binding (id, account_id, project, role) VALUES (:id, :account_id, :project, :role)"
+INSERT_BINDING = """
+INSERT INTO binding (id, account_id, project, role, of_groups) VALUES (:id, :account_id, :project, :role, :of_groups)
+"""
+KEEP_BINDING = """
+UPDATE binding SET of_groups = 0
+WHERE account_id = :account_id AND project = :project AND role = :role AND of_groups = 1
+"""
 DELETE_BINDING = "DELETE FROM binding WHERE account_id = :account_id AND project = :project AND role = :role"
 BINDINGS = """
 SELECT account.name, binding.project, binding.role FROM binding JOIN account ON account.id = binding.account_id
-ORDER BY account.name, binding.project, binding.role
+WHERE binding.of_groups IN [:of_groups] ORDER BY account.name, binding.project, binding.role
 """
 
 
@@ -107,7 +115,8 @@ def delete_project_row(tx: Tx, project: Project, *, now_ms: int) -> None:
         raise Refused("the project 'default' is the server's own home and stays")
     note_change(tx)
     tx.execute(DELETE, {"id": project.id, "now_ms": now_ms})
-    tx.execute(UNBIND_ALL, {"id": project.id})
+    for statement in (UNBIND_ALL, UNTRUST_ALL, UNMAP_ALL):
+        tx.execute(statement, {"id": project.id})
     tx.execute(REVOKE_ALL, {"id": project.id, "now_ms": now_ms})
 
 
@@ -144,17 +153,22 @@ def check_binding(project: str, role: str) -> None:
         raise Invalid(f"there is no role {role[:40]!r} {where}; there are {', '.join(sorted(given))}")
 
 
-def insert_binding(tx: Tx, account_id: int, project: str, role: str) -> bool:
-    """Bind an account to a role; False where it is. Raises Invalid, Refused for roles that exclude each other."""
+def insert_binding(tx: Tx, account_id: int, project: str, role: str, *, of_groups: bool = False) -> bool:
+    """Bind an account to a role; False where it is. Raises Invalid, Refused for roles that exclude each other.
+
+    A binding `of_groups` ends when its holder's groups give it no more; one that is made by hand as well stays then.
+    """
     check_binding(project, role)
     held = set(roles_of(tx, account_id).get(project, "").split("+"))
+    values: dict[str, Value] = {"account_id": account_id, "project": project, "role": role}
     if role in held:
+        if not of_groups:
+            tx.execute(KEEP_BINDING, values)
         return False
     for pair in EXCLUSIVE:
         if role in pair and held & pair:
             raise Refused(f"who is {min(held & pair)} in a project cannot be its {role} too")
-    values: dict[str, Value] = {"id": note_change(tx), "account_id": account_id, "project": project, "role": role}
-    tx.execute(INSERT_BINDING, values)
+    tx.execute(INSERT_BINDING, {**values, "id": note_change(tx), "of_groups": int(of_groups)})
     return True
 
 
@@ -164,9 +178,10 @@ def delete_binding(tx: Tx, account_id: int, project: str, role: str) -> bool:
     return tx.execute(DELETE_BINDING, {"account_id": account_id, "project": project, "role": role}) > 0
 
 
-def list_bindings(tx: Tx) -> list[Binding]:
-    """Every binding of every account."""
-    return [Binding(str(user), str(project), str(role)) for user, project, role in tx.rows(BINDINGS)]
+def list_bindings(tx: Tx, *, by_hand: bool = False) -> list[Binding]:
+    """Every binding of every account, or those that were made by hand and follow no groups."""
+    rows = tx.rows(BINDINGS, {"of_groups": [0] if by_hand else [0, 1]})
+    return [Binding(str(user), str(project), str(role)) for user, project, role in rows]
 
 
 def _project(row: Row) -> Project:

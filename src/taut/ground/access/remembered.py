@@ -17,6 +17,7 @@ from taut.ground.access.state import AccessState
 from taut.ground.access.throttle import Throttle
 from taut.ground.access.tokens import Identity
 from taut.ground.bounded import Bounded
+from taut.ground.oidc.issuers import Issuers
 
 FRESH_S = 0.5  # How long a revocation may go unseen by another process; half of what is promised.
 CALLERS_MAX = 10_000
@@ -52,6 +53,7 @@ class Access:
         self.steady: Callable[[], float] = steady if beside is None else beside.steady
         self.throttle: Throttle = Throttle() if beside is None else beside.throttle
         self._key: bytes = os.urandom(32) if beside is None else beside._key
+        self.issuers: Issuers = Issuers(self.steady) if beside is None else beside.issuers
         self._lock = threading.Lock()
         self._state: AccessState | None = None
         self._fresh_until = 0.0

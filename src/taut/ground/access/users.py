@@ -29,6 +29,7 @@ DELETE_OWN_GRANTS = "DELETE FROM grant_row WHERE set_id IN (SELECT id FROM grant
 DELETE_HOLDINGS = "DELETE FROM grant_holder WHERE account_id = :id"
 DELETE_OWN_SET = "DELETE FROM grant_set WHERE account_id = :id"
 DELETE_BINDINGS = "DELETE FROM binding WHERE account_id = :id"
+DELETE_LINKS = "DELETE FROM account_link WHERE account_id = :id"
 DELETE = "DELETE FROM account WHERE id = :id"
 COUNT_LOGINS = """
 SELECT (SELECT COUNT(*) FROM account WHERE disabled_ms IS NULL)
@@ -157,7 +158,7 @@ def set_disabled(tx: Tx, user: User, *, disabled: bool, now_ms: int) -> None:
 def delete_user_row(tx: Tx, user: User) -> None:
     """Take a user away, with all that was granted to them; who gets the name later inherits nothing."""
     note_change(tx)
-    for statement in (DELETE_OWN_GRANTS, DELETE_HOLDINGS, DELETE_OWN_SET, DELETE_BINDINGS, DELETE):
+    for statement in (DELETE_OWN_GRANTS, DELETE_HOLDINGS, DELETE_OWN_SET, DELETE_BINDINGS, DELETE_LINKS, DELETE):
         tx.execute(statement, {"id": user.id})
 
 
