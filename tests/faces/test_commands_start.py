@@ -24,6 +24,8 @@ GROUPS = {
     "user": ("create", "list", "show", "password", "role", "delete", "grant", "revoke"),
     "import": ("mlflow",),
     "export": ("mlflow",),
+    "access": ("list", "bind", "unbind", "explain", "matrix", "plan", "apply", "log"),
+    "project": ("create", "list", "delete"),
     "ledger": ("show", "checkpoint", "anchor", "verify", "prove", "erase"),
 }
 ALONE = sorted({name for commands in COMMANDS.values() for name in commands} - GROUPS.keys())
