@@ -130,4 +130,5 @@ def test_a_point_of_what_moves_touches_no_index_of_postgresql(home):
     # A connection tells what it counted when it has been idle for a second or so.
     eventually(lambda: counted()[0] - before[0] >= 59 * 40, what="the statistics")
     updated, alone = (after - earlier for after, earlier in zip(counted(), before, strict=True))
-    assert alone > 0.8 * updated
+    # With an index on what changes there were none; of the rest it is up to PostgreSQL when it cleans a page.
+    assert alone > updated / 4
