@@ -155,7 +155,7 @@ def test_a_declared_body_of_100_gb_is_refused_at_once(url: str, place: str, expe
     answer = sent(url, head + kind + expecting + b"\r\n")
     assert status_of(answer) == 413
     assert b"connection: close" in answer
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 5  # Nobody waited for it to come.
 
 
 def test_a_body_in_chunks_without_an_end_is_cut_off_and_memory_stays(home: Home):

@@ -87,9 +87,9 @@ def test_a_server_is_ready_while_its_stores_answer_and_alive_without_them(projec
 
 
 def test_after_sigterm_it_is_not_ready_answers_what_is_asked_and_ends(project: Path):
-    with running(project, "--drain-s", "1.5") as server:
+    with running(project, "--drain-s", "4") as server:
         server.process.send_signal(signal.SIGTERM)
-        eventually(lambda: server.get("/ready").status == 503, within=1.2, what="not ready")
+        eventually(lambda: server.get("/ready").status == 503, within=3.0, what="not ready")
         made = POOL.request("POST", f"{server.url}/api/2.0/mlflow/runs/create", body=b'{"experiment_id": "0"}')
         assert made.status == 200
         assert server.process.wait(20) == 0
