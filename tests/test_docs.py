@@ -20,6 +20,8 @@ TESTED = [page for page in PAGES if console_blocks(page)]
 MODULES = sorted(p for p in (HERE / "src").rglob("*.py") if ">>> " in p.read_text(encoding="utf-8"))
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?!\w+:|#)(?P<target>[^)#\s]+)[^)]*\)")
 STEP_WITHIN_S = 120
+# What takes ten seconds and more, for it trains, serves and deploys: typed with the slow tests.
+LONG = {f"docs/rooms/{room}.md" for room in ("deploy", "models", "serve", "watch")}
 
 
 def name_of(path: Path) -> str:
@@ -53,7 +55,9 @@ def follow(page: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", TESTED or [pytest.param(HERE, marks=pytest.mark.skip(reason="no page has examples"))], ids=name_of
+    "page",
+    [pytest.param(page, marks=[pytest.mark.slow] if name_of(page) in LONG else []) for page in TESTED],
+    ids=name_of,
 )
 def test_the_examples_of_a_page_do_what_the_page_says(page: Path, tmp_path: Path):
     follow(page, tmp_path)

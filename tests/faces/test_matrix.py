@@ -225,21 +225,23 @@ def places(row: Route) -> list[str]:
     return [*row.places, *_preview_places(row)]
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/projects//api/2.0/mlflow/experiments/search", "/projects/theirs%2fapi/2.0/mlflow/experiments/search",
-        "/projects/ours/../theirs/api/2.0/mlflow/experiments/search", "/projects/theirs", "/projects/theirs/",
-        "/projects/ours/projects/theirs/api/2.0/mlflow/experiments/search?max_results=5", "/projects/THEIRS/graphql",
-        "/projects/ours/..;/theirs/api/2.0/mlflow/experiments/search", "/PROJECTS/theirs/graphql",
-        "/projects/ours%00/api/2.0/mlflow/experiments/search", "/projects/theirs./graphql",
-    ],
+WRITTEN = (
+    "/projects//api/2.0/mlflow/experiments/search", "/projects/theirs%2fapi/2.0/mlflow/experiments/search",
+    "/projects/ours/../theirs/api/2.0/mlflow/experiments/search", "/projects/theirs", "/projects/theirs/",
+    "/projects/ours/projects/theirs/api/2.0/mlflow/experiments/search?max_results=5", "/projects/THEIRS/graphql",
+    "/projects/ours/..;/theirs/api/2.0/mlflow/experiments/search", "/PROJECTS/theirs/graphql",
+    "/projects/ours%00/api/2.0/mlflow/experiments/search", "/projects/theirs./graphql",
 )  # fmt: skip
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
-def test_no_way_of_writing_a_path_leads_into_another_project(team: Team, path: str, method: str):
+
+
+def test_no_way_of_writing_a_path_leads_into_another_project(team: Team):
     headers = {**team.headers["project-admin"], "x-http-method-override": "GET"}
-    answer = POOL.request(method, team.url + path, headers=headers)
-    assert answer.status in (404, 405), (answer.status, answer.data)
+    said = {
+        (method, path): POOL.request(method, team.url + path, headers=headers).status
+        for path in WRITTEN
+        for method in ("GET", "HEAD", "OPTIONS")
+    }
+    assert {asked: status for asked, status in said.items() if status not in (404, 405)} == {}
 
 
 def test_ids_of_another_project_in_a_body_are_ids_of_nothing(team: Team, home: Home):

@@ -124,16 +124,16 @@ def test_mlflow_clients_are_told_the_field_they_sent(home, url):
         (("data", "diff", "rows", "{}", "1"), "the version of 'rows'"),
     ],
 )
-@pytest.mark.parametrize("number", [str(PAST), "9" * 5000], ids=["65 bits", "5000 digits"])
-def test_whoever_types_one_is_told_in_two_lines(home, words, told, number):
+def test_whoever_types_one_is_told_in_two_lines(home, words, told):
     _with_model(home)
     (home.project / "rows.csv").write_text("a\n1\n")
     assert taut(home.project, "data", "add", "rows.csv").status == 0
-    said = taut(home.project, *(word.format(number) for word in words))
-    assert (said.status in (2, 13), is_two_lines(said)) == (True, True), said
-    if said.status == 13:
-        assert said.lines[0].startswith(f"taut: {told} is {number[:19]}"), said
-        assert TELLING in said.err
+    for number in (str(PAST), "9" * 5000):
+        said = taut(home.project, *(word.format(number) for word in words))
+        assert (said.status in (2, 13), is_two_lines(said)) == (True, True), said
+        if said.status == 13:
+            assert said.lines[0].startswith(f"taut: {told} is {number[:19]}"), said
+            assert TELLING in said.err
 
 
 def _with_model(home: Home) -> Home:

@@ -55,7 +55,7 @@ def url(home: Home) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(params=["otlp", "file"])
+@pytest.fixture(params=["otlp", pytest.param("file", marks=pytest.mark.slow)])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How the client sends spans: over OTLP, or as a file where it takes the server for one before 3.4."""
     if request.param == "file":
@@ -148,6 +148,7 @@ answers["pages"] = [t.info.trace_id for t in [*page, *rest]] == [t.info.trace_id
     assert {key: names for key, names in said.items() if key not in both and names != ["chat"]} == {}
 
 
+@pytest.mark.slow
 def test_assessments_live_their_whole_life(client: Client):
     said = client(
         APPLICATION
@@ -189,6 +190,7 @@ answers["inside"] = [one.value for one in mlflow.search_traces(return_type="list
     assert (said["gone"], said["nowhere"], said["inside"]) == (*["RESOURCE_DOES_NOT_EXIST"] * 2, [1.0])
 
 
+@pytest.mark.slow
 def test_traces_belong_to_runs_and_models(client: Client):
     said = client(
         APPLICATION
@@ -216,6 +218,7 @@ answers["too many"] = code_of(client.link_traces_to_run, ids * 50, other.info.ru
     assert (said["of model"], said["too many"]) == (["c-eve"], "INVALID_PARAMETER_VALUE")
 
 
+@pytest.mark.slow
 def test_tags_are_changed_and_traces_deleted(client: Client):
     said = client(
         APPLICATION
@@ -270,6 +273,7 @@ answers["many"] = len(mlflow.search_traces(max_results=100, return_type="list"))
     assert said["outputs"] == [number * number for number in range(40)]
 
 
+@pytest.mark.slow
 def test_a_trace_that_was_written_by_hand_has_the_times_that_it_says(client: Client):
     said = client("""
 mlflow.set_experiment("by hand")
