@@ -73,7 +73,7 @@ def log_in(home: Home, id_token: str, nonce: str) -> NewToken:
                       "kind": "session"})  # fmt: skip
         body = {"issuer": shown.issuer, "subject": shown.subject, "token": token.id}
         theirs.append(tx, "user.logged_in", subject=f"user:{account.name}", body=body)
-    root.access.forget()
+    root.access_changed(*(one.project for one in changed if one.kind == "access.unbound"))
     tell_projects(theirs, changed)
     return NewToken(token, secret)
 

@@ -44,7 +44,7 @@ def create_project(home: Home, name: str, *, description: str = "") -> Project:
     with root.meta.transaction() as tx:
         made = insert_project(tx, name, description, now_ms=home.clock.now_ms())
         root.append(tx, "project.created", subject=f"project:{name}", body={"id": made.id})
-    home.access.forget()
+    home.access_changed()
     with home.entered(made) as inner, inner.meta.transaction() as tx:
         inner.append(tx, "project.created", subject=f"project:{name}", body={"id": made.id})
     return made
@@ -94,7 +94,7 @@ def delete_project(home: Home, name: str) -> Project:
         project = read_project(tx, name)
         delete_project_row(tx, project, now_ms=home.clock.now_ms())
         root.append(tx, "project.deleted", subject=f"project:{name}", body={"id": project.id})
-    home.access.forget()
+    home.access_changed(project.id)
     return project
 
 
@@ -130,4 +130,4 @@ def tell_projects(home: Home, changes: Iterable[Told]) -> None:
         with home.entered(found[name]) as inner, inner.meta.transaction() as tx:
             for one in told:
                 if one.project == name:
-                    inner.append(tx, one.kind, subject=f"user:{one.user}", body=one.body)
+                    inner.tell(tx, one.kind, subject=f"user:{one.user}", body=one.body)

@@ -18,6 +18,7 @@ from taut.ground.access import (
     owner_of_token,
     revoke_token,
     rights_of,
+    roles_of,
 )
 from taut.home import Home, require, verb
 
@@ -44,7 +45,7 @@ def create_token(
     """
     given = _given(home, role, scopes or [])
     token = _made(home, name, given, days, kind="service")
-    home.access.forget()
+    home.access_changed()
     return token
 
 
@@ -60,7 +61,7 @@ def create_own_token(home: Home, name: str, *, days: int = DAYS, scopes: list[st
             if owner_of_token(tx, home.actor.token).kind != "session":
                 raise Denied("a token makes no other token of its user: log in", hint="taut login URL")
     token = _made(home, name, _scopes(scopes or []), days, kind="own")
-    home.access.forget()
+    home.access_changed()
     return token
 
 
@@ -74,7 +75,7 @@ def open_session(home: Home) -> NewToken:
     if home.actor.token:
         raise Denied("a session begins with a password, not with a token")
     token = _made(home, "session", "", SESSION_DAYS, kind="session")
-    home.access.forget()
+    home.access_changed()
     return token
 
 
@@ -90,7 +91,8 @@ def close_sessions(home: Home, *, everywhere: bool = False) -> int:
             revoke_token(tx, actor.token, now_ms=now_ms)
             ended = 1
         root.append(tx, "token.sessions_ended", subject=f"user:{actor.name}", body={"ended": ended})
-    home.access.forget()
+        ended_in = roles_of(tx, account_id)
+    home.access_changed(*ended_in)
     return ended
 
 
@@ -127,7 +129,8 @@ def end_token(home: Home, token_id: str) -> None:
     with root.meta.transaction() as tx:
         revoke_token(tx, token_id, now_ms=home.clock.now_ms())
         root.append(tx, "token.revoked", subject=f"token:{token_id}")
-    home.access.forget()
+        ended_in = {found.project} if found.account_id is None else roles_of(tx, found.account_id)
+    home.access_changed(*ended_in)
 
 
 def _made(home: Home, name: str, role: str, days: int, *, kind: Holder) -> NewToken:

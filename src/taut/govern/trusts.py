@@ -71,7 +71,7 @@ def add_trust(
     root = home.root
     with root.meta.transaction() as tx:
         made = write_trust(root, tx, trust, found.id)
-    home.access.forget()
+    home.access_changed()
     return made
 
 
@@ -99,7 +99,7 @@ def remove_trust(home: Home, trust_id: str) -> Trust:
         if not found:
             raise no_trust(trust_id)
         gone = erase_trust(root, tx, found[0])
-    home.access.forget()
+    home.access_changed(gone.project)
     return gone
 
 
@@ -127,7 +127,7 @@ def exchange_token(home: Home, id_token: str, *, project: str = "") -> Exchanged
             body = {"issuer": issuer, "subject": shown.subject, "verb": "token.exchange", "because": refused.message}
             theirs.append(tx, "access.denied", subject=f"actor:{theirs.actor.name}", body=body)
         raise
-    root.access.forget()
+    root.access_changed()
     return given
 
 

@@ -1,6 +1,6 @@
 """Who may do what: actors, roles as data, grants on single resources, one check; users, tokens, what is remembered."""
 
-from taut.ground.access.actors import Actor, local_actor
+from taut.ground.access.actors import Actor, Seen, local_actor
 from taut.ground.access.grant_sets import (
     Grant,
     GrantSet,
@@ -34,6 +34,7 @@ from taut.ground.access.projects import (
     delete_binding,
     delete_project_row,
     describe_project_row,
+    ended_projects,
     find_project,
     insert_binding,
     insert_project,
@@ -41,7 +42,9 @@ from taut.ground.access.projects import (
     list_bindings,
     list_projects,
     no_project,
+    note_gone,
     read_project,
+    restore_project_row,
     role_in,
     roles_of,
 )
@@ -59,7 +62,8 @@ from taut.ground.access.roles import (
     rights_of,
     sight_of,
 )
-from taut.ground.access.state import AccessState, note_change, read_state
+from taut.ground.access.state import AccessState, note_change, read_state, read_version
+from taut.ground.access.still import actor_in, has_grants, may_as_before
 from taut.ground.access.throttle import BY_ADDRESS, BY_USER, Allowance, Throttle
 from taut.ground.access.tokens import (
     PREFIX,
@@ -145,11 +149,13 @@ __all__ = [
     "Linked",
     "Login",
     "Project",
+    "Seen",
     "Sight",
     "Throttle",
     "Token",
     "Trust",
     "User",
+    "actor_in",
     "check_binding",
     "check_grant",
     "check_password",
@@ -165,6 +171,7 @@ __all__ = [
     "delete_user_row",
     "describe_project_row",
     "end_sessions",
+    "ended_projects",
     "find_grant",
     "find_linked",
     "find_project",
@@ -173,6 +180,7 @@ __all__ = [
     "giver",
     "grants_of",
     "has_admin",
+    "has_grants",
     "has_logins",
     "hash_password",
     "holdings_of",
@@ -199,12 +207,14 @@ __all__ = [
     "list_users",
     "local_actor",
     "mark_of",
+    "may_as_before",
     "may_make",
     "new_password",
     "no_project",
     "no_token",
     "no_trust",
     "note_change",
+    "note_gone",
     "note_shown",
     "note_use",
     "own_set",
@@ -215,7 +225,9 @@ __all__ = [
     "read_set",
     "read_state",
     "read_user",
+    "read_version",
     "rename_resource",
+    "restore_project_row",
     "revoke_token",
     "rights_of",
     "role_in",

@@ -30,6 +30,7 @@ SELECT token.id, token.name, token.role, token.project, token.kind, token.expire
     account.id, account.name, account.disabled_ms
 FROM token LEFT JOIN account ON account.id = token.account_id WHERE token.hash = :hash
 """
+SELECT_AGAIN = SELECT_ONE.replace("token.hash = :hash", "token.id = :id")
 SELECT_ALL = f"SELECT {COLUMNS} FROM token ORDER BY created_ms, id"  # noqa: S608  # Constants only.
 SELECT_OF_PROJECT = f"SELECT {COLUMNS} FROM token WHERE project = :project ORDER BY created_ms, id"  # noqa: S608
 SELECT_OF_ACCOUNT = f"SELECT {COLUMNS} FROM token WHERE account_id = :account_id ORDER BY created_ms, id"  # noqa: S608
@@ -124,21 +125,13 @@ def insert_token(
 def identity_of_token(tx: Tx, secret: str, *, now_ms: int) -> Identity | None:
     """Whom a secret stands for; None where it is unknown, expired, revoked, or its user gone or disabled."""
     found = tx.row(SELECT_ONE, {"hash": _hash(secret)}) if is_whole(secret) else None
-    if found is None:
-        return None
-    id, name, role, project, kind, expires_ms, revoked_ms, used_ms, account_id, account, disabled_ms = found
-    if revoked_ms is not None or (expires_ms is not None and int(expires_ms) <= now_ms):
-        return None
-    stale = used_ms is None or int(used_ms) + USED_EVERY_MS <= now_ms
-    bound = "" if project == SERVER else str(project)
-    ends_ms = _whole(expires_ms)
-    if kind == "service":
-        return Identity(str(name), {str(project): str(role)}, None, str(id), bound, None, ends_ms, stale)
-    if account_id is None or disabled_ms is not None:
-        return None
-    within = rights_of(str(role)) if role else None
-    roles = roles_of(tx, int(account_id))
-    return Identity(str(account), roles, int(account_id), str(id), bound, within, ends_ms, stale)
+    return None if found is None else _identity(tx, found, now_ms)
+
+
+def identity_again(tx: Tx, token_id: str, *, now_ms: int) -> Identity | None:
+    """The same for a token that was shown before, by its id."""
+    found = tx.row(SELECT_AGAIN, {"id": token_id})
+    return None if found is None else _identity(tx, found, now_ms)
 
 
 def note_use(tx: Tx, token_id: str, *, now_ms: int) -> None:
@@ -181,6 +174,22 @@ def end_sessions(tx: Tx, account_id: int, *, now_ms: int, but: str = "") -> int:
 def no_token(token_id: str) -> NotFound:
     """There is no such token, or none that the caller may know of."""
     return NotFound(f"no working token {token_id[:40]!r}", hint="taut token list")
+
+
+def _identity(tx: Tx, row: Row, now_ms: int) -> Identity | None:
+    id, name, role, project, kind, expires_ms, revoked_ms, used_ms, account_id, account, disabled_ms = row
+    if revoked_ms is not None or (expires_ms is not None and int(str(expires_ms)) <= now_ms):
+        return None
+    stale = used_ms is None or int(str(used_ms)) + USED_EVERY_MS <= now_ms
+    bound = "" if project == SERVER else str(project)
+    ends_ms = _whole(expires_ms)
+    if kind == "service":
+        return Identity(str(name), {str(project): str(role)}, None, str(id), bound, None, ends_ms, stale)
+    if account_id is None or disabled_ms is not None:
+        return None
+    within = rights_of(str(role)) if role else None
+    roles = roles_of(tx, int(str(account_id)))
+    return Identity(str(account), roles, int(str(account_id)), str(id), bound, within, ends_ms, stale)
 
 
 def _token(row: Row) -> Token:
