@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
-from taut.errors import Denied, Ended, NotFound, UsageError
+from taut.errors import Corrupt, Denied, Ended, NotFound, UsageError
 from taut.ground import wire
 from taut.ground.access import (
     ABOUT_SERVER,
@@ -37,11 +38,12 @@ from taut.ground.access import (
     sight_of,
 )
 from taut.ground.clock import Clock, SystemClock
+from taut.ground.folders import remove_folder
 from taut.ground.leased import Leased
 from taut.ground.ledger import Turn, append_event, take_turn
-from taut.ground.meta import Metadata, Tx, connect_metadata
+from taut.ground.meta import Metadata, Tx, connect_metadata, remove_metadata
 from taut.ground.meta.within import Within
-from taut.ground.objects import Objects, connect_objects
+from taut.ground.objects import Objects, connect_objects, remove_objects
 from taut.ground.settings import FOLDER, Settings, find_folder, read_settings
 from taut.ground.whole import check_deep, check_whole, is_past
 
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+PROJECT_ID = re.compile(r"[0-9a-f]{16}")
 OPEN_MAX = 16  # Projects that stay open while nobody uses them: some MB each, and up to four connections of PostgreSQL.
 
 
@@ -273,6 +276,21 @@ def open_home(
         raise
 
 
+def remove_project(root: Home, project: Project) -> None:
+    """Remove the stores of a project that ended, and its folder; what is gone already is no error.
+
+    Raises what opening and removing does, Corrupt for an id that is none, which must name no folder.
+    """
+    assert root.folder is not None, "a project is removed where its stores are"
+    if PROJECT_ID.fullmatch(project.id) is None:
+        raise Corrupt(f"{project.id[:40]!r} is the id of no project", hint="taut ledger verify")
+    root.projects.drop(project.id)
+    settings = read_settings(root.folder)
+    remove_objects(_objects_url(root.folder, settings), project.id)
+    remove_metadata(_metadata_url(root.folder, settings), project.id)
+    remove_folder(root.folder / "projects" / project.id)
+
+
 def open_project(root: Home, project: Project) -> Home:
     """Open the home of a project of a server's home. Raises what opening its stores does."""
     assert root.folder is not None, "a project is opened where its stores are"
@@ -284,12 +302,20 @@ def open_project(root: Home, project: Project) -> Home:
 
 
 def _stores(folder: Path, settings: Settings, space: str = "") -> tuple[Metadata, Objects]:
-    meta = connect_metadata(settings.metadata or f"sqlite://{folder / 'meta.db'}", space)
+    meta = connect_metadata(_metadata_url(folder, settings), space)
     try:
-        return meta, connect_objects(settings.objects or f"file://{folder / 'objects'}", space)
+        return meta, connect_objects(_objects_url(folder, settings), space)
     except BaseException:
         meta.close()
         raise
+
+
+def _metadata_url(folder: Path, settings: Settings) -> str:
+    return settings.metadata or f"sqlite://{folder / 'meta.db'}"
+
+
+def _objects_url(folder: Path, settings: Settings) -> str:
+    return settings.objects or f"file://{folder / 'objects'}"
 
 
 def _within(url: str, project: str) -> str:

@@ -15,6 +15,7 @@ from taut.ground.access import (
     list_projects,
     no_project,
     read_project,
+    restore_project_row,
     role_in,
     roles_of,
 )
@@ -85,9 +86,10 @@ def describe_project(home: Home, name: str, description: str) -> Project:
 
 @verb("project.delete", needs="server:admin")
 def delete_project(home: Home, name: str) -> Project:
-    """End a project: nobody is a member any more, its tokens end, its name is free; what it holds stays where it lies.
+    """End a project: nobody is a member any more, its tokens end, its name is free.
 
-    Whoever makes one of the same name begins anew. Raises NotFound, Refused for `default`.
+    What it holds stays until `taut gc` removes what ended long ago, and can be had back until then. Whoever makes one
+    of the same name begins anew. Raises NotFound, Refused for `default`.
     """
     root = home.root
     with root.meta.transaction() as tx:
@@ -95,6 +97,20 @@ def delete_project(home: Home, name: str) -> Project:
         delete_project_row(tx, project, now_ms=home.clock.now_ms())
         root.append(tx, "project.deleted", subject=f"project:{name}", body={"id": project.id})
     home.access_changed(project.id)
+    return project
+
+
+@verb("project.restore", needs="server:admin")
+def restore_project(home: Home, name: str) -> Project:
+    """Have the project of that name that ended last back, with all that it holds and without any member or token.
+
+    Raises NotFound where none ended or `gc` has taken it, Conflict where another has the name now.
+    """
+    root = home.root
+    with root.meta.transaction() as tx:
+        project = restore_project_row(tx, name)
+        root.append(tx, "project.restored", subject=f"project:{name}", body={"id": project.id})
+    home.access_changed()
     return project
 
 

@@ -9,6 +9,7 @@ from taut.ground.access import (
     SERVER_ROLES,
     Holder,
     Token,
+    delete_ended_tokens,
     end_sessions,
     insert_token,
     is_allowed,
@@ -20,10 +21,13 @@ from taut.ground.access import (
     rights_of,
     roles_of,
 )
+from taut.ground.ledger import Happening, append_events
+from taut.ground.meta import Tx
 from taut.home import Home, require, verb
 
 DAYS, DAYS_MAX = 90, 366  # Of what somebody forgets; a machine that works longer is given a new one each year.
 SESSION_DAYS = 7
+FORGOTTEN = 2  # For each that is made, so that those that ended become fewer.
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,21 @@ def end_token(home: Home, token_id: str) -> None:
     home.access_changed(*ended_in)
 
 
+def forget_tokens(home: Home, tx: Tx, *, most: int) -> int:
+    """Forget up to so many tokens that ended long ago, inside the caller's transaction; returns how many.
+
+    It is called where tokens are made, for two each time, so that there never are many. An entry tells of each, in
+    nobody's name but of whoever made that.
+    """
+    now_ms, actor = home.clock.now_ms(), home.actor
+    gone = delete_ended_tokens(tx, most=most, now_ms=now_ms)
+    if gone:
+        append_events(tx, [
+            Happening("token.forgotten", f"token:{id}", actor.name, now_ms, asked=actor.asked) for id in gone
+        ])  # fmt: skip
+    return len(gone)
+
+
 def _made(home: Home, name: str, role: str, days: int, *, kind: Holder) -> NewToken:
     if not 1 <= days <= DAYS_MAX:
         raise Invalid(f"a token works for 1 to {DAYS_MAX} days, not for {days}")
@@ -148,6 +167,7 @@ def _made(home: Home, name: str, role: str, days: int, *, kind: Holder) -> NewTo
         )  # fmt: skip
         body = {"name": name, "role": role, "kind": kind, **({} if project == DEFAULT else {"project": project})}
         root.append(tx, "token.created", subject=f"token:{token.id}", body=body)
+        forget_tokens(root, tx, most=FORGOTTEN)
     return NewToken(token, secret)
 
 

@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 
 from taut.errors import Denied, Invalid, TautError
 from taut.govern.projects import administered
+from taut.govern.tokens import FORGOTTEN, forget_tokens
 from taut.ground.access import (
     SCOPES,
     Actor,
@@ -122,6 +123,7 @@ def exchange_token(home: Home, id_token: str, *, project: str = "") -> Exchanged
     try:
         with root.meta.transaction() as tx:
             given = _given(theirs, tx, shown, project, now_ms)
+            forget_tokens(theirs, tx, most=FORGOTTEN)
     except TautError as refused:
         with root.meta.transaction() as tx:
             body = {"issuer": issuer, "subject": shown.subject, "verb": "token.exchange", "because": refused.message}

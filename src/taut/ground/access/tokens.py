@@ -18,6 +18,7 @@ Holder = Literal["service", "own", "session"]
 PREFIX = "taut_"  # Lets secret scanners know one when they see one.
 DIGITS = string.digits + string.ascii_letters
 SECRET_DIGITS, CHECK_DIGITS = 43, 6  # 62 ** 43 is past 2 ** 256, and 62 ** 6 past 2 ** 32.
+KEPT_SOON_MS, KEPT_MS = 86_400_000, 90 * 86_400_000  # After the end of a session, and of what somebody named.
 USED_EVERY_MS = 3_600_000  # When a token was last used is written down so often, not with each request.
 
 COLUMNS = "id, name, role, project, kind, made_by, created_ms, expires_ms, revoked_ms, used_ms"
@@ -40,6 +41,14 @@ END_SESSIONS = """
 UPDATE token SET revoked_ms = :now_ms
 WHERE account_id = :account_id AND kind = 'session' AND revoked_ms IS NULL AND id <> :but
 """
+# Sessions and what trusts gave come by the thousand and are of no use once they ended; others are looked for longer.
+ENDED = """
+COALESCE(revoked_ms, expires_ms) <= :soon_ms
+AND (kind = 'session' OR made_by LIKE 'trust:%' OR COALESCE(revoked_ms, expires_ms) <= :late_ms)
+"""
+SELECT_ENDED = f"SELECT id FROM token WHERE {ENDED} ORDER BY COALESCE(revoked_ms, expires_ms), id LIMIT :most"  # noqa: S608
+COUNT_ENDED = f"SELECT COUNT(*) FROM token WHERE {ENDED}"  # noqa: S608
+DELETE_SOME = "DELETE FROM token WHERE id IN [:ids]"
 NOTE_USE = "UPDATE token SET used_ms = :now_ms WHERE id = :id"
 
 
@@ -139,6 +148,24 @@ def note_use(tx: Tx, token_id: str, *, now_ms: int) -> None:
     tx.execute(NOTE_USE, {"id": token_id, "now_ms": now_ms})
 
 
+def delete_ended_tokens(tx: Tx, *, most: int, now_ms: int) -> list[str]:
+    """Forget up to so many tokens that ended long ago, the first first; returns their ids.
+
+    A day after the end of a session or of what a trust gave, 90 days after that of others.
+    """
+    ids = [str(id) for (id,) in tx.rows(SELECT_ENDED, {**_long_ago(now_ms), "most": most})]
+    if ids:
+        tx.execute(DELETE_SOME, {"ids": ids})
+    return ids
+
+
+def count_ended_tokens(tx: Tx, *, now_ms: int) -> int:
+    """How many there are to forget."""
+    row = tx.row(COUNT_ENDED, _long_ago(now_ms))
+    assert row is not None
+    return int(str(row[0]))
+
+
 def list_tokens(tx: Tx, *, project: str = "", account_id: int | None = None) -> list[Token]:
     """Every token ever made, or those of a project or an account, oldest first."""
     if account_id is not None:
@@ -216,6 +243,10 @@ def _check(drawn: str) -> str:
 def _hash(secret: str) -> str:
     """A slow hash is for passwords; 256 random bits need none."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _long_ago(now_ms: int) -> dict[str, int]:
+    return {"soon_ms": now_ms - KEPT_SOON_MS, "late_ms": now_ms - KEPT_MS}
 
 
 def _whole(value: str | int | float | None) -> int | None:
