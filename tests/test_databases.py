@@ -77,7 +77,7 @@ def test_a_home_in_a_used_database_is_as_empty_as_one_in_a_new_database(database
 def test_a_session_that_outlives_its_test_is_ended_and_does_not_find_the_database_again(databases):
     name = databases.lend()
     with psycopg.connect(databases.url(name)) as left:
-        left.execute("SELECT ledger_end()")
+        left.execute("SELECT ledger_turn()")
         assert databases.take_back(name)
         with pytest.raises(psycopg.OperationalError):
             left.execute("SELECT 1")

@@ -60,6 +60,10 @@ class Denied(TautError):
         self.refusal = refusal  # What the ledger says of it; a transaction that is undone takes that with it.
 
 
+class Ended(Denied):
+    """What the caller was let in with was taken away before their change was committed, so none of it was done."""
+
+
 class Invalid(TautError):
     """A value, file or request is not what it must be."""
 
@@ -93,7 +97,19 @@ class Throttled(Unavailable):
 
 KINDS: dict[str, type[TautError]] = {
     kind.__name__: kind
-    for kind in (UsageError, Refused, NotFound, Conflict, Denied, Invalid, TooLarge, Corrupt, Unavailable, Throttled)
+    for kind in (
+        UsageError,
+        Refused,
+        NotFound,
+        Conflict,
+        Denied,
+        Ended,
+        Invalid,
+        TooLarge,
+        Corrupt,
+        Unavailable,
+        Throttled,
+    )
 }
 
 

@@ -3,39 +3,47 @@
 import functools
 import inspect
 import os
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
 
-from taut.errors import Denied, NotFound, UsageError
+from taut.errors import Corrupt, Denied, Ended, NotFound, UsageError
 from taut.ground import wire
 from taut.ground.access import (
     ABOUT_SERVER,
     ANY,
     DEFAULT,
+    SERVER,
     Access,
     Actor,
     Kind,
     Project,
     Sight,
+    ended_projects,
+    has_grants,
     insert_grant,
     is_allowed,
     is_member,
     list_projects,
     local_actor,
+    may_as_before,
     no_project,
     own_set,
     read_project,
+    read_version,
     sight_of,
 )
 from taut.ground.clock import Clock, SystemClock
+from taut.ground.folders import remove_folder
 from taut.ground.leased import Leased
-from taut.ground.ledger import append_event
-from taut.ground.meta import Metadata, Tx, connect_metadata
-from taut.ground.objects import Objects, connect_objects
+from taut.ground.ledger import Turn, append_event, take_turn
+from taut.ground.meta import Metadata, Tx, connect_metadata, remove_metadata
+from taut.ground.meta.within import Within
+from taut.ground.objects import Objects, connect_objects, remove_objects
 from taut.ground.settings import FOLDER, Settings, find_folder, read_settings
 from taut.ground.whole import check_deep, check_whole, is_past
 
@@ -45,6 +53,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
+PROJECT_ID = re.compile(r"[0-9a-f]{16}")
 OPEN_MAX = 16  # Projects that stay open while nobody uses them: some MB each, and up to four connections of PostgreSQL.
 
 
@@ -72,6 +81,8 @@ class Home:
     """The homes of projects that are open."""
     is_alone: bool = False
     """Whether nobody else uses the server's home, so that it is closed with this one."""
+    then: list[Callable[[], None]] | None = None
+    """What is to be done once the transaction around all of this is committed; None where there is none around."""
 
     @property
     def project(self) -> Path:
@@ -129,8 +140,82 @@ class Home:
         return replace(self, actor=actor)
 
     def append(self, tx: Tx, kind: str, *, subject: str, body: object = None) -> None:
-        """Write to the ledger, in this actor's name, inside the caller's transaction."""
-        append_event(tx, kind, subject=subject, actor=self.actor.name, at_ms=self.clock.now_ms(), body=body)
+        """Write to the ledger, in this actor's name, inside the caller's transaction.
+
+        Raises Ended where something that the actor was let in with was taken from them since.
+        """
+        (ended,) = self.ended(self.tell(tx, kind, subject=subject, body=body), [self.actor])
+        if ended is not None:
+            raise ended
+
+    def tell(self, tx: Tx, kind: str, *, subject: str, body: object = None) -> Turn:
+        """The same for what is so already, as a refusal, whatever the actor may do by now."""
+        actor = self.actor
+        return append_event(
+            tx, kind, subject=subject, actor=actor.name, at_ms=self.clock.now_ms(), body=body, asked=actor.asked
+        )
+
+    def ended(self, turn: Turn, actors: Sequence[Actor]) -> list[Ended | None]:
+        """For each actor what to raise where they have less by now than when they were let in, else None.
+
+        For whoever has a turn at the ledger. Most often nothing changed: then it costs a comparison, in a project one
+        look at the server's own home besides.
+        """
+        server = turn.access
+        if self.server is not None and any(actor.seen is not None for actor in actors):
+            server = read_version(_committed(self.server.meta))
+        return [None if self._may_still(actor, server, turn.access) else self._told(actor) for actor in actors]
+
+    def _may_still(self, actor: Actor, server: int, inner: int) -> bool:
+        seen = actor.seen
+        if seen is None:
+            return True
+        is_there = self.server is not None and seen.project == self.project_id
+        if server == seen.server and (inner == seen.inner or not is_there):
+            return True
+        # What is committed is read, for what this transaction itself takes away, be it from the actor, it may.
+        with _committed(self.root.meta).read() as tx:
+            if not may_as_before(tx, actor, now_ms=self.clock.now_ms()):
+                return False
+        if self.project_id != seen.project:
+            return True
+        with _committed(self.meta).read() as tx:
+            return has_grants(tx, actor)
+
+    def _told(self, actor: Actor) -> Ended:
+        self.access.forget()
+        return Ended(
+            f"{actor.name} may less than when this was asked, so nothing of it was done",
+            hint="ask again: what you still may is let in", refusal={"because": "it was taken away meanwhile"},
+        )  # fmt: skip
+
+    def after_commit(self, work: Callable[[], None]) -> None:
+        """Do something now, or, inside a transaction of somebody else's, once that is committed."""
+        if self.then is None:
+            work()
+        else:
+            self.then.append(work)
+
+    def access_changed(self, *ended_in: str) -> None:
+        """Remember no callers any more; for who has just committed a change of who may do what.
+
+        `ended_in` are projects, by id or name, in which somebody may less by it, `*` for all: it returns once whoever
+        was let in there before has written or never will. In the home that was changed all is in order anyway.
+        """
+        self.after_commit(lambda: self._end_access(frozenset(ended_in)))
+
+    def _end_access(self, ended_in: frozenset[str]) -> None:
+        self.access.forget()
+        root = self.root
+        # In PostgreSQL all projects of a server take turns at one lock; each SQLite file has its own.
+        if root.meta.dialect != "sqlite" or not ended_in - {DEFAULT}:
+            return
+        with root.meta.read() as tx:
+            found = [*list_projects(tx), *ended_projects(tx)]
+        for project in found:
+            if project.id != DEFAULT and not ended_in.isdisjoint((SERVER, project.id, project.name)):
+                with self.entered(project) as inner, inner.meta.transaction() as tx:
+                    take_turn(tx)
 
     def own(self, tx: Tx, kind: Kind, resource: str) -> None:
         """Let the user who has just made something manage it; owners, machines and the folder's owner need no grant."""
@@ -191,6 +276,21 @@ def open_home(
         raise
 
 
+def remove_project(root: Home, project: Project) -> None:
+    """Remove the stores of a project that ended, and its folder; what is gone already is no error.
+
+    Raises what opening and removing does, Corrupt for an id that is none, which must name no folder.
+    """
+    assert root.folder is not None, "a project is removed where its stores are"
+    if PROJECT_ID.fullmatch(project.id) is None:
+        raise Corrupt(f"{project.id[:40]!r} is the id of no project", hint="taut ledger verify")
+    root.projects.drop(project.id)
+    settings = read_settings(root.folder)
+    remove_objects(_objects_url(root.folder, settings), project.id)
+    remove_metadata(_metadata_url(root.folder, settings), project.id)
+    remove_folder(root.folder / "projects" / project.id)
+
+
 def open_project(root: Home, project: Project) -> Home:
     """Open the home of a project of a server's home. Raises what opening its stores does."""
     assert root.folder is not None, "a project is opened where its stores are"
@@ -202,12 +302,20 @@ def open_project(root: Home, project: Project) -> Home:
 
 
 def _stores(folder: Path, settings: Settings, space: str = "") -> tuple[Metadata, Objects]:
-    meta = connect_metadata(settings.metadata or f"sqlite://{folder / 'meta.db'}", space)
+    meta = connect_metadata(_metadata_url(folder, settings), space)
     try:
-        return meta, connect_objects(settings.objects or f"file://{folder / 'objects'}", space)
+        return meta, connect_objects(_objects_url(folder, settings), space)
     except BaseException:
         meta.close()
         raise
+
+
+def _metadata_url(folder: Path, settings: Settings) -> str:
+    return settings.metadata or f"sqlite://{folder / 'meta.db'}"
+
+
+def _objects_url(folder: Path, settings: Settings) -> str:
+    return settings.objects or f"file://{folder / 'objects'}"
 
 
 def _within(url: str, project: str) -> str:
@@ -350,7 +458,12 @@ def require(home: Home, permission: str, *, verb: str, resource: str = "") -> No
 def note_refusal(home: Home, refusal: Mapping[str, str]) -> None:
     """Write to the ledger what the actor may not do, in a transaction of its own."""
     with home.meta.transaction() as tx:
-        home.append(tx, "access.denied", subject=f"actor:{home.actor.name}", body=refusal)
+        home.tell(tx, "access.denied", subject=f"actor:{home.actor.name}", body=refusal)
+
+
+def _committed(meta: Metadata) -> Metadata:
+    """A store to read what is committed from, also in the middle of a transaction."""
+    return meta.outside if isinstance(meta, Within) else meta
 
 
 def sight(home: Home, kind: Kind, permission: str) -> Sight:

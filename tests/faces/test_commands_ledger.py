@@ -53,7 +53,17 @@ def repository(tmp_path: Path) -> Path:
 def test_the_ledger_is_shown(project):
     said = taut(project, "ledger", "show", "--kind", "run.created")
     assert said.status == 0
-    assert said.out.splitlines()[0].split() == ["entry", "when", "who", "what", "about", "body"]
+    assert said.out.splitlines()[0].split() == [
+        "entry",
+        "when",
+        "who",
+        "what",
+        "about",
+        "body",
+        "token",
+        "request",
+        "from",
+    ]
     assert len(taut(project, "ledger", "show", "--kind", "run.created", "--after", "2", "--json").json) == 2
 
 

@@ -250,7 +250,7 @@ def test_the_ledger_is_asked_by_kind_subject_and_place(line):
 
 def test_the_ledger_is_a_table_for_people(line):
     rows = taut(line.folder, "ledger", "show", "--limit", "3").out.splitlines()
-    assert rows[0].split() == ["entry", "when", "who", "what", "about", "body"]
+    assert rows[0].split() == ["entry", "when", "who", "what", "about", "body", "token", "request", "from"]
     assert len(rows) == 4
 
 

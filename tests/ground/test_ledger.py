@@ -89,12 +89,16 @@ def test_the_same_twice_has_two_hashes(home):
         ("UPDATE ledger SET seq = 6 WHERE seq = 5", "entry 5 is missing"),
         (
             (
-                "INSERT INTO ledger SELECT -7, at_ms, actor, kind, subject, body, salt, commitment, leaf FROM ledger"
-                " WHERE seq = 1"
+                "INSERT INTO ledger SELECT -7, at_ms, actor, kind, subject, body, salt, commitment, leaf,"
+                " token, request, client FROM ledger WHERE seq = 1"
             ),
             "entry 1 is missing; the next is -7",
         ),
         ("UPDATE ledger SET at_ms = at_ms - 1 WHERE seq = 5", "entry 5 .* was changed"),
+        ("UPDATE ledger SET token = 'ab' WHERE seq = 5", "entry 5 .* was changed"),
+        ("UPDATE ledger SET token = '' WHERE seq = 5", "entry 5 .* was changed"),
+        ("UPDATE ledger SET request = 'ab' WHERE seq = 5", "entry 5 .* was changed"),
+        ("UPDATE ledger SET client = '127.0.0.1' WHERE seq = 5", "entry 5 .* was changed"),
     ],
 )
 def test_every_change_behind_our_back_is_told(home, tampering, said):
@@ -246,12 +250,12 @@ def test_of_two_who_take_their_turn_one_waits_for_the_other(home):
     order: list[str] = []
     with ThreadPoolExecutor(1) as pool:
         with home.meta.transaction() as tx:
-            assert take_turn(tx) == 0
+            assert take_turn(tx).end == 0
 
             def second() -> int:
                 with home.meta.transaction() as other:
                     order.append("asks")
-                    end = take_turn(other)
+                    end = take_turn(other).end
                     order.append("has it")
                     return end
 

@@ -148,6 +148,7 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "project.describe": "taut.govern.projects:describe_project",
         "project.get": "taut.govern.projects:get_project",
         "project.list": "taut.govern.projects:show_projects",
+        "project.restore": "taut.govern.projects:restore_project",
         "promotion.decide": "taut.models.approvals:decide_promotion",
         "promotion.request": "taut.models.approvals:request_promotion",
         "promotion.show": "taut.models.approvals:find_promotion",

@@ -72,6 +72,7 @@ if TYPE_CHECKING:
         delete_project,
         describe_project,
         get_project,
+        restore_project,
         show_projects,
     )
     from taut.govern.status import Line, Station, show_line
@@ -191,6 +192,7 @@ _PLACES = {
         "delete_project",
         "describe_project",
         "get_project",
+        "restore_project",
         "show_projects",
     ),
     "status": (
@@ -316,6 +318,7 @@ __all__ = [
     "remove_set",
     "remove_trust",
     "restore",
+    "restore_project",
     "revoke_permission",
     "seal_secrets",
     "set_admin",

@@ -127,7 +127,8 @@ def apply_access(home: Home, wanted: WantedAccess, expected: list[Change]) -> li
         _trusted(root, tx, changes, ids)
         if wanted.server is not None and not has_admin(tx, now_ms=home.clock.now_ms()):
             raise Refused("nobody who can log in would administer the server any more", hint="taut access list")
-    home.access.forget()
+    lost = {one.project for one in told if one.kind == "access.unbound"}
+    home.access_changed(*lost, *(change.project for change in changes if change.does == "untrust"))
     tell_projects(home, told)
     return changes
 

@@ -27,8 +27,11 @@ from taut.ground.meta import Tx, Value
 from taut.ground.progress import progress
 from taut.home import Home, verb
 
-SELECT_PAYLOAD = "SELECT kind, body, salt FROM ledger WHERE seq = :seq"
-ERASE = "UPDATE ledger SET body = NULL, salt = NULL, commitment = :commitment WHERE seq = :seq AND body IS NOT NULL"
+SELECT_PAYLOAD = "SELECT kind, body, salt, client FROM ledger WHERE seq = :seq"
+ERASE = """
+UPDATE ledger SET body = NULL, salt = NULL, client = NULL, commitment = :commitment
+WHERE seq = :seq AND body IS NOT NULL
+"""
 SELECT_KEPT = "SELECT size, note, key FROM ledger_kept WHERE origin = :origin ORDER BY size"
 INSERT_KEPT = """
 INSERT INTO ledger_kept (origin, size, note, key, at_ms) VALUES (:origin, :size, :note, :key, :at_ms)
@@ -111,13 +114,12 @@ def prove(home: Home, seq: int) -> Proof:
     with home.meta.read() as tx:
         tree = Tree(tx)
         signed = _signed(tx, key, tree)
-        entry, leaf, path, body, salt = prove_entry(tx, tree, seq, signed.size)
-    return Proof(seq, entry, leaf, path, signed.note, signed.key, body, salt)
+        return prove_entry(tx, tree, seq, signed.note, signed.key, size=signed.size)
 
 
 @verb("ledger.erase", needs="privacy:admin")
 def erase_body(home: Home, seq: int, *, because: str) -> None:
-    """Take the body of an entry away for good; that there was an entry, when, by whom and of what, stays.
+    """Take the body of an entry away for good, and from where it was sent; when, by whom and of what it was, stays.
 
     Raises NotFound, Conflict where it is erased already, Refused for what the ledger itself is read by.
     """
@@ -125,12 +127,12 @@ def erase_body(home: Home, seq: int, *, because: str) -> None:
         row = tx.row(SELECT_PAYLOAD, {"seq": seq})
         if row is None:
             raise NotFound(f"the ledger has no entry {seq}", hint="taut ledger show")
-        kind, body, salt = cast("tuple[str, str | None, bytes | None]", row)
+        kind, body, salt, client = cast("tuple[str, str | None, bytes | None, str | None]", row)
         if kind.startswith(OWN):
             raise Refused(f"entry {seq} ({kind}) is what the ledger itself is checked by, and tells of no person")
         if body is None or salt is None:
             raise Refused(f"the body of entry {seq} ({kind}) was erased before")
-        tx.execute(ERASE, {"seq": seq, "commitment": commitment_of(salt, body)})
+        tx.execute(ERASE, {"seq": seq, "commitment": commitment_of(salt, body, client)})
         home.append(tx, ERASED, subject=f"{ERASED_SUBJECT}{seq}", body={"because": because})
 
 

@@ -12,17 +12,27 @@ from typing import TypeVar
 
 from taut.errors import Conflict, UsageError
 from taut.govern.referenced import Trees, objects_named
+from taut.govern.tokens import forget_tokens
+from taut.ground.access import (
+    condemn_project,
+    condemned_projects,
+    count_ended_tokens,
+    ended_projects,
+    forget_shown,
+    note_gone,
+)
+from taut.ground.answered import forget_answers
 from taut.ground.meta import Tx
 from taut.ground.objects import Stored
 from taut.ground.progress import progress
-from taut.home import Home, require
+from taut.home import Home, remove_project, require
 from taut.runs.purging import Deleted, deleted_things, forget_files, purge
 
 Thing = TypeVar("Thing")
 
 OLDER_MS = 30 * 86_400_000
 GRACE_MS = 86_400_000
-THINGS, OBJECTS = 50, 2_000  # Of one transaction: others wait for it.
+THINGS, OBJECTS, FORGOTTEN = 50, 2_000, 200  # Of one transaction: others wait for it.
 
 
 @dataclass(slots=True)
@@ -34,9 +44,11 @@ class Collected:
     experiments: int = 0
     objects: int = 0
     size_bytes: int = 0
+    projects: int = 0
+    tokens: int = 0
     dry_run: bool = False
     things: list[str] = field(default_factory=list)
-    """The runs, logged models and experiments, as the ledger names them."""
+    """The projects, runs, logged models and experiments, as the ledger names them."""
 
     def add(self, thing: Deleted) -> None:
         """One more."""
@@ -49,17 +61,60 @@ class Collected:
 def collect(home: Home, *, older_than_ms: int = OLDER_MS, grace_ms: int = GRACE_MS, dry_run: bool = False) -> Collected:
     """Remove for good what was deleted longer ago than that, then objects that nothing has referred to for the grace.
 
-    In every project, where no single one is meant. A dry run does the first in a transaction that it undoes, so others
-    wait for it meanwhile. Raises UsageError for a server's URL, Conflict where something that a tree should name cannot
-    be read: then nothing says what is needed.
+    In every project, where no single one is meant; then projects that ended so long ago go too, and tokens. A dry run
+    does the first in a transaction that it undoes, so others wait for it meanwhile. Raises UsageError for a server's
+    URL, Conflict where something that a tree should name cannot be read: then nothing says what is needed.
     """
     if home.remote is not None:
         raise UsageError(f"{home.place} is a server", hint="run it there, with --home FOLDER")
     require(home, "server:admin", verb="home.gc")
     result = Collected(dry_run=dry_run)
+    if home.in_project is None:
+        _collect_projects(home, result, home.clock.now_ms() - older_than_ms)
+        _forget(home, result)
     for one in (home,) if home.in_project is not None else home.everywhere():
         _collect(one, result, older_than_ms, grace_ms)
     return result
+
+
+def _collect_projects(home: Home, result: Collected, until_ms: int) -> None:
+    """Remove the stores of projects that ended until then; what was killed on its way is taken up again.
+
+    First it is written down that there is no way back, then the stores go, then that nothing is left is written down.
+    """
+    with home.meta.read() as tx:
+        ended, condemned = ended_projects(tx, until_ms=until_ms), condemned_projects(tx)
+    for project in (*condemned, *ended):
+        if project in ended and not result.dry_run:
+            with home.meta.transaction() as tx:
+                if not condemn_project(tx, project, until_ms=until_ms, now_ms=home.clock.now_ms()):
+                    continue
+                home.append(tx, "project.condemned", subject=f"project:{project.name}", body={"id": project.id})
+        if not result.dry_run:
+            remove_project(home, project)
+            with home.meta.transaction() as tx:
+                if not note_gone(tx, project, now_ms=home.clock.now_ms()):
+                    continue
+                home.append(tx, "project.purged", subject=f"project:{project.name}", body={"id": project.id})
+        result.projects += 1
+        result.things.append(f"project:{project.name}")
+
+
+def _forget(home: Home, result: Collected) -> None:
+    """Forget tokens that ended long ago, keys whose answers are kept no longer, and ID tokens that were shown."""
+    now_ms = home.clock.now_ms()
+    if result.dry_run:
+        with home.meta.read() as tx:
+            result.tokens = count_ended_tokens(tx, now_ms=now_ms)
+        return
+    while True:
+        with home.meta.transaction() as tx:
+            forgotten = forget_tokens(home, tx, most=FORGOTTEN)
+        result.tokens += forgotten
+        if forgotten < FORGOTTEN:
+            break
+    with home.meta.transaction() as tx:
+        forget_shown(tx, now_ms=now_ms)
 
 
 def _collect(home: Home, result: Collected, older_than_ms: int, grace_ms: int) -> None:
@@ -70,6 +125,8 @@ def _collect(home: Home, result: Collected, older_than_ms: int, grace_ms: int) -
     if result.dry_run:
         _pretend(home, things, old, result, trees)
         return
+    with home.meta.transaction() as tx:
+        forget_answers(tx, at_ms=now_ms)
     gone: list[Deleted] = []
     with progress("removing what was deleted", len(things)) as bar:
         for some in _parts(things, THINGS):

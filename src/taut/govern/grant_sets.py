@@ -68,7 +68,7 @@ def remove_set(home: Home, set_id: int) -> None:
     with home.meta.transaction() as tx:
         gone = delete_set(tx, set_id)
         home.append(tx, "grants.deleted", subject=f"grants:{set_id}", body={"name": gone.name})
-    home.access.forget()
+    home.access_changed()
 
 
 @verb("grants.add", needs="role:admin")
@@ -79,7 +79,7 @@ def add_grant(home: Home, set_id: int, kind: str, resource: str, level: str) -> 
         made = insert_grant(tx, set_id, kind, resource, level)
         body = {"kind": kind, "resource": resource, "level": level}
         home.append(tx, "grants.added", subject=f"grants:{set_id}", body=body)
-    home.access.forget()
+    home.access_changed()
     return made
 
 
@@ -90,7 +90,7 @@ def change_grant(home: Home, grant_id: int, level: str) -> Grant:
         changed = set_level(tx, read_grant(tx, grant_id), level)
         body = {"kind": changed.kind, "resource": changed.resource, "level": level}
         home.append(tx, "grants.changed", subject=f"grants:{changed.set_id}", body=body)
-    home.access.forget()
+    home.access_changed()
     return changed
 
 
@@ -102,7 +102,7 @@ def remove_grant(home: Home, grant_id: int) -> None:
         delete_grant(tx, gone)
         body = {"kind": gone.kind, "resource": gone.resource, "level": gone.level}
         home.append(tx, "grants.removed", subject=f"grants:{gone.set_id}", body=body)
-    home.access.forget()
+    home.access_changed()
 
 
 @verb("grants.assign", needs="role:admin")
@@ -112,7 +112,7 @@ def assign_set(home: Home, user: str, set_id: int) -> Holding:
     with home.meta.transaction() as tx:
         made = insert_holding(tx, set_id, account.id)
         home.append(tx, "grants.assigned", subject=f"user:{user}", body={"grants": set_id})
-    home.access.forget()
+    home.access_changed()
     return made
 
 
@@ -123,7 +123,7 @@ def unassign_set(home: Home, user: str, set_id: int) -> None:
     with home.meta.transaction() as tx:
         delete_holding(tx, set_id, account.id)
         home.append(tx, "grants.unassigned", subject=f"user:{user}", body={"grants": set_id})
-    home.access.forget()
+    home.access_changed()
 
 
 @verb("grants.holders", needs="role:admin")

@@ -8,7 +8,7 @@ import os
 
 from taut.errors import Conflict, Denied, Invalid, NotFound, Refused
 from taut.govern.projects import Told, tell_projects
-from taut.govern.tokens import SESSION_DAYS, NewToken
+from taut.govern.tokens import FORGOTTEN, SESSION_DAYS, NewToken, forget_tokens
 from taut.ground.access import (
     Actor,
     Linked,
@@ -73,7 +73,8 @@ def log_in(home: Home, id_token: str, nonce: str) -> NewToken:
                       "kind": "session"})  # fmt: skip
         body = {"issuer": shown.issuer, "subject": shown.subject, "token": token.id}
         theirs.append(tx, "user.logged_in", subject=f"user:{account.name}", body=body)
-    root.access.forget()
+        forget_tokens(theirs, tx, most=FORGOTTEN)
+    root.access_changed(*(one.project for one in changed if one.kind == "access.unbound"))
     tell_projects(theirs, changed)
     return NewToken(token, secret)
 

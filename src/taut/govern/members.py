@@ -116,7 +116,7 @@ def _change(home: Home, user: str, role: str, project: str, *, binds: bool) -> B
             if not delete_binding(tx, account.id, where, role):
                 raise NotFound(f"{user!r} is not bound to {role!r} there", hint="taut access list")
         root.append(tx, kind, subject=f"user:{user}", body=body)
-    home.access.forget()
+    home.access_changed(*(() if binds else (where,)))
     return Binding(user, name, role)
 
 

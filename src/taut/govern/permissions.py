@@ -63,7 +63,7 @@ def grant_permission(home: Home, user: str, kind: str, resource: str, level: str
             grant = set_level(tx, found, level)
         body = {"kind": kind, "resource": resource, "level": level}
         home.append(tx, "permission.granted", subject=f"user:{user}", body=body)
-    home.access.forget()
+    home.access_changed()
     return grant
 
 
@@ -77,7 +77,7 @@ def revoke_permission(home: Home, user: str, kind: str, resource: str) -> None:
         delete_grant(tx, grant)
         body = {"kind": kind, "resource": resource, "level": grant.level}
         home.append(tx, "permission.revoked", subject=f"user:{user}", body=body)
-    home.access.forget()
+    home.access_changed()
 
 
 @verb("permission.get", needs="self")

@@ -15,6 +15,7 @@ from taut.ground.access import (
     list_projects,
     no_project,
     read_project,
+    restore_project_row,
     role_in,
     roles_of,
 )
@@ -44,7 +45,7 @@ def create_project(home: Home, name: str, *, description: str = "") -> Project:
     with root.meta.transaction() as tx:
         made = insert_project(tx, name, description, now_ms=home.clock.now_ms())
         root.append(tx, "project.created", subject=f"project:{name}", body={"id": made.id})
-    home.access.forget()
+    home.access_changed()
     with home.entered(made) as inner, inner.meta.transaction() as tx:
         inner.append(tx, "project.created", subject=f"project:{name}", body={"id": made.id})
     return made
@@ -85,16 +86,31 @@ def describe_project(home: Home, name: str, description: str) -> Project:
 
 @verb("project.delete", needs="server:admin")
 def delete_project(home: Home, name: str) -> Project:
-    """End a project: nobody is a member any more, its tokens end, its name is free; what it holds stays where it lies.
+    """End a project: nobody is a member any more, its tokens end, its name is free.
 
-    Whoever makes one of the same name begins anew. Raises NotFound, Refused for `default`.
+    What it holds stays until `taut gc` removes what ended long ago, and can be had back until then. Whoever makes one
+    of the same name begins anew. Raises NotFound, Refused for `default`.
     """
     root = home.root
     with root.meta.transaction() as tx:
         project = read_project(tx, name)
         delete_project_row(tx, project, now_ms=home.clock.now_ms())
         root.append(tx, "project.deleted", subject=f"project:{name}", body={"id": project.id})
-    home.access.forget()
+    home.access_changed(project.id)
+    return project
+
+
+@verb("project.restore", needs="server:admin")
+def restore_project(home: Home, name: str) -> Project:
+    """Have the project of that name that ended last back, with all that it holds and without any member or token.
+
+    Raises NotFound where none ended or `gc` has taken it, Conflict where another has the name now.
+    """
+    root = home.root
+    with root.meta.transaction() as tx:
+        project = restore_project_row(tx, name)
+        root.append(tx, "project.restored", subject=f"project:{name}", body={"id": project.id})
+    home.access_changed()
     return project
 
 
@@ -130,4 +146,4 @@ def tell_projects(home: Home, changes: Iterable[Told]) -> None:
         with home.entered(found[name]) as inner, inner.meta.transaction() as tx:
             for one in told:
                 if one.project == name:
-                    inner.append(tx, one.kind, subject=f"user:{one.user}", body=one.body)
+                    inner.tell(tx, one.kind, subject=f"user:{one.user}", body=one.body)

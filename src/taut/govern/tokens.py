@@ -9,6 +9,7 @@ from taut.ground.access import (
     SERVER_ROLES,
     Holder,
     Token,
+    delete_ended_tokens,
     end_sessions,
     insert_token,
     is_allowed,
@@ -18,11 +19,15 @@ from taut.ground.access import (
     owner_of_token,
     revoke_token,
     rights_of,
+    roles_of,
 )
+from taut.ground.ledger import Happening, append_events
+from taut.ground.meta import Tx
 from taut.home import Home, require, verb
 
 DAYS, DAYS_MAX = 90, 366  # Of what somebody forgets; a machine that works longer is given a new one each year.
 SESSION_DAYS = 7
+FORGOTTEN = 2  # For each that is made, so that those that ended become fewer.
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ def create_token(
     """
     given = _given(home, role, scopes or [])
     token = _made(home, name, given, days, kind="service")
-    home.access.forget()
+    home.access_changed()
     return token
 
 
@@ -60,7 +65,7 @@ def create_own_token(home: Home, name: str, *, days: int = DAYS, scopes: list[st
             if owner_of_token(tx, home.actor.token).kind != "session":
                 raise Denied("a token makes no other token of its user: log in", hint="taut login URL")
     token = _made(home, name, _scopes(scopes or []), days, kind="own")
-    home.access.forget()
+    home.access_changed()
     return token
 
 
@@ -74,7 +79,7 @@ def open_session(home: Home) -> NewToken:
     if home.actor.token:
         raise Denied("a session begins with a password, not with a token")
     token = _made(home, "session", "", SESSION_DAYS, kind="session")
-    home.access.forget()
+    home.access_changed()
     return token
 
 
@@ -90,7 +95,8 @@ def close_sessions(home: Home, *, everywhere: bool = False) -> int:
             revoke_token(tx, actor.token, now_ms=now_ms)
             ended = 1
         root.append(tx, "token.sessions_ended", subject=f"user:{actor.name}", body={"ended": ended})
-    home.access.forget()
+        ended_in = roles_of(tx, account_id)
+    home.access_changed(*ended_in)
     return ended
 
 
@@ -127,7 +133,23 @@ def end_token(home: Home, token_id: str) -> None:
     with root.meta.transaction() as tx:
         revoke_token(tx, token_id, now_ms=home.clock.now_ms())
         root.append(tx, "token.revoked", subject=f"token:{token_id}")
-    home.access.forget()
+        ended_in = {found.project} if found.account_id is None else roles_of(tx, found.account_id)
+    home.access_changed(*ended_in)
+
+
+def forget_tokens(home: Home, tx: Tx, *, most: int) -> int:
+    """Forget up to so many tokens that ended long ago, inside the caller's transaction; returns how many.
+
+    It is called where tokens are made, for two each time, so that there never are many. An entry tells of each, in
+    nobody's name but of whoever made that.
+    """
+    now_ms, actor = home.clock.now_ms(), home.actor
+    gone = delete_ended_tokens(tx, most=most, now_ms=now_ms)
+    if gone:
+        append_events(tx, [
+            Happening("token.forgotten", f"token:{id}", actor.name, now_ms, asked=actor.asked) for id in gone
+        ])  # fmt: skip
+    return len(gone)
 
 
 def _made(home: Home, name: str, role: str, days: int, *, kind: Holder) -> NewToken:
@@ -145,6 +167,7 @@ def _made(home: Home, name: str, role: str, days: int, *, kind: Holder) -> NewTo
         )  # fmt: skip
         body = {"name": name, "role": role, "kind": kind, **({} if project == DEFAULT else {"project": project})}
         root.append(tx, "token.created", subject=f"token:{token.id}", body=body)
+        forget_tokens(root, tx, most=FORGOTTEN)
     return NewToken(token, secret)
 
 

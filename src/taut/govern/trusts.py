@@ -10,6 +10,7 @@ from fnmatch import fnmatchcase
 
 from taut.errors import Denied, Invalid, TautError
 from taut.govern.projects import administered
+from taut.govern.tokens import FORGOTTEN, forget_tokens
 from taut.ground.access import (
     SCOPES,
     Actor,
@@ -71,7 +72,7 @@ def add_trust(
     root = home.root
     with root.meta.transaction() as tx:
         made = write_trust(root, tx, trust, found.id)
-    home.access.forget()
+    home.access_changed()
     return made
 
 
@@ -99,7 +100,7 @@ def remove_trust(home: Home, trust_id: str) -> Trust:
         if not found:
             raise no_trust(trust_id)
         gone = erase_trust(root, tx, found[0])
-    home.access.forget()
+    home.access_changed(gone.project)
     return gone
 
 
@@ -122,12 +123,13 @@ def exchange_token(home: Home, id_token: str, *, project: str = "") -> Exchanged
     try:
         with root.meta.transaction() as tx:
             given = _given(theirs, tx, shown, project, now_ms)
+            forget_tokens(theirs, tx, most=FORGOTTEN)
     except TautError as refused:
         with root.meta.transaction() as tx:
             body = {"issuer": issuer, "subject": shown.subject, "verb": "token.exchange", "because": refused.message}
             theirs.append(tx, "access.denied", subject=f"actor:{theirs.actor.name}", body=body)
         raise
-    root.access.forget()
+    root.access_changed()
     return given
 
 

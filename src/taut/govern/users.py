@@ -19,6 +19,7 @@ from taut.ground.access import (
     own_set,
     read_login,
     read_user,
+    roles_of,
     set_disabled,
     set_hash,
     set_role,
@@ -46,9 +47,8 @@ def create_user(home: Home, name: str, password: str, *, role: str = "viewer", b
         if begins and home.server is None:
             _let_begin(tx, user)
     if begins and home.server is not None:
-        with home.meta.transaction() as tx:
-            _let_begin(tx, user)
-    home.access.forget()
+        _let_begin_here(home, user)
+    home.access_changed()
     return user
 
 
@@ -88,7 +88,8 @@ def set_password(home: Home, name: str, password: str, *, current: str = "") -> 
         set_hash(tx, user, hashed, now_ms=now_ms)
         end_sessions(tx, user.id, now_ms=now_ms, but=home.actor.token if is_self(home, name) else "")
         root.append(tx, "user.password", subject=f"user:{name}", body={"id": user.id})
-    home.access.forget()
+        ended_in = roles_of(tx, user.id)
+    home.access_changed(*ended_in)
 
 
 @verb("user.role", needs="project:admin")
@@ -98,8 +99,9 @@ def set_user_role(home: Home, name: str, role: str) -> User:
     Raises NotFound, Invalid for an unknown role, Refused for the last who administers the server.
     """
     with home.root.meta.transaction() as tx:
+        ended_in = roles_of(tx, read_user(tx, name).id)
         user = _changed_role(home, tx, name, role)
-    home.access.forget()
+    home.access_changed(*ended_in)
     return user
 
 
@@ -108,15 +110,15 @@ def set_admin(home: Home, name: str, *, is_admin: bool) -> User:
     """Make a user an owner, or no owner any more: then a viewer who may begin things, as MLflow's plain users are."""
     with home.root.meta.transaction() as tx:
         user = read_user(tx, name, home.project_id)
+        ended_in = roles_of(tx, user.id)
         changes = user.is_admin != is_admin
         if changes:
             user = _changed_role(home, tx, name, "owner" if is_admin else "viewer")
             if home.server is None and not is_admin:
                 _let_begin(tx, user)
     if changes and home.server is not None and not is_admin:
-        with home.meta.transaction() as tx:
-            _let_begin(tx, user)
-    home.access.forget()
+        _let_begin_here(home, user)
+    home.access_changed(*ended_in)
     return user
 
 
@@ -138,7 +140,8 @@ def disable_user(home: Home, name: str, *, disabled: bool = True) -> User:
         kind = "user.disabled" if disabled else "user.enabled"
         root.append(tx, kind, subject=f"user:{name}", body={"id": user.id})
         user = read_user(tx, name, home.project_id)
-    home.access.forget()
+        ended_in = roles_of(tx, user.id)
+    home.access_changed(*ended_in)
     return user
 
 
@@ -155,9 +158,10 @@ def delete_user(home: Home, name: str) -> None:
         user = read_user(tx, name, home.project_id)
         _must_outrank(home, user.role)
         _must_not_be_last(home, tx, user)
+        ended_in = roles_of(tx, user.id)
         delete_user_row(tx, user)
         root.append(tx, "user.deleted", subject=f"user:{name}", body={"id": user.id})
-    home.access.forget()
+    home.access_changed(*ended_in)
 
 
 def is_self(home: Home, name: str) -> bool:
@@ -202,6 +206,16 @@ def _let_begin(tx: Tx, user: User) -> None:
     own = own_set(tx, user.id)
     if not any(grant.kind == "home" for grant in own.grants):
         insert_grant(tx, own.id, "home", "*", "USE")
+
+
+def _let_begin_here(home: Home, user: User) -> None:
+    """The same in a project, whose store is another: once the user is committed, whose number might be given again."""
+
+    def let() -> None:
+        with home.meta.transaction() as tx:
+            _let_begin(tx, user)
+
+    home.after_commit(let)
 
 
 def _where(home: Home) -> dict[str, str]:

@@ -42,7 +42,7 @@ def claim_key(tx: Tx, asked: Keyed, *, at_ms: int) -> str | None:
 
     Raises OtherRequest where the answer was to something else.
     """
-    tx.execute(FORGET, {"before": at_ms - KEPT_MS})
+    forget_answers(tx, at_ms=at_ms)
     names = {"actor": asked.actor, "key": asked.key}
     if tx.execute(CLAIM, {**names, "digest": asked.digest, "at_ms": at_ms}):
         return None
@@ -53,6 +53,11 @@ def claim_key(tx: Tx, asked: Keyed, *, at_ms: int) -> str | None:
             f"the Idempotency-Key {asked.key!r} was used for another request", hint="take a new key for each request"
         )
     return str(row[1])
+
+
+def forget_answers(tx: Tx, *, at_ms: int) -> None:
+    """Forget what was answered longer ago than it is kept."""
+    tx.execute(FORGET, {"before": at_ms - KEPT_MS})
 
 
 def keep_answer(tx: Tx, asked: Keyed, body: str) -> None:

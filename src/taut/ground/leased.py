@@ -64,6 +64,15 @@ class Leased(Generic[T]):
         for value in closing:
             self._close(value)
 
+    def drop(self, key: str) -> None:
+        """Close what is under the key, unless somebody uses it now."""
+        with self._lock:
+            held = self._held.get(key)
+            if held is None or held.users or held.value is None:
+                return
+            del self._held[key]
+        self._close(held.value)
+
     def close(self) -> None:
         """Close all of it, used or not."""
         with self._lock:

@@ -126,6 +126,12 @@ def log_batches(home: Home, batches: Sequence[Batch]) -> list[TautError | None]:
                 problems[sound[0]] = problem
             for number in sound if len(sound) > 1 else ():
                 problems[number] = log_batches(home, [batches[number]])[0]
+        except _SomeEnded as ended:  # Nothing was stored: the others are written without theirs.
+            left = [number for number in sound if number not in ended.problems]
+            for number, again in zip(left, log_batches(home, [batches[number] for number in left]), strict=True):
+                problems[number] = again
+            for number, told in ended.problems.items():
+                problems[number] = told
     return problems
 
 
@@ -185,6 +191,14 @@ def cut_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return {key: value[:TAG_VALUE_MAX] for key, value in tags.items()}
 
 
+class _SomeEnded(Exception):  # No error of the whole group: how it leaves its transaction.
+    """Some of a group may not write any more: what is told to each, by their numbers."""
+
+    def __init__(self, problems: Mapping[int, TautError]) -> None:
+        super().__init__()
+        self.problems = problems
+
+
 def _store(home: Home, batches: Sequence[Batch], sound: list[int], problems: list[TautError | None]) -> None:
     """Write what is sound by one transaction: its metrics the short way if they may, else all of it the long way."""
     remembered = known_series(home.meta)
@@ -220,6 +234,7 @@ def _write(
         rows = tx.rows(SELECT_PARAMS, {"runs": with_params})
         stored = {(str(run_id), str(key)): str(value) for run_id, key, value in rows}
     written: list[Batch] = []
+    numbers: list[int] = []
     params: list[tuple[Value, ...]] = []
     tags: dict[tuple[str, str], tuple[Value, ...]] = {}
     for number in sound:
@@ -231,6 +246,7 @@ def _write(
             problems[number] = problem
             continue
         written.append(batch)
+        numbers.append(number)
         for key, given in batch.params.items():
             if (batch.run_id, key) not in stored:
                 stored[batch.run_id, key] = value = given[:PARAM_VALUE_MAX]
@@ -238,7 +254,12 @@ def _write(
         for key, value in batch.tags.items():
             tags[batch.run_id, key] = (batch.run_id, key, value[:TAG_VALUE_MAX], experiment)
     at_ms = home.clock.now_ms()
-    append_events(tx, [_happening(batch, at_ms) for batch in written])
+    if not written:
+        return
+    turn = append_events(tx, [_happening(batch, at_ms) for batch in written])
+    ended = zip(numbers, home.ended(turn, [batch.actor for batch in written]), strict=True)
+    if told := {number: problem for number, problem in ended if problem is not None}:
+        raise _SomeEnded(told)
     tx.insert(INSERT_PARAMS, params)
     tx.insert(UPSERT_TAGS, list(tags.values()))
     for (run_id, key), row in tags.items():
@@ -250,7 +271,7 @@ def _write(
 
 def _happening(batch: Batch, at_ms: int) -> Happening:
     body = {"metrics": len(batch.metrics), "params": len(batch.params), "tags": len(batch.tags)}
-    return Happening("run.logged", f"run:{batch.run_id}", batch.actor.name, at_ms, body)
+    return Happening("run.logged", f"run:{batch.run_id}", batch.actor.name, at_ms, body, batch.actor.asked)
 
 
 def _contradiction(batch: Batch, stored: Mapping[tuple[str, str], str]) -> TautError | None:

@@ -60,7 +60,7 @@ def list_projects(as_json: bool) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def delete_project(name: str, yes: bool, as_json: bool) -> None:
-    """End a project: its members and tokens with it; its name is free, and nobody reaches what it holds."""
+    """End a project: its members and tokens with it; its name is free, and `taut gc` removes what it holds."""
     from taut.govern import delete_project, get_project, show_bindings
 
     with open_home() as home:
@@ -69,6 +69,17 @@ def delete_project(name: str, yes: bool, as_json: bool) -> None:
         if not yes:
             click.confirm(f"end project {name} with {len(members)} bindings", abort=True, err=True)
         shown(delete_project(home, name), as_json, lambda _: f"project {name} is no more")
+
+
+@project.command("restore", epilog="Example: taut project restore churn")
+@click.argument("name")
+@json_option
+def restore_project(name: str, as_json: bool) -> None:
+    """Have a project back that ended, as long as `taut gc` has not removed it; its members are to be bound anew."""
+    from taut.govern import restore_project
+
+    with open_home() as home:
+        shown(restore_project(home, name), as_json, lambda one: f"project {one.name} is back; nobody is a member yet")
 
 
 @click.group(cls=Group, epilog="Example: taut access bind ada ml-engineer --project churn")

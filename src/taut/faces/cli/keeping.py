@@ -61,7 +61,8 @@ def restore(source: Path, folder: Path, metadata: str, objects: str, as_json: bo
 )
 @json_option
 def gc(older_than: str, dry_run: bool, yes: bool, grace: str, as_json: bool) -> None:
-    """Remove for good the runs, logged models and experiments that were deleted, and objects that nothing refers to.
+    """Remove for good the projects, runs, logged models and experiments that were deleted, objects that nothing refers
+    to, and tokens that ended long ago.
 
     Others may write meanwhile. What leaves cannot be brought back.
     """
@@ -71,7 +72,8 @@ def gc(older_than: str, dry_run: bool, yes: bool, grace: str, as_json: bool) -> 
     def told(found: Collected) -> str:
         verb = "would leave" if found.dry_run else "left"
         counted = f"{found.runs} runs, {found.logged_models} logged models, {found.experiments} experiments"
-        return f"{verb}: {counted}, {found.objects} objects, {found.size_bytes} bytes"
+        ended = f"{found.projects} projects, {found.tokens} tokens that ended"
+        return f"{verb}: {counted}, {found.objects} objects, {found.size_bytes} bytes, {ended}"
 
     older_than_ms, grace_ms = duration_ms(older_than), duration_ms(grace)
     with open_home() as home:

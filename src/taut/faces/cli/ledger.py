@@ -32,9 +32,10 @@ def show(kind: str, subject: str, after: int, limit: int, as_json: bool) -> None
     with open_home() as home:
         found = show_ledger(home, kind=kind, subject=subject, after=after, limit=limit)
         shown(found, as_json, lambda entries: table(
-            ["entry", "when", "who", "what", "about", "body"],
+            ["entry", "when", "who", "what", "about", "body", "token", "request", "from"],
             [
-                (e.seq, iso(e.at_ms)[:19], e.actor, e.kind, e.subject[:40], "erased" if e.erased else e.body[:60])
+                (e.seq, iso(e.at_ms)[:19], e.actor, e.kind, e.subject[:40], "erased" if e.erased else e.body[:60],
+                 e.token, e.request, e.client)
                 for e in entries
             ],
             empty="the ledger has no such entry",

@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from taut import __version__
-from taut.errors import Invalid, NotFound, TautError, Unavailable
+from taut.errors import Ended, Invalid, NotFound, TautError, Unavailable
+from taut.faces.http.asking import asking
 from taut.faces.http.bodies import store_body
 from taut.faces.http.dispatch import Dispatch
 from taut.faces.http.downloads import object_response
@@ -32,7 +33,7 @@ from taut.ground import wire
 from taut.ground.access import ANY, PERMISSIONS, is_allowed
 from taut.ground.objects import oid_of
 from taut.ground.remote import LOGIN, TOKEN
-from taut.home import Home, require
+from taut.home import Home, note_refusal, require
 
 Handler = Callable[[Request], Awaitable[Response]]
 Answer = Callable[[Home, Request], Awaitable[Response]]
@@ -103,10 +104,13 @@ def _as_caller(home: Home, pool: ThreadPoolExecutor, trusted: str, row: OwnRoute
                 body = wire.encode({"error": "Denied", "message": message, "hint": "set TAUT_TOKEN"})
                 headers = {"www-authenticate": "Bearer"}
                 return Response(body, 401, headers=headers, media_type="application/json")
-            theirs = home.as_actor(actor)
+            theirs = home.as_actor(asking(actor, request.scope))
             if row.needs != "audit:head" and not is_allowed(actor, row.needs, ANY):  # Verbs ask for their own.
                 await in_thread(pool, require, theirs, row.needs, verb=f"{row.method} {row.path}", resource=ANY)
             return await row.answers(theirs, request)
+        except Ended as ended:  # What it was in is undone, so it is written down now.
+            await in_thread(pool, note_refusal, theirs, ended.refusal or {})
+            return problem(ended)
         except TautError as error:
             return problem(error)
         except ClientDisconnect:

@@ -20,13 +20,14 @@ from taut.ground.access import (
     Caller,
     Grants,
     Identity,
+    Seen,
+    actor_in,
     grants_of,
     identity_of_token,
     is_password,
     note_use,
     read_login,
     read_state,
-    role_in,
 )
 from taut.home import Home
 
@@ -61,25 +62,21 @@ def caller_of(home: Home, authorization: str, *, trusted: str = "", address: str
 
 def cached_actor_of(home: Home, authorization: str, *, trusted: str = "") -> Actor | Literal[_Miss.MISS] | None:
     """The actor where it is known already, else MISS: some microseconds, no database, fit for an event loop."""
-    if trusted:
-        return home.actor if hmac.compare_digest(_secret(authorization).encode(), trusted.encode()) else None
-    access = home.access
-    if not access.is_fresh:
-        return MISS
-    if not authorization:
-        return None if access.asks else home.actor
-    found = access.caller(access.sealed(authorization), home.clock.now_ms())
-    return MISS if found is None else found.actor
+    found = cached_caller_of(home, authorization, trusted=trusted)
+    return found if found is None or found is MISS else found.actor
 
 
 def cached_caller_of(home: Home, authorization: str, *, trusted: str = "") -> Caller | Literal[_Miss.MISS] | None:
     """The same with who that is on the whole server."""
-    actor = cached_actor_of(home, authorization, trusted=trusted)
-    if actor is None or actor is MISS:
-        return actor
-    if trusted or not authorization:
-        return Caller(actor, None)
-    found = home.access.caller(home.access.sealed(authorization), home.clock.now_ms())
+    if trusted:
+        is_ours = hmac.compare_digest(_secret(authorization).encode(), trusted.encode())
+        return Caller(home.actor, None) if is_ours else None
+    access = home.access
+    if not access.is_fresh:
+        return MISS
+    if not authorization:
+        return None if access.asks else Caller(home.actor, None)
+    found = access.caller(access.sealed(authorization), home.clock.now_ms())
     return MISS if found is None else found
 
 
@@ -104,14 +101,14 @@ def _looked_up(home: Home, authorization: str, address: str) -> Caller | None:
     if not authorization:
         return None if state.asks else Caller(home.actor, None)
     seal, now_ms = access.sealed(authorization), home.clock.now_ms()
-    found = access.caller(seal, now_ms) or _caller(home, authorization, address)
+    found = access.caller(seal, now_ms) or _caller(home, authorization, address, state)
     if found is None:
         return None
     access.remember(seal, found, state=state, changes=changes)
     return found
 
 
-def _caller(home: Home, authorization: str, address: str) -> Caller | None:
+def _caller(home: Home, authorization: str, address: str, state: AccessState) -> Caller | None:
     identity = _identity(home, authorization, address)
     if identity is None:
         return None
@@ -119,9 +116,8 @@ def _caller(home: Home, authorization: str, address: str) -> Caller | None:
     if identity.account_id is not None:
         with home.meta.read() as tx:
             grants = grants_of(tx, identity.account_id)
-    is_elsewhere = identity.project not in ("", home.project_id)
-    role = "" if is_elsewhere else role_in(identity.roles, home.project_id)
-    actor = Actor(identity.name, role, grants, identity.within, identity.token)
+    seen = Seen(home.project_id, state.version, state.inner)  # From before all that was read of them.
+    actor = replace(actor_in(identity, home.project_id), grants=grants, seen=seen)
     # Now and then it is asked again, for when a token was used last is written down then.
     soon_ms = home.clock.now_ms() + int(PROOF_S * 1000)
     return Caller(actor, soon_ms if identity.ends_ms is None else min(identity.ends_ms, soon_ms), identity)

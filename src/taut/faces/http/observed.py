@@ -58,8 +58,9 @@ class Observed:
         began = perf_counter()
         given = _given(scope)
         request_id = given if given is not None else b"%s%08x" % (self._prefix.encode(), next(self._numbers))
-        REQUEST_ID.set(request_id.decode())
         scope.update(self._told)
+        scope["taut.request_id"] = told_id = request_id.decode()
+        REQUEST_ID.set(told_id)
         status, held, is_whole = 0, None, False
 
         async def noted(message: Message) -> None:

@@ -123,6 +123,8 @@ class Projects:
         state = root.access.state
         with root.meta.read() as tx:
             found = list_projects(tx)
+        for ended in set(root.projects.opened()).difference(project.id for project in found):
+            root.projects.drop(ended)  # Its files are removed some day, and go only once nobody has them open.
         return state, {project.name: project for project in found}, {project.id: project for project in found}
 
     async def _pass_on(self, project: Project, scope: Scope, receive: Receive, send: Send) -> None:

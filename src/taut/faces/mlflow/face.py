@@ -9,7 +9,8 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route as HttpRoute
 
-from taut.errors import TautError
+from taut.errors import Ended, TautError
+from taut.faces.http.asking import asking
 from taut.faces.http.callers import look
 from taut.faces.http.exchange import Gone, answer, body_of, caller_of, header, in_thread
 from taut.faces.http.gathering import Gathering
@@ -22,7 +23,7 @@ from taut.ground.access import ANY, PERMISSIONS, is_allowed
 from taut.ground.answered import Keyed
 from taut.ground.meta.waiting import WouldWait, without_waiting
 from taut.ground.whole import LONG
-from taut.home import Home, require
+from taut.home import Home, note_refusal, require
 from taut.runs import Batch, ensure_experiment, log_batches
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -92,7 +93,7 @@ class _Endpoint:
             if actor is None:
                 await send_coded(send, "UNAUTHENTICATED", NOBODY, 401)
                 return
-            row, theirs = self._row, self._home if actor is self._home.actor else self._home.as_actor(actor)
+            row, theirs = self._row, self._home.as_actor(asking(actor, scope))
             if not is_allowed(actor, row.needs, ANY):  # What each verb asks of its own resource comes later.
                 verb = f"{row.method} {row.path}"
                 await in_thread(self._threads, require, theirs, row.needs, verb=verb, resource=ANY)
@@ -105,8 +106,9 @@ class _Endpoint:
             if self._heeds_keys and (key := header(scope, b"idempotency-key")):
                 keyed = Keyed(actor.name, key, digest_of_request(scope, body))
                 data, is_known = await in_thread(
-                    self._threads, answer_once, theirs, keyed, partial(_answered, answers, asked)
-                )
+                    self._threads, answer_once, theirs, keyed, partial(_answered, answers, asked),
+                    of_server=row.of_server,
+                )  # fmt: skip
                 await answer(send, data, 200, *([REPLAYED] if is_known else []))
                 return
             if row.logs:
@@ -115,6 +117,9 @@ class _Endpoint:
                 await answer(send, b"{}")
                 return
             await answer(send, msgspec.json.encode(await self._answered(answers, theirs, asked)))
+        except Ended as ended:  # What it was in is undone, so it is written down now.
+            await in_thread(self._threads, note_refusal, theirs, ended.refusal or {})
+            await send_error(send, ended)
         except TautError as error:
             await send_error(send, error)
         except (ClientDisconnect, Gone):

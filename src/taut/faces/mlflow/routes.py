@@ -64,7 +64,13 @@ class Route:
         changes = self.method != "GET" and not self.needs.endswith(":read")
         return changes and self.takes is not None and self.answers is not webhooks.test
 
+    @property
+    def of_server(self) -> bool:
+        """Whether what it changes stands in the server's own home, whatever the project: users do."""
+        return self.answers in OF_SERVER
 
+
+OF_SERVER = frozenset({users.create, users.update_password, users.update_admin, users.delete, workspaces.update})
 E = "mlflow/experiments"
 R = "mlflow/runs"
 L = "mlflow/logged-models"

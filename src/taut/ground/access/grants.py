@@ -88,6 +88,13 @@ class Grants:
         named, wild = levels.get(resource, ""), levels.get(f"{kind}:*", "")
         return _folded(named, wild)
 
+    def keep(self, later: "Grants") -> bool:
+        """Whether `later` gives no less than these on anything; a grant may take as well as give."""
+        rank = LEVELS.index
+        both = self._levels.keys() | later._levels.keys()
+        pairs = ((self._levels.get(key, "MANAGE"), later._levels.get(key, "")) for key in both)
+        return all(now != "" and rank(now) >= rank(was) for was, now in pairs)
+
     def reload(self, meta: Metadata) -> None:
         """Read them anew, in place: whoever holds them sees it."""
         with meta.read() as tx:

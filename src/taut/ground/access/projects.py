@@ -23,8 +23,17 @@ COLUMNS = "id, name, description, created_ms"
 INSERT = "INSERT INTO project (id, name, description, created_ms) VALUES (:id, :name, :description, :created_ms)"
 SELECT_ONE = f"SELECT {COLUMNS} FROM project WHERE name = :name AND deleted_ms IS NULL"  # noqa: S608  # Constants only.
 SELECT_BY_ID = f"SELECT {COLUMNS} FROM project WHERE id = :id AND deleted_ms IS NULL"  # noqa: S608
+SELECT_ENDED = f"""
+SELECT {COLUMNS} FROM project WHERE deleted_ms <= :until_ms AND condemned_ms IS NULL ORDER BY deleted_ms, id
+"""  # noqa: S608
+SELECT_CONDEMNED = f"SELECT {COLUMNS} FROM project WHERE condemned_ms IS NOT NULL AND gone_ms IS NULL ORDER BY id"  # noqa: S608
 SELECT_ALL = f"SELECT {COLUMNS} FROM project WHERE deleted_ms IS NULL ORDER BY name"  # noqa: S608
 DESCRIBE = "UPDATE project SET description = :description WHERE id = :id"
+RESTORE = "UPDATE project SET deleted_ms = NULL WHERE id = :id AND condemned_ms IS NULL"
+CONDEMN = """
+UPDATE project SET condemned_ms = :now_ms WHERE id = :id AND deleted_ms <= :until_ms AND condemned_ms IS NULL
+"""
+NOTE_GONE = "UPDATE project SET gone_ms = :now_ms WHERE id = :id AND condemned_ms IS NOT NULL AND gone_ms IS NULL"
 DELETE = "UPDATE project SET deleted_ms = :now_ms WHERE id = :id"
 UNBIND_ALL = "DELETE FROM binding WHERE project = :id"
 UNTRUST_ALL = "DELETE FROM trust WHERE project = :id"
@@ -101,6 +110,41 @@ def find_project(tx: Tx, project_id: str) -> Project | None:
 def list_projects(tx: Tx) -> list[Project]:
     """Every project, by name."""
     return [_project(row) for row in tx.rows(SELECT_ALL)]
+
+
+def ended_projects(tx: Tx, *, until_ms: int = 2**62) -> list[Project]:
+    """The projects that ended until then and can still be had back, the longest ended first."""
+    return [_project(row) for row in tx.rows(SELECT_ENDED, {"until_ms": until_ms})]
+
+
+def restore_project_row(tx: Tx, name: str) -> Project:
+    """Let the project of that name that ended last be there again, without members.
+
+    Raises NotFound where none ended or it is condemned already, Conflict where another has the name now.
+    """
+    ended = [one for one in ended_projects(tx) if one.name == name]
+    if not ended:
+        raise NotFound(f"no project {name[:80]!r} ended that is still stored", hint="taut project list")
+    if tx.row(SELECT_ONE, {"name": name}) is not None:
+        raise Conflict(f"there is a project {name!r} already", hint="taut project list")
+    note_change(tx)
+    tx.execute(RESTORE, {"id": ended[-1].id})
+    return ended[-1]
+
+
+def condemned_projects(tx: Tx) -> list[Project]:
+    """The projects whose stores are to be removed, and may be half removed."""
+    return [_project(row) for row in tx.rows(SELECT_CONDEMNED)]
+
+
+def condemn_project(tx: Tx, project: Project, *, until_ms: int, now_ms: int) -> bool:
+    """Have it back no more: its stores are to be removed. False where it did not end until then, or is condemned."""
+    return tx.execute(CONDEMN, {"id": project.id, "until_ms": until_ms, "now_ms": now_ms}) > 0
+
+
+def note_gone(tx: Tx, project: Project, *, now_ms: int) -> bool:
+    """Write down that nothing of a condemned project is left; False where somebody else has."""
+    return tx.execute(NOTE_GONE, {"id": project.id, "now_ms": now_ms}) > 0
 
 
 def describe_project_row(tx: Tx, project: Project, description: str) -> Project:

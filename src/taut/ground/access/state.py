@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
-from taut.ground.meta import Tx
+from taut.ground.meta import Metadata, Tx
 
 BUMP = "UPDATE access_state SET version = version + 1, logins = logins + :logins WHERE one = 1"
 SELECT_STATE = """
 SELECT version, logins, (SELECT COUNT(*) FROM project WHERE deleted_ms IS NULL) FROM access_state WHERE one = 1
 """
+
+SELECT_VERSION = "SELECT version FROM access_state WHERE one = 1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +41,9 @@ def read_state(tx: Tx) -> AccessState:
     assert row is not None
     version, logins, projects = (int(str(value)) for value in row)
     return AccessState(version, logins > 0, projects)
+
+
+def read_version(meta: Metadata) -> int:
+    """How often access changed in a store, as committed at this moment."""
+    ((version,),) = meta.ask(SELECT_VERSION)
+    return int(str(version))

@@ -18,6 +18,7 @@ Holder = Literal["service", "own", "session"]
 PREFIX = "taut_"  # Lets secret scanners know one when they see one.
 DIGITS = string.digits + string.ascii_letters
 SECRET_DIGITS, CHECK_DIGITS = 43, 6  # 62 ** 43 is past 2 ** 256, and 62 ** 6 past 2 ** 32.
+KEPT_SOON_MS, KEPT_MS = 86_400_000, 90 * 86_400_000  # After the end of a session, and of what somebody named.
 USED_EVERY_MS = 3_600_000  # When a token was last used is written down so often, not with each request.
 
 COLUMNS = "id, name, role, project, kind, made_by, created_ms, expires_ms, revoked_ms, used_ms"
@@ -30,6 +31,7 @@ SELECT token.id, token.name, token.role, token.project, token.kind, token.expire
     account.id, account.name, account.disabled_ms
 FROM token LEFT JOIN account ON account.id = token.account_id WHERE token.hash = :hash
 """
+SELECT_AGAIN = SELECT_ONE.replace("token.hash = :hash", "token.id = :id")
 SELECT_ALL = f"SELECT {COLUMNS} FROM token ORDER BY created_ms, id"  # noqa: S608  # Constants only.
 SELECT_OF_PROJECT = f"SELECT {COLUMNS} FROM token WHERE project = :project ORDER BY created_ms, id"  # noqa: S608
 SELECT_OF_ACCOUNT = f"SELECT {COLUMNS} FROM token WHERE account_id = :account_id ORDER BY created_ms, id"  # noqa: S608
@@ -39,6 +41,14 @@ END_SESSIONS = """
 UPDATE token SET revoked_ms = :now_ms
 WHERE account_id = :account_id AND kind = 'session' AND revoked_ms IS NULL AND id <> :but
 """
+# Sessions and what trusts gave come by the thousand and are of no use once they ended; others are looked for longer.
+ENDED = """
+COALESCE(revoked_ms, expires_ms) <= :soon_ms
+AND (kind = 'session' OR made_by LIKE 'trust:%' OR COALESCE(revoked_ms, expires_ms) <= :late_ms)
+"""
+SELECT_ENDED = f"SELECT id FROM token WHERE {ENDED} ORDER BY COALESCE(revoked_ms, expires_ms), id LIMIT :most"  # noqa: S608
+COUNT_ENDED = f"SELECT COUNT(*) FROM token WHERE {ENDED}"  # noqa: S608
+DELETE_SOME = "DELETE FROM token WHERE id IN [:ids]"
 NOTE_USE = "UPDATE token SET used_ms = :now_ms WHERE id = :id"
 
 
@@ -124,26 +134,36 @@ def insert_token(
 def identity_of_token(tx: Tx, secret: str, *, now_ms: int) -> Identity | None:
     """Whom a secret stands for; None where it is unknown, expired, revoked, or its user gone or disabled."""
     found = tx.row(SELECT_ONE, {"hash": _hash(secret)}) if is_whole(secret) else None
-    if found is None:
-        return None
-    id, name, role, project, kind, expires_ms, revoked_ms, used_ms, account_id, account, disabled_ms = found
-    if revoked_ms is not None or (expires_ms is not None and int(expires_ms) <= now_ms):
-        return None
-    stale = used_ms is None or int(used_ms) + USED_EVERY_MS <= now_ms
-    bound = "" if project == SERVER else str(project)
-    ends_ms = _whole(expires_ms)
-    if kind == "service":
-        return Identity(str(name), {str(project): str(role)}, None, str(id), bound, None, ends_ms, stale)
-    if account_id is None or disabled_ms is not None:
-        return None
-    within = rights_of(str(role)) if role else None
-    roles = roles_of(tx, int(account_id))
-    return Identity(str(account), roles, int(account_id), str(id), bound, within, ends_ms, stale)
+    return None if found is None else _identity(tx, found, now_ms)
+
+
+def identity_again(tx: Tx, token_id: str, *, now_ms: int) -> Identity | None:
+    """The same for a token that was shown before, by its id."""
+    found = tx.row(SELECT_AGAIN, {"id": token_id})
+    return None if found is None else _identity(tx, found, now_ms)
 
 
 def note_use(tx: Tx, token_id: str, *, now_ms: int) -> None:
     """Write down that a token was used."""
     tx.execute(NOTE_USE, {"id": token_id, "now_ms": now_ms})
+
+
+def delete_ended_tokens(tx: Tx, *, most: int, now_ms: int) -> list[str]:
+    """Forget up to so many tokens that ended long ago, the first first; returns their ids.
+
+    A day after the end of a session or of what a trust gave, 90 days after that of others.
+    """
+    ids = [str(id) for (id,) in tx.rows(SELECT_ENDED, {**_long_ago(now_ms), "most": most})]
+    if ids:
+        tx.execute(DELETE_SOME, {"ids": ids})
+    return ids
+
+
+def count_ended_tokens(tx: Tx, *, now_ms: int) -> int:
+    """How many there are to forget."""
+    row = tx.row(COUNT_ENDED, _long_ago(now_ms))
+    assert row is not None
+    return int(str(row[0]))
 
 
 def list_tokens(tx: Tx, *, project: str = "", account_id: int | None = None) -> list[Token]:
@@ -183,6 +203,22 @@ def no_token(token_id: str) -> NotFound:
     return NotFound(f"no working token {token_id[:40]!r}", hint="taut token list")
 
 
+def _identity(tx: Tx, row: Row, now_ms: int) -> Identity | None:
+    id, name, role, project, kind, expires_ms, revoked_ms, used_ms, account_id, account, disabled_ms = row
+    if revoked_ms is not None or (expires_ms is not None and int(str(expires_ms)) <= now_ms):
+        return None
+    stale = used_ms is None or int(str(used_ms)) + USED_EVERY_MS <= now_ms
+    bound = "" if project == SERVER else str(project)
+    ends_ms = _whole(expires_ms)
+    if kind == "service":
+        return Identity(str(name), {str(project): str(role)}, None, str(id), bound, None, ends_ms, stale)
+    if account_id is None or disabled_ms is not None:
+        return None
+    within = rights_of(str(role)) if role else None
+    roles = roles_of(tx, int(str(account_id)))
+    return Identity(str(account), roles, int(str(account_id)), str(id), bound, within, ends_ms, stale)
+
+
 def _token(row: Row) -> Token:
     id, name, role, project, kind, made_by, created, expires, revoked, used = row
     holder: Holder = "service" if kind == "service" else "own" if kind == "own" else "session"
@@ -207,6 +243,10 @@ def _check(drawn: str) -> str:
 def _hash(secret: str) -> str:
     """A slow hash is for passwords; 256 random bits need none."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def _long_ago(now_ms: int) -> dict[str, int]:
+    return {"soon_ms": now_ms - KEPT_SOON_MS, "late_ms": now_ms - KEPT_MS}
 
 
 def _whole(value: str | int | float | None) -> int | None:

@@ -126,9 +126,14 @@ def giver(trust_id: str) -> str:
     return f"trust:{trust_id}"
 
 
+def forget_shown(tx: Tx, *, now_ms: int) -> None:
+    """Forget that ID tokens were shown which would not count any more anyway."""
+    tx.execute(FORGET_SHOWN, {"now_ms": now_ms})
+
+
 def note_shown(tx: Tx, seal: str, ends_ms: int, *, now_ms: int) -> bool:
     """Write down that a token was shown; False where it was before. What has ended is forgotten."""
-    tx.execute(FORGET_SHOWN, {"now_ms": now_ms})
+    forget_shown(tx, now_ms=now_ms)
     return tx.execute(INSERT_SHOWN, {"hash": seal, "ends_ms": ends_ms}) > 0
 
 

@@ -20,6 +20,7 @@ ON CONFLICT (name) DO NOTHING
 SELECT_ONE = f"SELECT {COLUMNS} FROM account WHERE name = :name"  # noqa: S608  # Constants only.
 SELECT_ALL = f"SELECT {COLUMNS} FROM account ORDER BY id"  # noqa: S608
 SELECT_ROLES = "SELECT account_id, project, role FROM binding ORDER BY role"
+SELECT_BY_ID = "SELECT name FROM account WHERE id = :id AND disabled_ms IS NULL"
 SELECT_LOGIN = "SELECT id, hash, disabled_ms FROM account WHERE name = :name"
 SET_HASH = "UPDATE account SET hash = :hash, updated_ms = :at_ms WHERE id = :id"
 SET_DISABLED = "UPDATE account SET disabled_ms = :disabled_ms, updated_ms = :at_ms WHERE id = :id"
@@ -127,6 +128,12 @@ def read_login(tx: Tx, name: str) -> Login | None:
         return None
     account_id = int(str(found[0]))
     return Login(account_id, str(found[1]), roles_of(tx, account_id), found[2] is not None)
+
+
+def name_of_account(tx: Tx, account_id: int) -> str | None:
+    """The name of a user who can log in; None where there is none of that number any more."""
+    found = tx.row(SELECT_BY_ID, {"id": account_id})
+    return None if found is None else str(found[0])
 
 
 def grants_of(tx: Tx, account_id: int) -> Grants:

@@ -1,8 +1,11 @@
 """What was done, by whom: the ledger of events as a Merkle log, and the lineage between points of the line."""
 
 from taut.ground.ledger.events import (
+    UNASKED,
+    Asked,
     Event,
     Happening,
+    Turn,
     append_event,
     append_events,
     events,
@@ -14,10 +17,13 @@ from taut.ground.ledger.tiles import Tree, size_of
 from taut.ground.ledger.verify import Walk, verify_ledger
 
 __all__ = [
+    "UNASKED",
     "Arrow",
+    "Asked",
     "Event",
     "Happening",
     "Tree",
+    "Turn",
     "Walk",
     "append_event",
     "append_events",

@@ -14,18 +14,22 @@ from taut.ground.ledger.tiles import SELECT_SIZE, write_tiles
 from taut.ground.meta import Cell, Insert, Row, Tx, Value
 
 # SQLite has one writer anyway. PostgreSQL lets whoever appends wait for all others who have and are not committed yet:
-# a lock that lasts as long as the transaction, taken and the end read in one trip, in this order.
-TAKE_END = {"sqlite": SELECT_SIZE, "postgresql": "SELECT ledger_end()"}
+# a lock that lasts as long as the transaction, taken and the rest read in one trip, in this order.
+TAKE_TURN = {
+    "sqlite": f"SELECT ({SELECT_SIZE}), (SELECT version FROM access_state WHERE one = 1)",  # noqa: S608  # A constant.
+    "postgresql": "SELECT last, version FROM ledger_turn()",
+}
 INSERT_EVENTS = Insert(
     "ledger",
     (
         ("seq", "BIGINT"), ("at_ms", "BIGINT"), ("actor", "TEXT"), ("kind", "TEXT"), ("subject", "TEXT"),
         ("body", "TEXT"), ("salt", "BYTEA"), ("leaf", "BYTEA"),
+        ("token", "TEXT"), ("request", "TEXT"), ("client", "TEXT"),
     ),
 )  # fmt: skip
 # Nearly every entry of a busy home is of this kind; the index by kind leaves it out and is not written for it.
 UNINDEXED = "run.logged"
-COLUMNS = "seq, at_ms, actor, kind, subject, body, leaf"
+COLUMNS = "seq, at_ms, actor, kind, subject, body, leaf, token, request, client"
 SELECT_EVENTS = f"SELECT {COLUMNS} FROM ledger WHERE seq > :after{{chosen}} ORDER BY seq LIMIT :limit"  # noqa: S608
 OF_KIND = f" AND kind = :kind AND kind <> '{UNINDEXED}'"  # Said in full, for else the index by kind is not used.
 OF_UNINDEXED = f" AND kind = '{UNINDEXED}'"
@@ -37,7 +41,8 @@ PAGE = 1000
 class Event:
     """One entry: at `at_ms` the actor did `kind` (`run.finished`) to `subject` (`run:ab12…`); `body` is JSON.
 
-    `digest` is its hash in the tree. The body of one that was `erased` reads `null`.
+    `digest` is its hash in the tree. The body of one that was `erased` reads `null`. Where a request made it, `request`
+    is its id, `token` that of the token that was shown, `client` its address and what kind of program sent it.
     """
 
     seq: int
@@ -48,6 +53,29 @@ class Event:
     body: str
     digest: str
     erased: bool = False
+    token: str = ""
+    request: str = ""
+    client: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The request that an entry comes from: the token's id, never the token; the request's own; address and program."""
+
+    token: str = ""
+    request: str = ""
+    client: str = ""
+
+
+UNASKED = Asked()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Whoever has it writes to the ledger next: the number of its last entry, and how often access changed here."""
+
+    end: int
+    access: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,37 +87,49 @@ class Happening:
     actor: str
     at_ms: int
     body: object = None
+    asked: Asked = UNASKED
 
 
-def append_event(tx: Tx, kind: str, *, subject: str, actor: str, at_ms: int, body: object = None) -> None:
+def append_event(
+    tx: Tx, kind: str, *, subject: str, actor: str, at_ms: int, body: object = None, asked: Asked = UNASKED
+) -> Turn:
     """Append inside the caller's transaction, so that the change and its entry are stored together or not at all.
 
     `body` is any JSON-able value; keep it small. What could be personal belongs in there and nowhere else: the rest of
     an entry can never be erased.
     """
-    append_events(tx, [Happening(kind, subject, actor, at_ms, body)])
+    return append_events(tx, [Happening(kind, subject, actor, at_ms, body, asked)])
 
 
-def append_events(tx: Tx, happened: Sequence[Happening]) -> None:
-    """Append several entries, in their order, by two statements however many they are, and some for each full tile."""
-    if not happened:
-        return
-    end = seq = take_turn(tx)
+def append_events(tx: Tx, happened: Sequence[Happening]) -> Turn:
+    """Append several entries, in their order, by two statements however many they are, and some for each full tile.
+
+    Returns the turn, as it was before.
+    """
+    assert happened, "who has nothing to say takes no turn"
+    turn = take_turn(tx)
+    seq = turn.end
     rows: list[tuple[Cell, ...]] = []
     for one in happened:
         seq += 1
-        body, salt = wire.text(one.body), new_salt()
-        leaf = leaf_of(seq, one.at_ms, one.actor, one.kind, one.subject, commitment_of(salt, body))
-        rows.append((seq, one.at_ms, one.actor, one.kind, one.subject, body, salt, leaf))
+        body, salt, asked = wire.text(one.body), new_salt(), one.asked
+        commitment = commitment_of(salt, body, asked.client or None)
+        leaf = leaf_of(seq, one.at_ms, one.actor, one.kind, one.subject, commitment, asked.token, asked.request)
+        of_request = (asked.token or None, asked.request or None, asked.client or None)
+        rows.append((seq, one.at_ms, one.actor, one.kind, one.subject, body, salt, leaf, *of_request))
     tx.insert(INSERT_EVENTS, rows)
-    write_tiles(tx, end, seq)
+    write_tiles(tx, turn.end, seq)
+    return turn
 
 
-def take_turn(tx: Tx) -> int:
-    """Make others who append, or take their turn, wait until this transaction ends; returns the last entry's number."""
-    row = tx.row(TAKE_END[tx.dialect])
+def take_turn(tx: Tx) -> Turn:
+    """Make others who append, or take their turn, wait until this transaction ends.
+
+    What it says of access is what every transaction has left that had its turn before, and no other.
+    """
+    row = tx.row(TAKE_TURN[tx.dialect])
     assert row is not None
-    return int(str(row[0]))
+    return Turn(int(str(row[0])), int(str(row[1])))
 
 
 def events(tx: Tx, *, after: int = 0, kind: str = "", subject: str = "", limit: int = PAGE) -> list[Event]:
@@ -108,6 +148,13 @@ def next_events(tx: Tx, kinds: Iterable[str], *, after: int, limit: int = PAGE) 
 
 
 def _event(row: Row) -> Event:
-    seq, at_ms, actor, kind, subject, body, leaf = row
+    seq, at_ms, actor, kind, subject, body, leaf, *asked = row
     words = (str(actor), str(kind), str(subject), "null" if body is None else str(body))
-    return Event(int(str(seq)), int(str(at_ms)), *words, cast("bytes", leaf).hex(), erased=body is None)
+    return Event(
+        int(str(seq)),
+        int(str(at_ms)),
+        *words,
+        cast("bytes", leaf).hex(),
+        body is None,
+        *(str(one or "") for one in asked),
+    )

@@ -12,7 +12,9 @@ from taut.ground.ledger.tiles import Tree
 from taut.ground.meta import Tx
 
 FORMAT = "taut-ledger-proof/1"
-SELECT_ENTRY = "SELECT seq, at_ms, actor, kind, subject, body, salt, commitment FROM ledger WHERE seq = :seq"
+SELECT_ENTRY = """
+SELECT seq, at_ms, actor, kind, subject, body, salt, commitment, token, request, client FROM ledger WHERE seq = :seq
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,8 @@ class Proof:
     """That `entry`, the very text that was hashed, is number `seq` of the log whose checkpoint is `checkpoint`, a note.
 
     `leaf` and `path` are hashes in hexadecimal, from the entry upwards. `body` and `salt` (hexadecimal) give the
-    commitment in the entry; both are None where the body was erased. `key` is the public key of the log.
+    commitment in the entry, with `client` where the entry comes from a request; all are None where the body was
+    erased. `key` is the public key of the log.
     """
 
     seq: int
@@ -31,6 +34,7 @@ class Proof:
     key: str
     body: str | None = None
     salt: str | None = None
+    client: str | None = None
     format: str = FORMAT
 
 
@@ -46,24 +50,29 @@ class Proven:
     body: str | None
     origin: str
     size: int
+    token: str = ""
+    request: str = ""
+    client: str = ""
 
 
-def prove_entry(tx: Tx, tree: Tree, seq: int, size: int) -> tuple[str, str, tuple[str, ...], str | None, str | None]:
-    """The text of entry `seq`, its leaf, its path to the root over `size` entries, its body and salt.
+def prove_entry(tx: Tx, tree: Tree, seq: int, signed: str, key: str, *, size: int) -> Proof:
+    """The proof of entry `seq` under the note that was `signed` over `size` entries by the key.
 
     Raises NotFound where there is no such entry.
     """
     row = tx.row(SELECT_ENTRY, {"seq": seq})
     if row is None or not 0 < seq <= size:
         raise NotFound(f"the ledger has no entry {seq}; it has 1 to {size}", hint="taut ledger show")
-    _, at_ms, actor, kind, subject, body, *hashes = row
+    _, at_ms, actor, kind, subject, body, *hashes, token, request, client = row
     salt, commitment = cast("list[bytes | None]", hashes)
-    if body is not None and salt is not None:
-        commitment = commitment_of(salt, str(body))
-    entry = entry_bytes(seq, int(str(at_ms)), str(actor), str(kind), str(subject), commitment or b"")
+    shown, sender = (None if text is None else str(text) for text in (body, client))
+    if shown is not None and salt is not None:
+        commitment = commitment_of(salt, shown, sender)
+    words = (str(actor), str(kind), str(subject))
+    entry = entry_bytes(seq, int(str(at_ms)), *words, commitment or b"", str(token or ""), str(request or ""))
     path = tuple(step.hex() for step in tree.inclusion(seq - 1, size))
-    shown = None if body is None else str(body)
-    return entry.decode(), leaf_hash(entry).hex(), path, shown, None if salt is None else salt.hex()
+    told = None if salt is None else salt.hex()
+    return Proof(seq, entry.decode(), leaf_hash(entry).hex(), path, signed, key, shown, told, sender)
 
 
 def check_proof(proof: Proof, key: PublicKey) -> Proven:
@@ -80,11 +89,13 @@ def check_proof(proof: Proof, key: PublicKey) -> Proven:
         raise Corrupt(f"entry {proof.seq} is not in the ledger of {checkpoint.origin} at {checkpoint.size}")
     if proof.body is not None:
         salt = _hash(proof.salt or "")
-        if commitment_of(salt, proof.body).hex() != entry.body:
+        if commitment_of(salt, proof.body, proof.client).hex() != entry.body:
             raise Corrupt(f"the body of entry {proof.seq} is not the one that was written")
+    sender = "" if proof.body is None else proof.client or ""  # Held against the entry with the body, never alone.
     return Proven(
-        entry.seq, entry.at_ms, entry.actor, entry.kind, entry.subject, proof.body, checkpoint.origin, checkpoint.size
-    )
+        entry.seq, entry.at_ms, entry.actor, entry.kind, entry.subject, proof.body, checkpoint.origin, checkpoint.size,
+        entry.token, entry.request, sender,
+    )  # fmt: skip
 
 
 def _hash(text: str) -> bytes:

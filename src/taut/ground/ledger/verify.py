@@ -12,8 +12,8 @@ from taut.ground.meta import Tx
 
 PAGE = 16 * TILE  # Rows that are read at once: a megabyte.
 SELECT_ROWS = """
-SELECT seq, at_ms, actor, kind, subject, body, salt, commitment, leaf FROM ledger WHERE seq > :after
-ORDER BY seq LIMIT :limit
+SELECT seq, at_ms, actor, kind, subject, body, salt, commitment, token, request, client, leaf FROM ledger
+WHERE seq > :after ORDER BY seq LIMIT :limit
 """
 ERASED, ERASED_SUBJECT = "ledger.erased", "entry:"
 SELECT_ERASED = f"SELECT subject FROM ledger WHERE kind = '{ERASED}' AND kind <> 'run.logged'"  # noqa: S608  # A constant.
@@ -64,20 +64,22 @@ class Walk:
 
     def _leaf(self, row: Sequence[Any]) -> bytes:
         """What an entry hashes to; nothing where it is not even an entry."""
-        seq, at_ms, actor, kind, subject, body, salt, commitment, _ = row
+        seq, at_ms, actor, kind, subject, body, salt, commitment, token, request, client, _ = row
+        if "" in (token, request, client):  # What is not there is NULL.
+            return b""
         try:
             if body is not None:
                 if commitment is not None:
                     return b""
                 if len(salt) != SALT_BYTES and not self._follows(row):
                     return b""
-                commitment = commitment_of(salt, body)
-            elif salt is not None:
+                commitment = commitment_of(salt, body, client)
+            elif salt is not None or client is not None:
                 return b""
             else:
                 self._chained = None
                 self._erased.append(seq)
-            return leaf_of(seq, at_ms, actor, kind, subject, commitment)
+            return leaf_of(seq, at_ms, actor, kind, subject, commitment, token or "", request or "")
         except (AttributeError, Invalid, TypeError):  # A column holds what no column of its kind does.
             return b""
 

@@ -40,6 +40,18 @@ def connect(url: str, space: str = "") -> "PostgresMetadata":
     return PostgresMetadata(url, f"project_{space}" if space else "")
 
 
+def remove(url: str, space: str) -> None:
+    """Drop the schema of a space, see `meta.remove_metadata`."""
+    import psycopg
+    from psycopg.sql import SQL, Identifier
+
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=int(CONNECT_TIMEOUT_S)) as connection:
+            connection.execute(SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(Identifier(f"project_{space}")))
+    except psycopg.Error as problem:
+        raise _explained(problem, urlsplit(url).hostname or "") from problem
+
+
 class PostgresMetadata:
     """A store on a PostgreSQL server; the server itself groups the commits of concurrent transactions."""
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from taut.errors import Conflict, Corrupt, Denied, TautError, Unavailable
+from taut.ground.folders import remove_folder
 from taut.ground.meta.migrate import migrate
 from taut.ground.meta.protocol import Cell, Figure, Insert, Parameters, Row, Tx, Update, Value, fitting
 from taut.ground.meta.waiting import WouldWait, may_wait, must_go_on
@@ -36,9 +37,8 @@ def connect(url: str, space: str = "") -> "SqliteMetadata":
     That of a `space` has a folder of its own beside it: `projects/SPACE`. Raises Denied where the folder may not be
     written, Corrupt where the file is no database.
     """
-    path = Path(url.partition("://")[2])
+    path = _path(url, space)
     if space:
-        path = path.parent / "projects" / space / path.name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
@@ -46,6 +46,16 @@ def connect(url: str, space: str = "") -> "SqliteMetadata":
                 f"{path.parent} cannot be made: {problem.strerror}", hint=f"ls -ld {path.parents[2]}"
             ) from None
     return SqliteMetadata(path)
+
+
+def remove(url: str, space: str) -> None:
+    """Remove the folder of a space, see `meta.remove_metadata`. Whoever has its file open reads on, of what is gone."""
+    remove_folder(_path(url, space).parent)
+
+
+def _path(url: str, space: str) -> Path:
+    path = Path(url.partition("://")[2])
+    return path.parent / "projects" / space / path.name if space else path
 
 
 class SqliteMetadata:

@@ -17,6 +17,11 @@ class Within:
         self._tx = tx
 
     @property
+    def outside(self) -> Metadata:
+        """The store itself: what is read there is committed."""
+        return self._meta
+
+    @property
     def url(self) -> str:
         """Where the store is."""
         return self._meta.url

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import BinaryIO, Self, cast
 
 from taut.errors import Denied, NotFound, TautError, Unavailable
+from taut.ground.folders import remove_folder
 from taut.ground.objects.disk import FULL, begin_writing, make_locked, reserve, sweep, sync_directory, write_all
 from taut.ground.objects.protocol import NoRoom, Stored, Window, poured
 
@@ -25,6 +26,11 @@ RESERVED_BYTES = 64 << 20  # Asked for ahead where nobody said how much will com
 def connect(url: str) -> "LocalObjects":
     """Open `file:///path`, making the directory where it is missing. Raises Denied where it cannot be made."""
     return LocalObjects(Path(url.partition("://")[2]))
+
+
+def remove(url: str) -> None:
+    """Remove the directory and all that is in it."""
+    remove_folder(Path(url.partition("://")[2]))
 
 
 class LocalObjects:

@@ -54,6 +54,11 @@ def connect(url: str) -> "S3Objects":
     return S3Objects(f"s3://{parts.netloc}{parts.path}", client(TIMEOUT), client(COPY_TIMEOUT))
 
 
+def remove(url: str) -> None:
+    """Remove everything under the prefix, what was being uploaded too."""
+    connect(url).clear()
+
+
 class S3Objects:
     """`PREFIX/ab/cdef…` in a bucket. An upload appears whole or not at all, as S3 promises."""
 
@@ -115,6 +120,14 @@ class S3Objects:
             for batch in obstore.list(self._store):
                 keys = (str(entry["path"]) for entry in batch)
                 yield from (key.replace("/", "") for key in keys if not key.startswith(OTHERS))
+
+    def clear(self) -> None:
+        """Remove all that is there, whatever it is."""
+        import obstore
+
+        with self._explained("objects"):
+            for batch in obstore.list(self._store):
+                obstore.delete(self._store, [str(entry["path"]) for entry in batch])
 
     @contextmanager
     def _explained(self, what: str) -> Iterator[None]:
