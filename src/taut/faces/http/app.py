@@ -19,6 +19,7 @@ from taut.faces.http.dispatch import Dispatch
 from taut.faces.http.downloads import object_response
 from taut.faces.http.exchange import again_after, caller_of, in_thread, threads
 from taut.faces.http.guard import App, Guard
+from taut.faces.http.limits import limits_of_environment
 from taut.faces.http.logins import exchange, log_in, told_provider
 from taut.faces.http.metrics import MEDIA_TYPE, Requests, exposition
 from taut.faces.http.observed import Observed, places_of
@@ -66,7 +67,10 @@ class State:
 def make_app(
     home: Home, *, hosts: frozenset[str], trusted: str = "", state: State | None = None, tracing: Tracing | None = None
 ) -> App:
-    """The application of one home. `hosts` are the names it answers to, `trusted` see `callers.actor_of`."""
+    """The application of one home. `hosts` are the names it answers to, `trusted` see `callers.actor_of`.
+
+    Raises Invalid for limits in the environment that are none.
+    """
     pool, requests = threads(), Requests()
 
     def application(home: Home) -> App:
@@ -78,7 +82,9 @@ def make_app(
 
     guarded = Guard(Projects(home, pool, application, trusted=trusted), hosts)
     told = {"taut.state": state or State(), "taut.requests": requests}
-    return Observed(guarded, requests, told=told, hidden=places_of(home), tracing=tracing)
+    return Observed(
+        guarded, requests, told=told, hidden=places_of(home), limits=limits_of_environment(), tracing=tracing
+    )
 
 
 def problem(error: TautError, status: int | None = None) -> Response:

@@ -11,7 +11,16 @@ from types import TracebackType
 from typing import BinaryIO, Self, cast
 
 from taut.errors import Denied, NotFound, TautError, Unavailable
-from taut.ground.objects.disk import FULL, begin_writing, make_locked, reserve, sweep, sync_directory, write_all
+from taut.ground.objects.disk import (
+    FULL,
+    begin_writing,
+    check_room,
+    make_locked,
+    reserve,
+    sweep,
+    sync_directory,
+    write_all,
+)
 from taut.ground.objects.protocol import NoRoom, Stored, Window, poured
 
 OID_DIGITS = 64
@@ -233,6 +242,8 @@ class LocalSink:
             if self._said > SMALL_BYTES:
                 self._reserve(self._said)
         if self._held:
+            # Room that was reserved is no longer counted as free.
+            check_room(self._file, max(0, self._size - max(self._written, self._reserved)))
             if self._size > max(self._reserved, EARLY_BYTES):
                 with suppress(OSError):  # Only the bytes themselves say whether they fit.
                     self._reserve(self._size + RESERVED_BYTES)
@@ -248,5 +259,6 @@ class LocalSink:
         self._file = -1
 
     def _reserve(self, end: int) -> None:
+        check_room(self._file, end - self._reserved)
         reserve(self._file, self._reserved, end - self._reserved)
         self._reserved = end
