@@ -8,11 +8,12 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from types import MappingProxyType
 
 from bench.machine import processes_of
 from taut.govern import check_home
@@ -22,6 +23,7 @@ from tests.faults.disks import PowerDisk
 from tests.parts import Part, eventually, free_port, start_postgres
 
 HEALTHY_WITHIN_S = 120.0
+NO_ENV: Mapping[str, str] = MappingProxyType({})
 PROGRESS_WITHIN_S = 120.0
 CLIENTS = 6
 LOOKED_AT = 20  # Deeds of each client after each restart, the newest.
@@ -30,9 +32,18 @@ LOOKED_AT = 20  # Deeds of each client after each restart, the newest.
 class Served:
     """A `taut server` of its own process, started again and again at one port; `program` stands in for `-m taut`."""
 
-    def __init__(self, folder: Path, log: Path, program: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        log: Path,
+        program: str = "",
+        *,
+        options: Sequence[str] = (),
+        env: Mapping[str, str] = NO_ENV,
+    ) -> None:
         self.folder = folder
         self.log = log
+        self.options, self.env = options, env
         self.words = ["-c", program] if program else ["-m", "taut"]
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
@@ -42,7 +53,13 @@ class Served:
         begun = time.monotonic()
         command = [sys.executable, *self.words, "--home", str(self.folder), "server", "--port", str(self.port)]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [*command, *self.options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.env},
+            )
         waited = threading.Event()
         while not self.is_healthy():
             assert self.process.poll() is None, self.tail()

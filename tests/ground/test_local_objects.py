@@ -5,15 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
-from taut.errors import Unavailable, error_of
+from taut.errors import Invalid, Unavailable, error_of
 from taut.ground import wire
 from taut.ground.objects import NoRoom, connect_objects, oid_of, read_object
-from taut.ground.objects.disk import ABANDONED_S
+from taut.ground.objects.disk import ABANDONED_S, kept_free
 from taut.ground.objects.local import EARLY_BYTES, RESERVED_BYTES, LocalObjects
 from tests.faults.disks import small_disk
 
@@ -137,3 +138,39 @@ def test_no_room_travels_as_unavailable_and_answers_that_storage_is_insufficient
     assert (told.kind, told.http_status, told.exit_status) == ("Unavailable", 507, Unavailable.exit_status)
     assert type(error_of(told.kind, told.message)) is Unavailable
     assert wire.encode(told.kind) == b'"Unavailable"'
+
+
+def test_the_last_of_a_disk_is_left_to_others(tmp_path, monkeypatch):
+    with small_disk(tmp_path / "disk", "16m") as disk:
+        objects = connect_objects(f"file://{disk / 'objects'}")
+        monkeypatch.setenv("TAUT_DISK_RESERVE_MIB", "6")
+        with pytest.raises(NoRoom), objects.sink(size_bytes=12 << 20) as sink:  # Refused with its first bytes.
+            sink.write(bytes(1 << 20))
+        with pytest.raises(NoRoom), objects.sink() as sink:  # Nobody said how much would come.
+            for _ in range(12):
+                sink.write(bytes(1 << 20))
+        assert unfinished(disk / "objects") == []
+        free = os.statvfs(disk)
+        assert free.f_bavail * free.f_frsize > 15 << 20
+        assert objects.put(io.BytesIO(bytes(8 << 20)))
+        monkeypatch.setenv("TAUT_DISK_RESERVE_MIB", "some")
+        with pytest.raises(Invalid, match="TAUT_DISK_RESERVE_MIB"):
+            objects.put(io.BytesIO(bytes(1 << 20)))
+
+
+def test_of_a_small_disk_a_hundredth_is_kept_and_of_a_large_one_a_gibibyte():
+    assert kept_free(100 << 20) == 1 << 20
+    assert kept_free(100 << 40) == 1 << 30
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user for a moment")
+def test_an_object_of_another_user_is_here_though_its_time_is_not_ours_to_set():
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        objects = connect_objects(f"file://{folder}/objects")
+        oid = objects.put(io.BytesIO(b"theirs"))
+        os.seteuid(65534)
+        try:
+            assert objects.claim([oid, "0" * 64]) == {"0" * 64}
+        finally:
+            os.seteuid(0)

@@ -2,6 +2,7 @@
 
 import operator
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -452,3 +453,22 @@ def test_what_may_be_asked_of_a_trace_is_read_by_its_own_words():
     for told in ("metadata.k = 'v'", "span.name = 'x'", "feedback.good = 'x'"):
         with pytest.raises(Invalid, match="is none of attr"):
             parse_filter(told)
+
+
+def test_what_no_store_answers_soon_is_not_read():
+    for filter in (
+        " AND ".join(["params.a = 'b'"] * 501), " OR ".join(["(NOT params.a = 'b')"] * 501),
+        f"params.a IN ({', '.join(['7'] * 5001)})".replace("7", "'b'"), f"params.a = '{'b' * 300_000}'",
+    ):  # fmt: skip
+        with pytest.raises(Invalid, match="at most"):
+            parse_filter(filter)
+    with pytest.raises(Invalid, match="at most 50"):
+        parse_order(["metrics.a"] * 51)
+    assert len(parse_filter(" AND ".join(["params.a = 'b'"] * 500))) == 500
+
+
+def test_like_in_memory_takes_no_more_than_the_pattern_times_the_text():
+    began = time.process_time()
+    for pattern in ("%a" * 2000 + "b", "%a_" * 1000 + "b", "%" * 5000 + "b", "_" * 4000):
+        assert not matches(Comparison("tag", "t", "LIKE", (pattern,)), "a" * 3999)
+    assert time.process_time() - began < 1

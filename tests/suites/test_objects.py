@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +54,24 @@ def test_missing_names_those_and_only_those(objects):
     here, gone = put(objects, b"here"), oid_of(b"gone")
     assert objects.missing([here, gone]) == {gone}
     assert objects.missing([]) == set()
+
+
+def test_claiming_names_what_is_missing_and_only_that(objects):
+    here, gone = put(objects, b"here"), oid_of(b"gone")
+    assert objects.claim([here, gone]) == {gone}
+    assert objects.claim([]) == set()
+
+
+@pytest.mark.parametrize("objects", ["file", "memory"], indirect=True)  # A bucket cannot: see decision 0019.
+def test_what_was_claimed_is_young_again_and_not_collected(objects):
+    oid = put(objects, b"old and unnamed")
+    time.sleep(0.01)
+    before_ms = time.time_ns() // 1_000_000
+    assert [stored.oid for stored in objects.older(before_ms)] == [oid]
+    time.sleep(0.01)  # The clock of files runs some milliseconds behind.
+    assert objects.claim([oid]) == set()
+    assert objects.delete([oid], before_ms=before_ms) == set()
+    assert read_object(objects, oid) == b"old and unnamed"
 
 
 def test_a_deleted_object_is_gone_and_deleting_it_again_is_no_error(objects):

@@ -47,7 +47,7 @@ def take_snapshot(home: Home, place: Path, *, store: bool) -> Snapshot:
         raise Invalid(f"the folder {place} has no files", hint=f"ls -la {place}")
     with open_index(home) as index:
         digests = index.known(place, found)
-        absent = home.objects.missing({known.oid for known in digests.values()}) if store and digests else set()
+        absent = home.objects.claim({known.oid for known in digests.values()}) if store and digests else set()
         todo = [file for file in found if file.place not in digests or digests[file.place].oid in absent]
         read = dict(_read_all(home, todo, store))
         index.keep({file.place: (file.stamp, read[file.place]) for file in todo})

@@ -47,7 +47,7 @@ def record_dataset(
             f"{name!r} is no name for a dataset: up to 100 letters, digits, '.', '_', '-'", hint="use --name NAME"
         )
     files = read_tree(home, tree)
-    if absent := home.objects.missing({file.oid for file in files}):
+    if absent := home.objects.claim({file.oid for file in files}):
         raise Conflict(
             f"{len(absent)} files of the tree {tree[:12]} are not in {home.objects.url}", hint="add it again"
         )

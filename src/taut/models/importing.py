@@ -73,7 +73,7 @@ def import_version(
     """
     ordered = tuple(sorted(files, key=lambda file: file.path))
     check_paths(ordered)
-    if absent := home.objects.missing([file.oid for file in ordered]):
+    if absent := home.objects.claim([file.oid for file in ordered]):
         raise Invalid(f"{len(absent)} of {len(ordered)} files of {version.point} are not stored", hint="try again")
     digest, signature = store_tree(home.objects, ordered), _signature(home.objects, ordered)
     values: dict[str, Value] = {

@@ -89,7 +89,7 @@ def record_model(home: Home, name: str, files: list[TreeFile], *, source: str, d
         raise Invalid(
             f"{source} holds no {MLMODEL} file, so it is no model", hint="save it with mlflow.sklearn.save_model"
         )
-    if absent := home.objects.missing([file.oid for file in files]):
+    if absent := home.objects.claim([file.oid for file in files]):
         raise Invalid(f"{len(absent)} of {len(files)} files of {source} are not stored", hint="register it again")
     plain = tuple(TreeFile(file.path, file.oid, "", file.size_bytes) for file in sorted(files, key=lambda f: f.path))
     origin = Origin(source, "", "", plain)
@@ -106,7 +106,7 @@ def register_folder(home: Home, name: str, folder: Path, *, description: str = "
         raise Invalid(
             f"{folder} holds no {MLMODEL} file, so it is no model", hint="save it with mlflow.sklearn.save_model"
         )
-    absent = home.objects.missing([file.oid for file in files])
+    absent = home.objects.claim([file.oid for file in files])
     for file in files:
         if file.oid in absent:
             with (folder / file.path).open("rb") as stream:

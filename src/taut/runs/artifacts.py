@@ -116,7 +116,7 @@ def put_artifact(home: Home, root: str, path: str, oid: str, size_bytes: int) ->
     Conflict where a file would have to be a folder.
     """
     check_path(path)
-    if home.objects.missing([oid]):
+    if home.objects.claim([oid]):
         raise NotFound(f"object {oid[:12]} is not stored, so {path!r} cannot name it", hint="upload it first")
     with home.meta.transaction() as tx:
         check_root(tx, root)

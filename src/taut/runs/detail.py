@@ -12,7 +12,7 @@ from taut.ground import wire
 from taut.ground.meta import Row, Tx, Value
 from taut.home import Home
 from taut.records import Capture, Run
-from taut.runs.filters import parse_order
+from taut.runs.filters import VALUES_MAX, parse_order
 from taut.runs.points import MetricPoint
 
 # All that belongs to some runs, as one query: one trip to a database far away, and one moment without a transaction.
@@ -103,7 +103,8 @@ def parse_columns(written: Sequence[str]) -> Columns:
     """
     keys: dict[int, list[str]] = {PARAM: [], TAG: [], METRIC: []}
     kinds = {"param": PARAM, "tag": TAG, "metric": METRIC}
-    for term in parse_order([word for word in written if word not in {"inputs", "outputs"}]):
+    asked = [word for word in written if word not in {"inputs", "outputs"}]
+    for term in parse_order(asked, at_most=VALUES_MAX):
         if term.entity not in kinds or term.descending:
             raise Invalid(f"{term.key!r} is no column; write metrics.KEY, params.KEY, tags.KEY, inputs or outputs")
         keys[kinds[term.entity]].append(term.key)

@@ -4,7 +4,7 @@ Beyond MLflow's grammar OR, NOT and parentheses are read as SQL reads them: NOT 
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -34,6 +34,9 @@ JOIN = re.compile(r"(?:\s+|(?<=\)))(AND|OR)(?=[\s(]|$)", re.IGNORECASE)
 NOT = re.compile(r"\s*NOT(?=[\s(])", re.IGNORECASE)
 OPEN, CLOSE = re.compile(r"\s*\("), re.compile(r"\s*\)")
 DEPTH_MAX = 50  # Parentheses in parentheses: far past what anybody writes, far below what a parser dies of.
+# Each value is a parameter of a statement, of which SQLite looks up each among all before it: 200,000 took a minute.
+TEXT_MAX, CONDITIONS_MAX, VALUES_MAX = 256 << 10, 500, 5_000
+ORDERS_MAX = 50  # Each may be a join, of which SQLite takes 64.
 DIRECTION = re.compile(r"\s+(ASC|DESC)\s*$", re.IGNORECASE)
 
 
@@ -75,7 +78,8 @@ Condition = Comparison | Joined
 def parse_filter(text: str, entities: Mapping[str, Entity] = ENTITIES) -> tuple[Condition, ...]:
     """Conditions of which all must hold; none for an empty text. Raises Invalid with the place that cannot be read.
 
-    `entities` are the words that may stand in front of a key, and what each means.
+    Nor is one read that has more conditions, or values in them, than a store answers soon. `entities` are the words
+    that may stand in front of a key, and what each means.
 
     >>> parse_filter("metrics.`val loss` <= 0.5 and params.kind IN ('a', 'b')")[1].values
     ('a', 'b')
@@ -84,12 +88,15 @@ def parse_filter(text: str, entities: Mapping[str, Entity] = ENTITIES) -> tuple[
     """
     if "\0" in text:  # No key or value has one, and SQLite would end a pattern there.
         raise Invalid(f"the filter cannot be read at character {text.index(chr(0)) + 1}: a NUL is no text")
+    if len(text) > TEXT_MAX:
+        raise Invalid(f"a filter has at most {TEXT_MAX} characters, this has {len(text)}")
     text = text.strip()
     if not text:
         return ()
     condition, at = _joined(text, 0, "OR", 0, entities)
     if at < len(text):
         raise _unreadable(text, at, "AND or OR")
+    _check_sizes(condition)
     return condition.parts if isinstance(condition, Joined) and condition.how == "AND" else (condition,)
 
 
@@ -114,12 +121,16 @@ def holds(condition: Condition, of: Callable[[Comparison], Found]) -> bool:
     return (all if condition.how == "AND" else any)(holds(part, of) for part in condition.parts)
 
 
-def parse_order(terms: Sequence[str], entities: Mapping[str, Entity] = ENTITIES) -> tuple[Order, ...]:
-    """Terms as `metrics.auc DESC`; ascending where nothing is said. Raises Invalid.
+def parse_order(
+    terms: Sequence[str], entities: Mapping[str, Entity] = ENTITIES, *, at_most: int = ORDERS_MAX
+) -> tuple[Order, ...]:
+    """Terms as `metrics.auc DESC`; ascending where nothing is said. Raises Invalid, also for too many of them.
 
     >>> parse_order(["metrics.auc desc"])
     (Order(entity='metric', key='auc', descending=True),)
     """
+    if len(terms) > at_most:
+        raise Invalid(f"at most {at_most} terms may be asked for, these are {len(terms)}")
     orders = []
     for term in terms:
         direction = DIRECTION.search(term)
@@ -246,6 +257,25 @@ def _values(text: str, at: int) -> tuple[tuple[str | float, ...], int]:
             return tuple(values), at
 
 
+def _check_sizes(condition: Condition) -> None:
+    """Raise Invalid for more than a statement should hold."""
+    comparisons = list(_comparisons(condition))
+    values = sum(len(one.values) for one in comparisons)
+    if len(comparisons) > CONDITIONS_MAX or values > VALUES_MAX:
+        raise Invalid(
+            f"a filter has at most {CONDITIONS_MAX} conditions with {VALUES_MAX} values in all of them, "
+            f"this has {len(comparisons)} with {values}"
+        )
+
+
+def _comparisons(condition: Condition) -> Iterator[Comparison]:
+    if isinstance(condition, Comparison):
+        yield condition
+    else:
+        for part in condition.parts:
+            yield from _comparisons(part)
+
+
 def _check(comparison: Comparison) -> None:
     """The kinds of value and operator that go together."""
     numeric = comparison.operator in {"<", "<=", ">", ">="}
@@ -259,8 +289,34 @@ def _check(comparison: Comparison) -> None:
 
 
 def _like(found: str, pattern: str, *, ignore_case: bool) -> bool:
-    parts = (".*" if char == "%" else "." if char == "_" else re.escape(char) for char in pattern)
-    return re.fullmatch("".join(parts), found, re.DOTALL | (re.IGNORECASE if ignore_case else 0)) is not None
+    """Whether text meets a pattern of % and _. A regular expression would try every way to part it: that can take ages.
+
+    >>> [_like("model-a", pattern, ignore_case=False) for pattern in ("%el_a", "m%", "%a%a%")]
+    [True, True, False]
+    """
+    if ignore_case:
+        found, pattern = found.lower(), pattern.lower()
+    first, *others = pattern.split("%")
+    if not others:
+        return len(found) == len(pattern) and _at(found, pattern, 0)
+    *inner, last = others
+    end = len(found) - len(last)
+    if end < len(first) or not _at(found, first, 0) or not _at(found, last, end):
+        return False
+    at = len(first)
+    for part in filter(None, inner):  # The first place where it fits leaves the most for those behind it.
+        fits = (place for place in range(at, end - len(part) + 1) if _at(found, part, place))
+        at = next(fits, end) + len(part)
+        if at > end:
+            return False
+    return True
+
+
+def _at(found: str, part: str, at: int) -> bool:
+    """Whether a part without % stands at a place, each _ for any character."""
+    if "_" not in part:
+        return found.startswith(part, at)
+    return all(wanted in ("_", char) for wanted, char in zip(part, found[at : at + len(part)], strict=True))
 
 
 def _is_ordered(operator: str, found: str | float, value: str | float) -> bool:

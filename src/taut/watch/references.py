@@ -51,7 +51,7 @@ def set_reference(
     Doing it again for the same alert changes nothing, nor for a revision while it is what the deployment is held
     against. Raises Invalid where the profile is not stored.
     """
-    if home.objects.missing([oid]):
+    if home.objects.claim([oid]):
         raise Invalid(f"the profile {oid[:12]} of {deployment} is not stored")
     with home.meta.transaction() as tx:
         known = _of_cause(tx, deployment, cause)

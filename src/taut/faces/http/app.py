@@ -20,6 +20,7 @@ from taut.faces.http.dispatch import Dispatch
 from taut.faces.http.downloads import object_response
 from taut.faces.http.exchange import again_after, caller_of, in_thread, threads
 from taut.faces.http.guard import App, Guard
+from taut.faces.http.limits import limits_of_environment
 from taut.faces.http.logins import exchange, log_in, told_provider
 from taut.faces.http.metrics import MEDIA_TYPE, Requests, exposition
 from taut.faces.http.observed import Observed, places_of
@@ -32,7 +33,7 @@ from taut.faces.verbs import load_verb
 from taut.ground import wire
 from taut.ground.access import ANY, PERMISSIONS, is_allowed
 from taut.ground.objects import oid_of
-from taut.ground.remote import LOGIN, TOKEN
+from taut.ground.remote import LOGIN, OIDS_MAX, TOKEN
 from taut.home import Home, note_refusal, require
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -67,7 +68,10 @@ class State:
 def make_app(
     home: Home, *, hosts: frozenset[str], trusted: str = "", state: State | None = None, tracing: Tracing | None = None
 ) -> App:
-    """The application of one home. `hosts` are the names it answers to, `trusted` see `callers.actor_of`."""
+    """The application of one home. `hosts` are the names it answers to, `trusted` see `callers.actor_of`.
+
+    Raises Invalid for limits in the environment that are none.
+    """
     pool, requests = threads(), Requests()
 
     def application(home: Home) -> App:
@@ -79,7 +83,9 @@ def make_app(
 
     guarded = Guard(Projects(home, pool, application, trusted=trusted), hosts)
     told = {"taut.state": state or State(), "taut.requests": requests}
-    return Observed(guarded, requests, told=told, hidden=places_of(home), tracing=tracing)
+    return Observed(
+        guarded, requests, told=told, hidden=places_of(home), limits=limits_of_environment(), tracing=tracing
+    )
 
 
 def problem(error: TautError, status: int | None = None) -> Response:
@@ -179,7 +185,11 @@ async def _get_object(home: Home, request: Request) -> Response:
 async def _missing_objects(home: Home, request: Request) -> Response:
     _check_json(request)
     oids = wire.decode(await read_body(request), list[str], what="the list of oids")
-    missing = await run_in_threadpool(home.objects.missing, oids)
+    if len(oids) > OIDS_MAX:
+        raise Invalid(f"a question is about {OIDS_MAX} objects at most, this has {len(oids)}")
+    # Whoever may write may name what they are told is here, and not send it: gc leaves it alone from now on.
+    may_write = is_allowed(home.actor, "artifact:write", ANY)
+    missing = await run_in_threadpool(home.objects.claim if may_write else home.objects.missing, oids)
     return Response(wire.encode(sorted(missing)), media_type="application/json")
 
 

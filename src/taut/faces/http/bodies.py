@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextvars import copy_context
 from functools import partial
 from typing import TypeVar
 
@@ -10,6 +11,7 @@ from starlette.requests import Request
 
 from taut.errors import Invalid, TautError
 from taut.faces.http.intake import Intake, take_over
+from taut.faces.http.limits import Limits, Share, share_of
 from taut.ground.objects import Objects, Sink
 
 # What the loop gathers while a thread hashes and writes the block before it. Measured with bench/artifacts.py: half of
@@ -28,23 +30,27 @@ async def store_body(
 
     A body of one block costs one change of threads, `keep` included. Before a larger one is read on, `expect` is
     called, to refuse what would be refused at its end. Both run in a thread. Raises Invalid where the body is not as
-    long as it was said to be; whoever goes away in the middle leaves nothing.
+    long as it was said to be, TooLarge past the limit of this server for a file, Busy as `Share.take` does; whoever
+    goes away in the middle leaves nothing.
     """
-    said = _said_length(request)
+    said, share = _said_length(request), share_of(request.scope)
+    share.limits.check_artifact(said or 0)
     stream = request.stream()
-    block, whole = await _gather(stream)
+    block, whole = await _gather(stream, share)
     if whole:
+        share.limits.check_artifact(sum(map(len, block)))
         return await run_in_threadpool(_store_block, objects, block, said, keep)
+    share.take(2 * BLOCK_BYTES)  # One is written while the next comes in.
     await run_in_threadpool(expect)
     sink = await _in_thread(partial(objects.sink, size_bytes=said or 0))
     got = sum(map(len, block))
     taken = take_over(request, said - got) if said is not None else None
     if taken is None:
-        oid, size_bytes = await _store_stream(sink, _gathered(block, stream), said)
+        oid, size_bytes = await _store_stream(sink, _gathered(block, stream), said, share.limits)
     else:
         intake, held = taken
         try:
-            oid, size_bytes = await _store_stream(sink, _received([*block, held], intake), said)
+            oid, size_bytes = await _store_stream(sink, _received([*block, held], intake), said, share.limits)
         except TautError:
             await intake.drain()
             raise
@@ -53,7 +59,7 @@ async def store_body(
     return await run_in_threadpool(keep, oid, size_bytes)
 
 
-async def _store_stream(sink: Sink, blocks: AsyncIterator[Block], said: int | None) -> tuple[str, int]:
+async def _store_stream(sink: Sink, blocks: AsyncIterator[Block], said: int | None, limits: Limits) -> tuple[str, int]:
     """One block is hashed and written while the next comes in; then the loop waits, and with it the sender.
 
     A thread is used for a block at a time, not for as long as a slow sender takes.
@@ -65,6 +71,7 @@ async def _store_stream(sink: Sink, blocks: AsyncIterator[Block], said: int | No
             if writing is not None:
                 await writing
             size_bytes += sum(map(len, block))
+            limits.check_artifact(size_bytes)
             writing = _in_thread(partial(_write, sink, block))
         if writing is not None:
             await writing
@@ -91,13 +98,15 @@ async def _gathered(block: Block, stream: AsyncIterator[bytes]) -> AsyncIterator
         yield block
 
 
-async def _gather(stream: AsyncIterator[bytes]) -> tuple[Block, bool]:
-    """Pieces of the body that make a block, and whether they are its last."""
+async def _gather(stream: AsyncIterator[bytes], share: Share | None = None) -> tuple[Block, bool]:
+    """Pieces of the body that make a block, and whether they are its last; a `share` holds them."""
     pieces: Block = []
     size = 0
     async for piece in stream:
         pieces.append(piece)
         size += len(piece)
+        if share is not None:
+            share.take(len(piece))
         if size >= BLOCK_BYTES:
             return pieces, False
     return pieces, True
@@ -143,4 +152,4 @@ def _check_length(size_bytes: int, said: int | None) -> None:
 
 def _in_thread(act: Callable[[], Kept]) -> "asyncio.Future[Kept]":
     """In the loop's own threads: the disk may keep them waiting, and those of the other requests stay free."""
-    return asyncio.get_running_loop().run_in_executor(None, act)
+    return asyncio.get_running_loop().run_in_executor(None, copy_context().run, act)

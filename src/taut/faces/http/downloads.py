@@ -20,9 +20,12 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from taut.errors import Corrupt
+from taut.faces.http.exchange import again_after
+from taut.faces.http.limits import Busy, share_of
 from taut.ground.objects import Objects, oid_of
 
 BLOCK_BYTES = 1 << 20  # Measured on one core: below it the changes of threads cost as much as the reading.
+HELD_BLOCKS = 3  # One is read, one waits, and one lies with the connection of a client that reads slowly.
 BYTES = "application/octet-stream"
 LOG = logging.getLogger(__name__)
 
@@ -77,8 +80,10 @@ class ObjectResponse(Response):
         })  # fmt: skip
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with all of it, a part, or that the client has it already."""
+        """Answer with all of it, a part, that the client has it already, or that too many read at once."""
         try:
+            if self._size > BLOCK_BYTES:
+                share_of(scope).take(HELD_BLOCKS * BLOCK_BYTES)
             span = self._chosen(scope["method"], Headers(scope=scope))
             if span is not None:
                 self.headers["content-length"] = str(span.length)
@@ -87,6 +92,9 @@ class ObjectResponse(Response):
                 await send({"type": "http.response.body", "body": b""})
             else:
                 await self._send(span, receive, send)
+        except Busy as busy:
+            headers = {name.decode(): value.decode() for name, value in again_after(busy)}
+            await Response(busy.message, busy.http_status, headers, "text/plain")(scope, receive, send)
         finally:
             self._stream.close()
 

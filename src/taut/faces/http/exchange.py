@@ -3,11 +3,14 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 from taut.errors import TautError, Throttled, TooLarge
 from taut.faces.http.callers import MISS, actor_of, cached_actor_of
 from taut.faces.http.guard import Receive, Scope, Send
+from taut.faces.http.limits import Busy, share_of
 from taut.faces.http.reading import BODY_BYTES_MAX, check_length, too_large
 from taut.ground.access import Actor
 from taut.home import Home
@@ -29,15 +32,13 @@ def threads() -> ThreadPoolExecutor:
 
 
 async def in_thread(pool: ThreadPoolExecutor, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a verb beside the event loop."""
-    loop = asyncio.get_running_loop()
-    if kwargs:
-        return await loop.run_in_executor(pool, lambda: function(*args, **kwargs))
-    return await loop.run_in_executor(pool, function, *args)
+    """Run a verb beside the event loop; what it logs has the id of its request."""
+    work = partial(copy_context().run, function, *args, **kwargs)
+    return await asyncio.get_running_loop().run_in_executor(pool, work)
 
 
 async def body_of(scope: Scope, receive: Receive, *, bytes_max: int = BODY_BYTES_MAX) -> bytes:
-    """The body of a request. Raises TooLarge past `bytes_max`, before the rest is read, and Gone."""
+    """The body of a request. Raises TooLarge past `bytes_max`, before the rest is read, Busy, and Gone."""
     check_length(header(scope, b"content-length"), bytes_max)
     message = await receive()
     if message["type"] == "http.disconnect":
@@ -47,7 +48,8 @@ async def body_of(scope: Scope, receive: Receive, *, bytes_max: int = BODY_BYTES
         if len(body) > bytes_max:
             raise too_large(bytes_max)
         return body
-    parts, size = [body], len(body)
+    parts, size, share = [body], len(body), share_of(scope)
+    share.take(size)
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
@@ -56,6 +58,7 @@ async def body_of(scope: Scope, receive: Receive, *, bytes_max: int = BODY_BYTES
         size += len(part)
         if size > bytes_max:
             raise too_large(bytes_max)
+        share.take(len(part))
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
@@ -79,10 +82,11 @@ async def caller_of(pool: ThreadPoolExecutor, home: Home, scope: Scope, *, trust
 
 
 def again_after(error: TautError) -> list[tuple[bytes, bytes]]:
-    """The header that says when to ask again, where that is known; what was not read to its end is the last request."""
-    if isinstance(error, TooLarge):
-        return [(b"connection", b"close")]
-    return [(b"retry-after", str(error.retry_after_s).encode())] if isinstance(error, Throttled) else []
+    """The headers that say when to ask again, where that is known; what was not read to its end is the last request."""
+    closing = [(b"connection", b"close")] if isinstance(error, TooLarge | Busy) else []
+    if isinstance(error, Throttled | Busy):
+        closing.append((b"retry-after", str(error.retry_after_s).encode()))
+    return closing
 
 
 def header(scope: Scope, name: bytes) -> str:

@@ -2,14 +2,17 @@
 
 import json
 import logging
+import re
 import sys
 from contextvars import ContextVar
 from typing import Literal
 
+from taut.ground.access import PREFIX
 from taut.ground.clock import iso
 
 Format = Literal["text", "json"]
 
+SECRET = re.compile(PREFIX + "[A-Za-z0-9_-]{20,}")
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "request_id", "taskName"}
 
@@ -28,7 +31,7 @@ class JsonLines(logging.Formatter):
         told |= {name: value for name, value in vars(record).items() if name not in _USUAL}
         if record.exc_info:
             told["exception"] = self.formatException(record.exc_info)
-        return json.dumps(told, default=str, ensure_ascii=False)
+        return without_secrets(json.dumps(told, default=str, ensure_ascii=False))
 
 
 class TextLines(logging.Formatter):
@@ -42,7 +45,7 @@ class TextLines(logging.Formatter):
         took = f" {duration} ms" if duration is not None else ""
         said = _one_line(record.getMessage())
         line = f"{iso(int(record.created * 1000))} {record.levelname} {record.name}{named} {said}{took}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return without_secrets(f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line)
 
 
 def write_logs(form: Format, level: str) -> None:
@@ -52,6 +55,15 @@ def write_logs(form: Format, level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+
+
+def without_secrets(text: str) -> str:
+    """Text in which no token of ours stands: a client may have put one into a path, or a defect into its traceback.
+
+    >>> without_secrets("GET /taut_" + "a" * 40 + "/x")
+    'GET /taut_…/x'
+    """
+    return SECRET.sub(f"{PREFIX}…", text)
 
 
 def _one_line(text: str) -> str:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from taut.faces.http.guard import App, Message, Receive, Scope, Send
+from taut.faces.http.limits import SHARE, Limits, Share
 from taut.faces.http.logs import REQUEST_ID
 from taut.faces.http.metrics import Requests
 from taut.faces.http.tracing import Tracing
@@ -29,7 +30,7 @@ class Observed:
     """An ASGI application around all of a server: it notes what others answer and answers for who fails.
 
     `hidden` are words that no error's body may show, as the folders that a server keeps its files in; `told` is what
-    routes find in the scope of each request.
+    routes find in the scope of each request. What a request takes of `limits` is given back once it is answered.
     """
 
     def __init__(
@@ -39,12 +40,14 @@ class Observed:
         *,
         hidden: Iterable[str] = (),
         told: Mapping[str, object] = MappingProxyType({}),
+        limits: Limits | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         self._app = app
         self._told = told
         self._requests = requests
         self._hidden = sorted({word.encode() for word in hidden if len(word) > 1}, key=len, reverse=True)
+        self._limits = limits or Limits()
         self._tracing = tracing
         self._logs = LOG.isEnabledFor(logging.INFO)
         self._prefix = secrets.token_hex(6)
@@ -61,6 +64,7 @@ class Observed:
         scope.update(self._told)
         scope["taut.request_id"] = told_id = request_id.decode()
         REQUEST_ID.set(told_id)
+        share = scope[SHARE] = Share(self._limits)
         status, held, is_whole = 0, None, False
 
         async def noted(message: Message) -> None:
@@ -95,6 +99,7 @@ class Observed:
             await noted({"type": "http.response.body", "body": body})
         finally:
             requests.active -= 1
+            share.give_back()
             took_s = perf_counter() - began
             requests.note(scope["method"], scope.get("taut.route", ""), status, took_s)
             if span is not None:

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import gc
 import logging
+import os
 import signal
 import socket
 import ssl
@@ -130,10 +131,12 @@ def look_for_cycles_rarely() -> None:
 
 def server_config(app: object, tls: Tls | None = None) -> uvicorn.Config:
     """How every HTTP server of taut runs: uvloop and httptools, strict, quiet, with a bound on the end."""
+    proxies = os.environ.get("TAUT_PROXIES", "").strip()  # Whoever else says where a request came from may lie.
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # An ASGI application; uvicorn names its own types for the same.
         loop="uvloop", http=StrictProtocol, lifespan="off", log_config=None, access_log=False, server_header=False,
         headers=HEADERS, timeout_graceful_shutdown=GRACE_S, ws="none",
+        proxy_headers=bool(proxies), forwarded_allow_ips=proxies,
     )  # fmt: skip
     config.load()
     if tls is not None:

@@ -17,7 +17,11 @@ HEAD_BYTES_MAX = 64 << 10
 WATCHED_S = 20.0
 BYTES_PER_S_MIN = 500
 HELD_BYTES_MAX = 4096
-ONCE = {b"host": 1, b"content-length": 2, b"transfer-encoding": 4}  # Each a bit of what a head has had.
+# Each a bit of what a head has had. Of two that say who calls, or where, a proxy may have looked at the other one.
+ONCE = {
+    b"host": 1, b"content-length": 2, b"transfer-encoding": 4, b"authorization": 8, b"x-mlflow-workspace": 16,
+    b"idempotency-key": 32, b"origin": 64, b"sec-fetch-site": 128,
+}  # fmt: skip
 BOTH = 6
 
 

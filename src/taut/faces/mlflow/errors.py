@@ -19,6 +19,7 @@ from taut.errors import (
 )
 from taut.faces.http.exchange import again_after, answer
 from taut.faces.http.guard import Send
+from taut.faces.http.limits import Busy
 from taut.ground.answered import OtherRequest
 from taut.ground.objects import NoRoom
 
@@ -33,6 +34,7 @@ CODES: dict[type[TautError], tuple[str, int]] = {
     Ended: ("PERMISSION_DENIED", 403),
     Corrupt: ("INTERNAL_ERROR", 500),
     Unavailable: ("TEMPORARILY_UNAVAILABLE", 503),
+    Busy: ("TEMPORARILY_UNAVAILABLE", 503),
     Throttled: ("REQUEST_LIMIT_EXCEEDED", 429),
     NoRoom: ("RESOURCE_EXHAUSTED", 507),
     OtherRequest: ("INVALID_PARAMETER_VALUE", 422),

@@ -9,7 +9,7 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route as HttpRoute
 
-from taut.errors import Ended, TautError
+from taut.errors import Ended, Invalid, TautError
 from taut.faces.http.asking import asking
 from taut.faces.http.callers import look
 from taut.faces.http.exchange import Gone, answer, body_of, caller_of, header, in_thread
@@ -27,6 +27,7 @@ from taut.home import Home, note_refusal, require
 from taut.runs import Batch, ensure_experiment, log_batches
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+REREAD_BYTES_MAX = 8 << 20  # Read without a type, `[{},{},…]` takes twenty times its length in memory.
 REPLAYED = (b"idempotency-replayed", b"true")
 NOBODY = (
     "You are not authenticated. This server asks for a token or a user: set MLFLOW_TRACKING_TOKEN, or "
@@ -148,6 +149,10 @@ class _Endpoint:
             else:
                 check_said(asked)
                 return asked
+        if len(body) > REREAD_BYTES_MAX:
+            raise Invalid(
+                "the body is not what this endpoint takes", hint="a smaller one is told in full what is wrong"
+            )
         asked = converted(takes, given(takes, scope, body))
         check_said(asked)
         return asked

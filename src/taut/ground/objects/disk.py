@@ -11,10 +11,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from taut.errors import Invalid
+
 ABANDONED_S = 60.0  # Of a file that nobody holds a lock on: long past the moment between making and locking it.
 PIECES_MAX = 512  # Of one call; Linux takes 1,024.
 SYNC_FILE_RANGE_WRITE = 2
 FALLOC_FL_KEEP_SIZE = 1
+RESERVE_MIB, RESERVE_SHARE = 1024, 100  # Of a small disk a hundredth.
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -48,6 +51,27 @@ def reserve(file: int, start: int, length: int) -> None:
 
         if (code := ctypes.get_errno()) in FULL:
             raise OSError(code, os.strerror(code))
+
+
+def kept_free(total_bytes: int) -> int:
+    """How much of a disk objects leave to all else: rows and logs go on where no file is taken any more.
+
+    `TAUT_DISK_RESERVE_MIB` says it; else it is 1 GiB, of a small disk a hundredth. Raises Invalid for no number.
+    """
+    said = os.environ.get("TAUT_DISK_RESERVE_MIB", "").strip()
+    if not said:
+        return min(RESERVE_MIB << 20, total_bytes // RESERVE_SHARE)
+    if not (said.isascii() and said.isdigit() and len(said) < 10):
+        raise Invalid(f"TAUT_DISK_RESERVE_MIB is a number of MiB, as 1024, and not {said[:40]!r}")
+    return int(said) << 20
+
+
+def check_room(file: int, length: int) -> None:
+    """Raise OSError with one of FULL where so many bytes more would take from what is kept free."""
+    disk = os.fstatvfs(file)
+    free, total = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+    if total and free - length < kept_free(total):  # What has no size, as some network folders, says when it is full.
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def begin_writing(file: int, start: int, length: int) -> None:

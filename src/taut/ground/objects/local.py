@@ -12,10 +12,20 @@ from typing import BinaryIO, Self, cast
 
 from taut.errors import Denied, NotFound, TautError, Unavailable
 from taut.ground.folders import remove_folder
-from taut.ground.objects.disk import FULL, begin_writing, make_locked, reserve, sweep, sync_directory, write_all
+from taut.ground.objects.disk import (
+    FULL,
+    begin_writing,
+    check_room,
+    make_locked,
+    reserve,
+    sweep,
+    sync_directory,
+    write_all,
+)
 from taut.ground.objects.protocol import NoRoom, Stored, Window, poured
 
 OID_DIGITS = 64
+UNTOUCHED = (errno.EACCES, errno.EPERM, errno.EROFS)  # How a file says that it is not ours to change.
 SMALL_BYTES = 64 << 10  # Up to here an object waits in memory for its name: one that is there already costs no write.
 HELD_BYTES = 1 << 20  # What one call writes: in pieces as the socket gives them it cost half as much CPU again.
 # The disk is told to begin so often, or it would wait for the end: a copy of 1 GiB spent a third of its time in fsync.
@@ -86,6 +96,23 @@ class LocalObjects:
         """Those that have no file."""
         return {oid for oid in oids if not self._place(oid).exists()}
 
+    def claim(self, oids: Iterable[str]) -> set[str]:
+        """Those that have no file; the others are young again, but for another user's, whose times are not ours.
+
+        Safe beside `delete`, which looks at the age of a file after it has taken away its name: either that is the new
+        one and the file comes back, or there is none to make young any more.
+        """
+        missing = set()
+        for oid in oids:
+            try:
+                os.utime(self._place(oid))
+            except FileNotFoundError:
+                missing.add(oid)
+            except OSError as problem:
+                if problem.errno not in UNTOUCHED:
+                    raise self.explained(problem) from None
+        return missing
+
     def delete(self, oids: Iterable[str], *, before_ms: int | None = None) -> set[str]:
         """Remove objects. Each is put aside first: whoever puts it again from then on writes it anew."""
         gone: set[str] = set()
@@ -135,7 +162,7 @@ class LocalObjects:
 
     def explained(self, problem: OSError) -> TautError:
         """Why it was not stored: whoever may not write must ask for it, a full disk needs room."""
-        if problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if problem.errno in UNTOUCHED:
             words = f"the object store {self._root} cannot be written: {problem.strerror}"
             return Denied(words, hint=f"ls -ld {self._root}")
         kind = NoRoom if problem.errno in FULL else Unavailable
@@ -221,6 +248,8 @@ class LocalSink:
             if self._said > SMALL_BYTES:
                 self._reserve(self._said)
         if self._held:
+            # Room that was reserved is no longer counted as free.
+            check_room(self._file, max(0, self._size - max(self._written, self._reserved)))
             if self._size > max(self._reserved, EARLY_BYTES):
                 with suppress(OSError):  # Only the bytes themselves say whether they fit.
                     self._reserve(self._size + RESERVED_BYTES)
@@ -236,5 +265,6 @@ class LocalSink:
         self._file = -1
 
     def _reserve(self, end: int) -> None:
+        check_room(self._file, end - self._reserved)
         reserve(self._file, self._reserved, end - self._reserved)
         self._reserved = end

@@ -48,6 +48,12 @@ class MemoryObjects:
         """Those that are not kept."""
         return {oid for oid in oids if oid not in self._data}
 
+    def claim(self, oids: Iterable[str]) -> set[str]:
+        """Those that are not kept; the others are young again."""
+        asked = set(oids)
+        self._put_ms |= dict.fromkeys(asked & self._data.keys(), time.time_ns() // 1_000_000)
+        return asked - self._data.keys()
+
     def delete(self, oids: Iterable[str], *, before_ms: int | None = None) -> set[str]:
         """Forget objects."""
         gone = {oid for oid in oids if oid in self._data and (before_ms is None or self._put_ms[oid] < before_ms)}

@@ -69,6 +69,10 @@ class Objects(Protocol):
         """Those of the oids that are not stored."""
         ...
 
+    def claim(self, oids: Iterable[str]) -> set[str]:
+        """Those that are not stored; the others are as if they had just been put, for whoever will name them unsent."""
+        ...
+
     def delete(self, oids: Iterable[str], *, before_ms: int | None = None) -> set[str]:
         """Remove objects, those alone that were last put before a moment, where one is said; returns which are gone.
 

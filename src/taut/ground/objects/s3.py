@@ -88,6 +88,10 @@ class S3Objects:
         """Those that the bucket does not have."""
         return {oid for oid in oids if not self._bucket.has(oid)}
 
+    def claim(self, oids: Iterable[str]) -> set[str]:
+        """Those that the bucket does not have. It can make none young but by sending it again: see decision 0019."""
+        return self.missing(oids)
+
     def delete(self, oids: Iterable[str], *, before_ms: int | None = None) -> set[str]:
         """Remove objects; their ages are asked for right before."""
         import obstore
