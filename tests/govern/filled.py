@@ -18,6 +18,7 @@ from taut.govern import (
     create_webhook,
     keep_checkpoint,
     plan_access,
+    set_client_secret,
     sign_checkpoint,
 )
 from taut.ground.access import Actor, insert_link, read_user
@@ -73,6 +74,7 @@ def put(home: Home, data: bytes, path: str) -> TreeFile:
 def _fill_elsewhere(home: Home) -> None:
     """Whom other servers' words stand for; who logs in from there takes a provider, and stands here as its rows."""
     add_trust(home, "https://ci.example.org", "taut", "repo:acme/churn", ["log"], claims={"ref": "main"})
+    set_client_secret(home, "https://login.example.org", "taut", "hush")
     wanted = WantedAccess(groups={"data": {"default": ["viewer"]}})
     apply_access(home, wanted, plan_access(home, wanted))
     with home.meta.transaction() as tx:

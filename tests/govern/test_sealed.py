@@ -9,10 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from taut.errors import Corrupt, Denied, Unavailable
-from taut.govern import back_up, create_webhook, restore, seal_secrets, try_webhook, update_webhook
+from taut.errors import Corrupt, Denied, Refused, Unavailable
+from taut.govern import (
+    anchor_ledger,
+    back_up,
+    create_project,
+    create_webhook,
+    get_project,
+    restore,
+    rotate_secret_key,
+    seal_secrets,
+    secrets,
+    show_ledger,
+    try_webhook,
+    update_webhook,
+    verify_home,
+)
 from taut.govern.webhooks import secret_in
-from taut.ground.sealed import FILE, VARIABLE, key_name_of, make_key, read_key
+from taut.ground.sealed import FILE, VARIABLE, Key, key_name_of, make_key, read_key
 from taut.ground.settings import Settings, make_folder
 from taut.home import Home, open_home
 from tests.faces.receiving import receiving
@@ -172,3 +186,92 @@ def test_a_backup_holds_the_sealed_secret_and_not_the_key(home: Home, tmp_path: 
         key_of(other).write_bytes(key_of(home).read_bytes())
         key_of(other).chmod(0o600)
         assert known(other, webhook) == WORD
+
+
+# Another key
+
+
+def test_another_key_seals_every_secret_of_every_project_anew(home: Home):
+    webhook, before = made(home), key_of(home).read_text()
+    create_project(home, "churn")
+    with home.entered(get_project(home, "churn")) as churn:
+        inner = made(churn, "another")
+    note = anchor_ledger(home).note
+    old = stored(home, webhook)
+    found = rotate_secret_key(home)
+    assert found.secrets == 2
+    assert key_name_of(stored(home, webhook)) == found.key != key_name_of(old)
+    assert (known(home, webhook), key_of(home).read_text().count("\n")) == (WORD, 1)
+    assert before.strip() not in key_of(home).read_text()
+    assert stat.S_IMODE(key_of(home).stat().st_mode) == 0o600
+    with home.entered(get_project(home, "churn")) as churn:
+        assert known(churn, inner) == "another"
+        assert [one.kind for one in show_ledger(churn, subject=f"webhook:{inner}")][-1] == "secret.resealed"
+    assert verify_home(home, anchors=[note]).flaws == ()
+
+
+@pytest.mark.parametrize("dies", ["after the file", "between two projects", "before the old key goes"])
+def test_a_change_of_keys_that_was_broken_off_leaves_all_readable_and_is_finished_later(
+    home: Home, dies: str, monkeypatch: pytest.MonkeyPatch
+):
+    webhook = made(home)
+    create_project(home, "churn")
+    with home.entered(get_project(home, "churn")) as churn:
+        inner = made(churn, "another")
+    real, count = secrets._reseal, [0]
+
+    def reseal(one: Home, key: Key) -> int:
+        count[0] += 1
+        if dies == "after the file" or (dies == "between two projects" and count[0] == 2):
+            raise KeyboardInterrupt
+        return real(one, key)
+
+    def never(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(secrets, "_reseal", reseal)
+        if dies == "before the old key goes":
+            patch.setattr(secrets, "end_rotation", never)
+        with pytest.raises(KeyboardInterrupt):
+            rotate_secret_key(home)
+
+    def all_open() -> bool:
+        with home.entered(get_project(home, "churn")) as churn:
+            return (known(home, webhook), known(churn, inner)) == (WORD, "another")
+
+    assert all_open()
+    late = made(home, "third")  # Sealed by whoever comes in between.
+    assert rotate_secret_key(home).secrets == 3
+    assert all_open()
+    assert known(home, late) == "third"
+    assert len(key_of(home).read_text().split()) == 1
+    assert {path.name for path in key_of(home).parent.glob("secret.key*")} == {FILE}
+
+
+def test_where_the_owner_keeps_the_key_they_put_the_new_one_first(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "shared.key"
+    first, second = (base64.b64encode(os.urandom(32)).decode() for _ in range(2))
+    file.write_text(f"{first}\n")
+    monkeypatch.setenv(VARIABLE, str(file))
+    webhook = made(home)
+    with pytest.raises(Refused, match="not taut's to write"):
+        rotate_secret_key(home)
+    file.write_text(f"{second}\n{first}\n")
+    assert rotate_secret_key(home).secrets == 1
+    assert file.read_text() == f"{second}\n{first}\n"
+    file.write_text(f"{second}\n")
+    assert known(home, webhook) == WORD
+
+
+def test_there_is_nothing_to_change_where_nothing_was_sealed_and_a_secret_of_another_key_stops_it(home: Home):
+    with pytest.raises(Refused, match="nothing was sealed"):
+        rotate_secret_key(home)
+    webhook = made(home)
+    key_of(home).write_text(base64.b64encode(os.urandom(32)).decode())
+    with pytest.raises(Unavailable, match="does not have"):
+        rotate_secret_key(home)
+    assert len(key_of(home).read_text().split()) == 2  # Neither is lost.
+    assert key_name_of(stored(home, webhook))

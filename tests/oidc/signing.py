@@ -55,6 +55,8 @@ class Issuer:
     now_s: float
     documents: dict[str, tuple[int, Any]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    posted: list[tuple[dict[str, str], dict[str, str]]] = field(default_factory=list)
+    """The headers and the form of each POST."""
     _made: int = 0
 
     def claims(self, **other: Any) -> dict[str, Any]:
@@ -93,6 +95,12 @@ def issuing(now_ms: int) -> Iterator[Issuer]:
     """An issuer on a free port, which lives at this time."""
 
     class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            issuer.posted.append((headers, dict(urllib.parse.parse_qsl(form))))
+            self.do_GET()
+
         def do_GET(self) -> None:
             issuer.asked.append(self.path)
             status, said = issuer.documents.get(self.path, (404, {}))

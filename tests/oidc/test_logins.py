@@ -268,13 +268,15 @@ def test_who_administers_one_project_maps_no_groups(provided: Home):
 def test_a_server_tells_where_its_people_log_in_and_takes_a_login_as_json_alone(provided: Home, issuer: Issuer):
     with served(provided) as url:
         told = POOL.request("GET", f"{url}/api/taut/v1/login")
-        assert json.loads(told.data) == {"issuer": issuer.url, "client_id": "taut", "scope": "openid profile email"}
+        where = {"issuer": issuer.url, "client_id": "taut", "scope": "openid profile email", "takes_codes": True}
+        assert json.loads(told.data) == where
         body = json.dumps({"id_token": shown(issuer), "nonce": NONCE}).encode()
         place, kind = f"{url}/projects/churn/api/taut/v1/login", {"content-type": "application/json"}
         assert POOL.request("POST", place, body=body, headers={"content-type": "text/plain"}).status == 400
         page = {**kind, "origin": "https://evil.example.org"}
         assert POOL.request("POST", place, body=body, headers=page).status == 403
-        assert POOL.request("POST", place, body=b'{"id_token": 1}', headers=kind).status == 400
+        for wrong in (b'{"id_token": 1}', b'{"nonce": "n"}', b'{"nonce": "n", "code": {"code": "c"}}'):
+            assert POOL.request("POST", place, body=wrong, headers=kind).status == 400
         made = POOL.request("POST", place, body=body, headers=kind)
         assert (made.status, json.loads(made.data)["token"]["made_by"]) == (200, "ada")
         issuer.documents["/keys"] = 503, {}

@@ -31,6 +31,7 @@ from taut.govern import (
     show_access_log,
     show_bindings,
     show_users,
+    unlink_user,
 )
 from taut.ground.oidc import Provider
 from taut.ground.oidc.browser import id_token_by_browser
@@ -50,6 +51,7 @@ class Running:
 
     url: str
     accounts: Path
+    lean: bool
 
     def knows(self, **people: dict[str, Any]) -> None:
         """From now on it knows these, by subject."""
@@ -58,12 +60,25 @@ class Running:
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Running]:
+    """A provider whose ID tokens tell what its scopes do."""
+    yield from _provider(lean=False)
+
+
+@pytest.fixture(scope="module")
+def lean_provider() -> Iterator[Running]:
+    """One whose ID tokens tell nobody's name or groups."""
+    yield from _provider(lean=True)
+
+
+def _provider(*, lean: bool) -> Iterator[Running]:
     if shutil.which("node") is None or not (HERE / "node_modules/oidc-provider").exists():
         pytest.skip("oidc-provider is not installed: make provider")
     folder, port = Path(tempfile.mkdtemp(prefix="taut-oidc-")), free_port()
-    found = Running(f"http://127.0.0.1:{port}", folder / "accounts.json")
+    found = Running(f"http://127.0.0.1:{port}", folder / "accounts.json", lean)
     found.knows()
-    part = Part(folder, ["node", str(HERE / "provider.mjs"), str(port), str(found.accounts)])
+    part = Part(
+        folder, ["node", str(HERE / "provider.mjs"), str(port), str(found.accounts), *(["lean"] if lean else [])]
+    )
     part.wait_until(lambda: answered(urllib.request.Request(f"{found.url}/.well-known/openid-configuration")))
     yield found
     part.end()
@@ -165,6 +180,54 @@ def test_nobody_becomes_somebody_else_by_calling_themselves_so(place: Path, prov
         assert (status, out) == (11, ""), err
         assert "name that the provider tells" in err
         assert [one.name for one in show_users(home)] == ["olga"]
+
+
+@pytest.mark.parametrize(("client", "method"), [("basic", ""), ("posting", "client_secret_post")])
+def test_a_client_with_a_secret_is_one_that_the_server_alone_can_be(
+    place: Path, provider: Running, client: str, method: str, monkeypatch: pytest.MonkeyPatch
+):
+    provider.knows(**{"ada-1": {"preferred_username": "ada"}})
+    monkeypatch.setenv("TAUT_OIDC_CLIENT_ID", client)
+    with open_home(place) as home, served(home) as url:
+        status, out, err = typed(place, url, "ada-1")
+        assert (status, out) == (12, ""), err
+        assert "invalid_client" in err
+        (place / "secret").write_text("a secret: 100% + more\n")
+        words = ("access", "client", "set", provider.url, client, "--secret-file", str(place / "secret"))
+        made = taut(place, *words, *(["--method", method] if method else []))
+        assert made.status == 0, made.err
+        status, out, err = typed(place, url, "ada-1")
+        assert (status, json.loads(out)["user"]) == (0, "ada"), err
+
+
+def test_names_and_groups_that_stand_in_no_id_token_are_asked_for(
+    place: Path, lean_provider: Running, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TAUT_OIDC_ISSUER", lean_provider.url)
+    lean_provider.knows(**{"ada-1": {"preferred_username": "ada", "groups": ["data"]}})
+    with open_home(place) as home, served(home) as url:
+        wanted = WantedAccess(groups={"data": {"churn": ["data-scientist"]}})
+        apply_access(home, wanted, plan_access(home, wanted))
+        status, out, err = typed(place, url, "ada-1")
+        assert (status, json.loads(out)["user"]) == (0, "ada"), err
+        (bound,) = [one for one in show_bindings(home, project="churn") if one.user == "ada"]
+        assert (bound.role, bound.by) == ("data-scientist", f"group data of {lean_provider.url}")
+        lean_provider.knows(**{"ada-1": {"preferred_username": "ada"}})
+        assert typed(place, url, "ada-1")[0] == 0
+        assert roles(home, "ada") == set()
+
+
+def test_a_user_who_was_there_before_is_linked_and_unlinked_again(place: Path, provider: Running):
+    provider.knows(**{"olga-1": {"preferred_username": "olga"}})
+    with open_home(place) as home, served(home) as url:
+        assert typed(place, url, "olga-1")[0] == 11  # Her name alone proves nothing.
+        assert taut(place, "user", "link", "olga", provider.url, "olga-1").status == 0
+        status, out, err = typed(place, url, "olga-1")
+        assert (status, json.loads(out)["user"]) == (0, "olga"), err
+        assert taut(place, "--home", url, "access", "matrix").status == 0
+        unlink_user(home, "olga", provider.url, "olga-1")  # In the server's own process, which knows at once.
+        assert taut(place, "--home", url, "access", "matrix").status == 12
+        assert typed(place, url, "olga-1")[0] == 11
 
 
 def test_whoever_says_no_at_the_provider_is_not_logged_in(place: Path, provider: Running):

@@ -3,6 +3,7 @@
 import base64
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from taut.govern import (
     plan_access,
     remove_trust,
     show_access_log,
+    show_ledger,
     show_tokens,
     show_trusts,
 )
@@ -328,3 +330,24 @@ def test_a_job_of_ci_logs_in_with_its_token_from_a_file_from_stdin_and_from_the_
             refused = taut(tmp_path, "login", url, *words)
             assert (refused.status, is_two_lines(refused)) == (2, True), words
         assert taut(tmp_path, "logout", url).status == 0
+
+
+def test_nobody_fills_the_ledger_with_tokens_that_are_refused(trusting: Home, issuer: Issuer):
+    def denials() -> list[dict[str, Any]]:
+        return [json.loads(one.body) for one in show_ledger(trusting, kind="access.denied", limit=1000)]
+
+    steady = [0.0]
+    trusting.access.steady = lambda: steady[0]
+    for number in range(200):
+        with pytest.raises(Denied):
+            exchange_token(trusting, issuer.token(sub=f"repo:evil/{number % 100}"))
+    assert len(denials()) == 21
+    token = issuer.token()
+    exchange_token(trusting, token)
+    steady[0] = 700.0
+    with pytest.raises(Denied, match="shown before"):
+        exchange_token(trusting, token)
+    assert (len(denials()), denials()[-1]["others"]) == (22, 179)
+    with pytest.raises(Denied, match="shown before"):
+        exchange_token(trusting, token)
+    assert len(denials()) == 22

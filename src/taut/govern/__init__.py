@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         sign_checkpoint,
     )
     from taut.govern.backup import Manifest, back_up, read_manifest, restore
+    from taut.govern.clients import OidcClient, remove_client_secret, set_client_secret, show_clients
     from taut.govern.collecting import Collected, collect
     from taut.govern.deliveries import Tried, tell_webhooks, try_webhook
     from taut.govern.fsck import Health, Problem, check_home
@@ -49,7 +50,12 @@ if TYPE_CHECKING:
     from taut.govern.history import (
         show_ledger,
     )
-    from taut.govern.logins import log_in, login_provider
+    from taut.govern.links import link_user, show_links, unlink_user
+    from taut.govern.logins import (
+        log_in,
+        log_in_by_code,
+        login_provider,
+    )
     from taut.govern.members import (
         Explained,
         bind_role,
@@ -75,6 +81,7 @@ if TYPE_CHECKING:
         restore_project,
         show_projects,
     )
+    from taut.govern.secrets import Resealed, rotate_secret_key
     from taut.govern.status import Line, Station, show_line
     from taut.govern.tokens import (
         NewToken,
@@ -129,6 +136,12 @@ _PLACES = {
         "read_manifest",
         "restore",
     ),
+    "clients": (
+        "OidcClient",
+        "remove_client_secret",
+        "set_client_secret",
+        "show_clients",
+    ),
     "collecting": (
         "Collected",
         "collect",
@@ -169,7 +182,16 @@ _PLACES = {
     "history": (
         "show_ledger",
     ),
-    "logins": ("log_in", "login_provider"),
+    "links": (
+        "link_user",
+        "show_links",
+        "unlink_user",
+    ),
+    "logins": (
+        "log_in",
+        "log_in_by_code",
+        "login_provider",
+    ),
     "members": (
         "Explained",
         "bind_role",
@@ -194,6 +216,10 @@ _PLACES = {
         "get_project",
         "restore_project",
         "show_projects",
+    ),
+    "secrets": (
+        "Resealed",
+        "rotate_secret_key",
     ),
     "status": (
         "Line",
@@ -253,8 +279,10 @@ __all__ = [
     "Link",
     "Manifest",
     "NewToken",
+    "OidcClient",
     "Problem",
     "Reached",
+    "Resealed",
     "Signed",
     "Station",
     "Trace",
@@ -304,9 +332,11 @@ __all__ = [
     "keep_checkpoint",
     "kept_checkpoints",
     "ledger_key",
+    "link_user",
     "list_permissions",
     "list_webhooks",
     "log_in",
+    "log_in_by_code",
     "login_provider",
     "open_session",
     "plan_access",
@@ -314,21 +344,26 @@ __all__ = [
     "prove_consistency",
     "put_anchor",
     "read_manifest",
+    "remove_client_secret",
     "remove_grant",
     "remove_set",
     "remove_trust",
     "restore",
     "restore_project",
     "revoke_permission",
+    "rotate_secret_key",
     "seal_secrets",
     "set_admin",
+    "set_client_secret",
     "set_password",
     "set_user_role",
     "sets_of",
     "show_access_log",
     "show_bindings",
+    "show_clients",
     "show_ledger",
     "show_line",
+    "show_links",
     "show_matrix",
     "show_own_tokens",
     "show_projects",
@@ -342,6 +377,7 @@ __all__ = [
     "try_webhook",
     "unassign_set",
     "unbind_role",
+    "unlink_user",
     "update_webhook",
     "verify_home",
 ]

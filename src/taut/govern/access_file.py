@@ -119,7 +119,7 @@ def apply_access(home: Home, wanted: WantedAccess, expected: list[Change]) -> li
             if change.does == "unbind":
                 delete_binding(tx, accounts[change.user], ids[change.project], change.role)
             elif change.does == "bind":
-                insert_binding(tx, accounts[change.user], ids[change.project], change.role)
+                insert_binding(tx, accounts[change.user], ids[change.project], change.role, by="file")
         told = [_told(change) for change in changes if change.does in ("bind", "unbind")]
         told += _mapped(root, tx, changes, ids)
         for one in told:

@@ -5,11 +5,11 @@ from taut.ground.ledger import Event, events
 from taut.home import Home, verb
 
 KINDS = (
-    "access.bound", "access.group_mapped", "access.group_unmapped", "access.trusted", "access.unbound",
-    "access.untrusted", "project.condemned", "project.created", "project.deleted", "project.described",
-    "project.purged", "project.restored", "token.created", "token.exchanged", "token.forgotten", "token.revoked",
-    "token.sessions_ended", "user.created", "user.deleted", "user.disabled", "user.enabled", "user.logged_in",
-    "user.password", "user.role",
+    "access.bound", "access.client_removed", "access.client_set", "access.group_mapped", "access.group_unmapped",
+    "access.trusted", "access.unbound", "access.untrusted", "project.condemned", "project.created", "project.deleted",
+    "project.described", "project.purged", "project.restored", "token.created", "token.exchanged", "token.forgotten",
+    "token.revoked", "token.sessions_ended", "user.created", "user.deleted", "user.disabled", "user.enabled",
+    "user.linked", "user.logged_in", "user.password", "user.role", "user.unlinked",
 )  # fmt: skip
 """All that is written of the server itself; what is done inside a project stands in the project's own ledger."""
 LIMIT_MAX = 10_000

@@ -5,8 +5,12 @@ account is called, and never leads to an account that is there.
 """
 
 import os
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 
 from taut.errors import Conflict, Denied, Invalid, NotFound, Refused
+from taut.govern.clients import secret_of_client
 from taut.govern.projects import Told, tell_projects
 from taut.govern.tokens import FORGOTTEN, SESSION_DAYS, NewToken, forget_tokens
 from taut.ground.access import (
@@ -19,12 +23,27 @@ from taut.ground.access import (
     insert_link,
     insert_token,
     insert_user,
+    list_group_roles,
     list_projects,
     note_shown,
     read_login,
 )
 from taut.ground.meta import Tx
-from taut.ground.oidc import HOSTS, IdToken, Provider, check_id_token, check_issuer, check_nonce, hosts_for, is_for
+from taut.ground.oidc import (
+    HOSTS,
+    Code,
+    IdToken,
+    Provider,
+    check_id_token,
+    check_issuer,
+    check_nonce,
+    exchange_code,
+    fetch_userinfo,
+    hosts_for,
+    is_for,
+    provider_of,
+)
+from taut.ground.outbound import Hosts
 from taut.home import Home
 
 ISSUER, CLIENT, SCOPE, GROUPS = "TAUT_OIDC_ISSUER", "TAUT_OIDC_CLIENT_ID", "TAUT_OIDC_SCOPE", "TAUT_OIDC_GROUPS_CLAIM"
@@ -40,7 +59,7 @@ def login_provider() -> Provider:
     scope = os.environ.get(SCOPE, "") or "openid profile email"
     if "openid" not in scope.split():
         raise Invalid(f"{SCOPE} has no openid in it")
-    return Provider(issuer, client, scope)
+    return Provider(issuer, client, scope, takes_codes=True)
 
 
 def log_in(home: Home, id_token: str, nonce: str) -> NewToken:
@@ -51,12 +70,43 @@ def log_in(home: Home, id_token: str, nonce: str) -> NewToken:
     where no name is free, Refused where nobody administers the server yet or roles exclude each other, Unavailable
     where the provider's keys cannot be had, NotFound where the server has no provider.
     """
+    return _entered(home, login_provider(), id_token, nonce, lambda _: {})
+
+
+def log_in_by_code(home: Home, code: Code, nonce: str) -> NewToken:
+    """A session for whoever logged in at the server's provider and was sent back with a code.
+
+    The server exchanges it, with its client's secret where it was given one. What the ID token does not tell, a name or
+    the groups, if any is worth a role, is asked for at the userinfo endpoint. Raises what `log_in` does, Denied where
+    the provider gives nothing for the code or tells of somebody else, Unavailable where it does not answer.
+    """
     provider, root = login_provider(), home.root
-    allowed, now_ms = hosts_for(os.environ.get(HOSTS, ""), provider.issuer), root.clock.now_ms()
+    with root.meta.read() as tx:
+        asks, secret = bool(list_group_roles(tx)), secret_of_client(root, tx, provider)
+    allowed = _allowed(provider)
+    found = provider_of(provider, allowed=allowed)
+    given = exchange_code(provider, found, code, secret, allowed=allowed)
+
+    def told(shown: IdToken) -> Mapping[str, Any]:
+        wanted = {"preferred_username", *([_claim()] if asks else [])}
+        if wanted <= shown.claims.keys() or not found.userinfo_endpoint or not given.access_token:
+            return {}
+        return fetch_userinfo(provider, found, given.access_token, shown.subject, allowed=allowed)
+
+    return _entered(home, provider, given.id_token, nonce, told)
+
+
+def _entered(
+    home: Home, provider: Provider, id_token: str, nonce: str, told: Callable[[IdToken], Mapping[str, Any]]
+) -> NewToken:
+    """A session; `told` is asked what else the provider says once the ID token was found to be good."""
+    root, allowed = home.root, _allowed(provider)
+    now_ms = root.clock.now_ms()
     shown = check_id_token(id_token, provider.issuer, root.access.issuers, allowed=allowed, now_ms=now_ms)
     if not is_for(shown, provider.client_id, is_client=True):
         raise Denied("the ID token is for somebody else")
     check_nonce(shown, nonce)
+    shown = replace(shown, claims={**told(shown), **shown.claims})
     with root.meta.transaction() as tx:
         if not note_shown(tx, shown.seal, shown.ends_ms, now_ms=now_ms):
             raise Denied("this ID token was shown before", hint="taut login URL --oidc")
@@ -111,12 +161,21 @@ def _can_name(name: str) -> bool:
     return not name.startswith("oidc:")
 
 
+def _allowed(provider: Provider) -> Hosts:
+    return hosts_for(os.environ.get(HOSTS, ""), provider.issuer)
+
+
+def _claim() -> str:
+    """The claim that lists groups."""
+    return os.environ.get(GROUPS, "") or "groups"
+
+
 def _folded(theirs: Home, tx: Tx, account: Linked, shown: IdToken) -> list[Told]:
     """Roles by groups; returns what changed."""
-    said = shown.claims.get(os.environ.get(GROUPS, "") or "groups")
+    said = shown.claims.get(_claim())
     groups = [said] if isinstance(said, str) else said if isinstance(said, list) else []
     named = [group for group in groups[:GROUPS_MAX] if isinstance(group, str)]
-    bound, unbound = fold_groups(tx, account.id, named)
+    bound, unbound = fold_groups(tx, account.id, named, issuer=shown.issuer)
     names = {one.id: one.name for one in list_projects(tx)}
     changed = [Told("access.unbound", account.name, names[where], role, "groups") for where, role in sorted(unbound)]
     changed += [Told("access.bound", account.name, names[where], role, "groups") for where, role in sorted(bound)]

@@ -1,6 +1,6 @@
 """Who has which role in which project, as verbs: bound, unbound, listed and explained; in the ledger of both sides."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from taut.errors import Denied, NotFound
 from taut.govern.projects import administered, named_project
@@ -65,7 +65,7 @@ def show_bindings(home: Home, *, project: str = "") -> list[Binding]:
         require(home, "user:admin", verb="access.list")
     with home.root.meta.read() as tx:
         names = {SERVER: SERVER, **_names(home)}
-        found = [Binding(one.user, names.get(one.project, one.project), one.role) for one in list_bindings(tx)]
+        found = [replace(one, project=names.get(one.project, one.project)) for one in list_bindings(tx)]
     return found if where == SERVER else [one for one in found if one.project == where]
 
 
@@ -124,6 +124,7 @@ def _explained(home: Home, user: str, permission: str, resource: str) -> Explain
     with home.root.meta.read() as tx:
         account = read_user(tx, user, home.project_id)
         roles = roles_of(tx, account.id)
+        given = {(one.project, one.role): one.by for one in list_bindings(tx) if one.user == account.name}
     with home.meta.read() as tx:
         grants = grants_of(tx, account.id)
     role = role_in(roles, home.project_id)
@@ -135,7 +136,10 @@ def _explained(home: Home, user: str, permission: str, resource: str) -> Explain
     elif level:
         because = f"the grant of {level} on {resource} takes the place of the role {role or 'none'}"
     elif givers:
-        because = f"the role {givers[0]} {'on the server' if givers[0] in SERVER_ROLES else f'in {home.project_name}'}"
+        on_server = givers[0] in SERVER_ROLES
+        by = given.get((SERVER if on_server else home.project_id, givers[0]), "hand")
+        where = "on the server" if on_server else f"in {home.project_name}"
+        because = f"the role {givers[0]} {where}, given by {by}"
     elif allowed:
         because = "a grant on the whole home"
     elif not is_member(role):

@@ -175,6 +175,7 @@ SCOPES: tuple[Scope, ...] = (
     Scope("account_link", ("COALESCE(account.name, '')",), _point("user"),
           join="LEFT JOIN account ON account.id = account_link.account_id",
           order=("account.name", "account_link.issuer", "account_link.subject")),
+    Scope("oidc_client", ("issuer", "client_id"), lambda key: (f"oidc-client:{key[0]} {key[1]}",)),
     Scope("approval_policy", ("model",), _point("model")),
     Scope("promotion", ("model", "number"), _version, order=("model", "number", "id")),
     Scope("decision", ("promotion.model", "promotion.number"), _version,

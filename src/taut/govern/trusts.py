@@ -108,8 +108,8 @@ def exchange_token(home: Home, id_token: str, *, project: str = "") -> Exchanged
     """Give whoever shows a trusted ID token one of ours, for the project that trusts it: RFC 8693.
 
     Where several do, `project` names one; of one project all scopes that fit are given. The same ID token is taken
-    once. Raises Denied where nothing trusts it, Invalid where it does not say which project, Unavailable where the
-    issuer's keys cannot be had.
+    once. A refusal is written to the ledger; its like in the next minutes are counted. Raises Denied where nothing
+    trusts it, Invalid where it does not say which project, Unavailable where the issuer's keys cannot be had.
     """
     root = home.root
     issuer = issuer_of(id_token)
@@ -125,9 +125,7 @@ def exchange_token(home: Home, id_token: str, *, project: str = "") -> Exchanged
             given = _given(theirs, tx, shown, project, now_ms)
             forget_tokens(theirs, tx, most=FORGOTTEN)
     except TautError as refused:
-        with root.meta.transaction() as tx:
-            body = {"issuer": issuer, "subject": shown.subject, "verb": "token.exchange", "because": refused.message}
-            theirs.append(tx, "access.denied", subject=f"actor:{theirs.actor.name}", body=body)
+        _note_refused(theirs, shown, refused.message)
         raise
     root.access_changed()
     return given
@@ -203,6 +201,20 @@ def _given(theirs: Home, tx: Tx, shown: IdToken, project: str, now_ms: int) -> E
     body = {"issuer": shown.issuer, "subject": shown.subject, "trust": trusts[0].id, "role": role, "project": name}
     theirs.append(tx, "token.exchanged", subject=f"token:{token.id}", body=body)
     return Exchanged(secret, token.id, name, scopes, LIFE_S)
+
+
+def _note_refused(theirs: Home, shown: IdToken, because: str) -> None:
+    """Write a refusal down, with how many others of this issuer were only counted before."""
+    access, what = theirs.access, f"{shown.subject}\0{because}"
+    is_first, others = access.repeats.take(shown.issuer, what, now_s=access.steady())
+    if not is_first:
+        return
+    body: dict[str, object] = {
+        "issuer": shown.issuer, "subject": shown.subject, "verb": "token.exchange", "because": because,
+    }  # fmt: skip
+    with theirs.meta.transaction() as tx:
+        counted = {"others": others} if others else {}
+        theirs.append(tx, "access.denied", subject=f"actor:{theirs.actor.name}", body={**body, **counted})
 
 
 def _said(value: object) -> str | None:

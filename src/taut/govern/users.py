@@ -37,7 +37,7 @@ def create_user(home: Home, name: str, password: str, *, role: str = "viewer", b
     impossible name, password or role, Refused where it would be the first and no admin.
     """
     check_user_name(name)
-    _must_outrank(home, role)
+    must_outrank(home, role)
     hashed, root, now_ms = hash_password(password), home.root, home.clock.now_ms()
     with root.meta.transaction() as tx:
         if role not in SERVER_ROLES and not has_admin(tx, now_ms=now_ms):
@@ -80,11 +80,11 @@ def set_password(home: Home, name: str, password: str, *, current: str = "") -> 
         user, login = read_user(tx, name, home.project_id), read_login(tx, name)
     if is_self(home, name):
         _must_know(root, name, "" if login is None else login.hash, current, password)
-    _must_outrank(home, user.role)
+    must_outrank(home, user.role)
     hashed, now_ms = hash_password(password), home.clock.now_ms()
     with root.meta.transaction() as tx:
         user = read_user(tx, name, home.project_id)
-        _must_outrank(home, user.role)
+        must_outrank(home, user.role)
         set_hash(tx, user, hashed, now_ms=now_ms)
         end_sessions(tx, user.id, now_ms=now_ms, but=home.actor.token if is_self(home, name) else "")
         root.append(tx, "user.password", subject=f"user:{name}", body={"id": user.id})
@@ -133,7 +133,7 @@ def disable_user(home: Home, name: str, *, disabled: bool = True) -> User:
     root, now_ms = home.root, home.clock.now_ms()
     with root.meta.transaction() as tx:
         user = read_user(tx, name, home.project_id)
-        _must_outrank(home, user.role)
+        must_outrank(home, user.role)
         if disabled:
             _must_not_be_last(home, tx, user)
         set_disabled(tx, user, disabled=disabled, now_ms=now_ms)
@@ -156,7 +156,7 @@ def delete_user(home: Home, name: str) -> None:
     root = home.root
     with root.meta.transaction() as tx:
         user = read_user(tx, name, home.project_id)
-        _must_outrank(home, user.role)
+        must_outrank(home, user.role)
         _must_not_be_last(home, tx, user)
         ended_in = roles_of(tx, user.id)
         delete_user_row(tx, user)
@@ -190,10 +190,20 @@ def must_not_be_last(tx: Tx, user: User, *, now_ms: int) -> None:
         )
 
 
+def must_outrank(home: Home, role: str) -> None:
+    """Raise Denied where the actor may not give, change or stand in for somebody of this role."""
+    for one in role.split("+"):
+        if not may_make(home.actor, one):
+            raise Denied(
+                f"only an owner gives away or changes the role {one!r}: they alone say who owns this home",
+                hint="ask an owner of this home",
+            )
+
+
 def _changed_role(home: Home, tx: Tx, name: str, role: str) -> User:
     user = read_user(tx, name, home.project_id)
-    _must_outrank(home, user.role)
-    _must_outrank(home, role)
+    must_outrank(home, user.role)
+    must_outrank(home, role)
     if role not in SERVER_ROLES:
         _must_not_be_last(home, tx, user)
     set_role(tx, user, role, project=home.project_id, now_ms=home.clock.now_ms())
@@ -220,15 +230,6 @@ def _let_begin_here(home: Home, user: User) -> None:
 
 def _where(home: Home) -> dict[str, str]:
     return {} if home.server is None else {"project": home.project_name}
-
-
-def _must_outrank(home: Home, role: str) -> None:
-    for one in role.split("+"):
-        if not may_make(home.actor, one):
-            raise Denied(
-                f"only an owner gives away or changes the role {one!r}: they alone say who owns this home",
-                hint="ask an owner of this home",
-            )
 
 
 def _must_not_be_last(home: Home, tx: Tx, user: User) -> None:

@@ -5,15 +5,15 @@ import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, cast
 
 from taut.errors import Invalid, NotFound, Refused
+from taut.govern.secrets import HOLD, opened, sealed
 from taut.ground import wire
 from taut.ground.ledger import size_of
 from taut.ground.meta import Row, Tx
 from taut.ground.outbound import Hosts, check_url, read_hosts
-from taut.ground.sealed import key_name_of, make_key, other_key, read_key
+from taut.ground.sealed import key_name_of
 from taut.home import Home, verb
 from taut.runs import page_of
 
@@ -50,7 +50,6 @@ UPDATE webhook SET name = :name, url = :url, events = :events, description = :de
 WHERE id = :id
 """
 SELECT_SECRETS = "SELECT id, secret FROM webhook WHERE secret <> ''"
-HOLD = "UPDATE webhook_cursor SET seq = seq WHERE one = 1"
 SET_SECRET = "UPDATE webhook SET secret = :secret WHERE id = :id"  # noqa: S105
 FORGET_ALL = "DELETE FROM webhook_delivery WHERE webhook_id = :id"
 FORGET_DUE = "DELETE FROM webhook_delivery WHERE webhook_id = :id AND status = 'due'"
@@ -139,6 +138,8 @@ def update_webhook(
 ) -> Webhook:
     """Change what is said; an empty secret takes it away. What a disabled one was still to be told is dropped."""
     with home.meta.transaction() as tx:
+        if secret:
+            tx.execute(HOLD)  # Before the row, as whoever seals everything anew does.
         if not tx.execute(LOCK, {"id": webhook_id, "at_ms": home.clock.now_ms()}):
             raise _no_webhook(webhook_id)
         old = webhook_in(tx, webhook_id)
@@ -193,13 +194,7 @@ def secret_in(home: Home, tx: Tx, webhook_id: str) -> str:
     Raises Unavailable where the key that sealed it is not here, Corrupt where it was changed.
     """
     row = tx.row(SELECT_SECRET, {"id": webhook_id})
-    written = str(row[0]) if row is not None else ""
-    if not (name := key_name_of(written)):
-        return written  # None, or one that was written before secrets were sealed.
-    key = read_key(_folder(home))
-    if key is None:
-        raise other_key(name)
-    return key.open(written, belongs_to=f"webhook:{webhook_id}")
+    return "" if row is None else opened(home, f"webhook:{webhook_id}", str(row[0]))
 
 
 def seal_secrets(home: Home) -> int:
@@ -215,23 +210,8 @@ def seal_secrets(home: Home) -> int:
 
 
 def _sealed(home: Home, tx: Tx, webhook_id: str, secret: str) -> str:
-    """A secret as it is stored. A key is made only where nothing was sealed with another yet."""
-    if not secret:
-        return ""
-    folder = _folder(home)
-    key = read_key(folder)
-    if key is None:
-        tx.execute(HOLD)  # Two replicas shall not each make one.
-        for _, written in tx.rows(SELECT_SECRETS):
-            if name := key_name_of(str(written)):
-                raise other_key(name)
-        key = make_key(folder)
-    return key.seal(secret, belongs_to=f"webhook:{webhook_id}")
-
-
-def _folder(home: Home) -> Path:
-    assert home.folder is not None, "verbs run where the home's folder is"
-    return home.folder
+    """A secret as it is stored."""
+    return sealed(home, tx, f"webhook:{webhook_id}", secret) if secret else ""
 
 
 def check_event(event: str) -> None:

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -77,9 +78,12 @@ def post(
     return _sent("POST", url, body, headers, allowed, timeout_s, bytes_max)
 
 
-def get(url: str, *, allowed: Hosts = frozenset(), timeout_s: float = TIMEOUT_S, bytes_max: int) -> Answer:
+def get(
+    url: str, *, headers: Mapping[str, str] = MappingProxyType({}), allowed: Hosts = frozenset(),
+    timeout_s: float = TIMEOUT_S, bytes_max: int,
+) -> Answer:  # fmt: skip
     """Ask for what is there; all of `post` holds for it too."""
-    return _sent("GET", url, None, {"Accept": "application/json"}, allowed, timeout_s, bytes_max)
+    return _sent("GET", url, None, {"Accept": "application/json", **headers}, allowed, timeout_s, bytes_max)
 
 
 def _sent(

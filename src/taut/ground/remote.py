@@ -19,7 +19,7 @@ from taut.ground import wire
 from taut.ground.credentials import kept_token
 from taut.ground.meta import Tx
 from taut.ground.objects.protocol import Stored, chunks
-from taut.ground.oidc import Provider
+from taut.ground.oidc import Code, Provider
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -326,8 +326,17 @@ def login_provider(url: str) -> Provider:
 
 def session_for(url: str, id_token: str, nonce: str) -> LoggedIn:
     """Log in to a server with an ID token of its provider. Raises what the server does."""
+    return _logged_in(url, {"id_token": id_token, "nonce": nonce})
+
+
+def session_for_code(url: str, code: Code, nonce: str) -> LoggedIn:
+    """Log in to a server with the code of a login at its provider, which it exchanges. Raises what the server does."""
+    return _logged_in(url, {"code": code, "nonce": nonce})
+
+
+def _logged_in(url: str, shown: dict[str, object]) -> LoggedIn:
     with closing(Remote(url)) as remote:
-        said = remote.request("POST", LOGIN, wire.encode({"id_token": id_token, "nonce": nonce}))
+        said = remote.request("POST", LOGIN, wire.encode(shown))
     answer = wire.decode(said, dict[str, Any], what="the answer of the login")
     token = answer["token"]
     given = {"secret": answer["secret"], "expires_ms": token["expires_ms"], "user": token["made_by"]}

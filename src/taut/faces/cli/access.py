@@ -124,7 +124,7 @@ def list_bindings(project: str, as_json: bool) -> None:
 
     with open_home() as home:
         shown(show_bindings(home, project=project), as_json, lambda found: table(
-            ["project", "user", "role"], [(one.project, one.user, one.role) for one in found],
+            ["project", "user", "role", "by"], [(one.project, one.user, one.role, one.by) for one in found],
             empty="nobody is bound to a role; try: taut access bind USER ROLE",
         ))  # fmt: skip
 
@@ -239,6 +239,74 @@ def remove_trust(trust_id: str, as_json: bool) -> None:
 
     with open_home() as home:
         shown(remove_trust(home, trust_id), as_json, lambda one: f"trusted no more: {_trusted(one)}")
+
+
+@access.group(cls=Group, epilog="Example: taut access client list")
+def client() -> None:
+    """Give the server the secret of the client that was made for it at your provider of logins."""
+
+
+@client.command("set", epilog="Example: taut access client set https://login.example.org taut --secret-file secret")
+@click.argument("issuer")
+@click.argument("client_id")
+@click.option(
+    "--secret-file", default="", metavar="FILE",
+    help="Where the secret stands, - for stdin; TAUT_OIDC_CLIENT_SECRET where none is said.",
+)  # fmt: skip
+@click.option("--method", default="", help="client_secret_basic or client_secret_post  [default: as the provider says]")
+@json_option
+def set_client(issuer: str, client_id: str, secret_file: str, method: str, as_json: bool) -> None:
+    """Keep a client's secret, sealed; it is shown to the provider alone, with each login."""
+    import os
+
+    from taut.govern import set_client_secret
+
+    if secret_file:
+        with click.open_file(secret_file, encoding="utf-8", errors="replace") as opened:
+            secret = opened.read().strip()
+    elif not (secret := os.environ.get("TAUT_OIDC_CLIENT_SECRET", "")):
+        raise UsageError("no secret is said", hint="--secret-file FILE, or TAUT_OIDC_CLIENT_SECRET")
+    with open_home() as home:
+        made = set_client_secret(home, issuer, client_id, secret, method=method)
+        shown(made, as_json, lambda one: f"the secret of {one.client_id} at {one.issuer} is kept, sealed")
+
+
+@client.command("list", epilog="Example: taut access client list")
+@json_option
+def list_clients(as_json: bool) -> None:
+    """List the clients that have a secret here; never the secrets."""
+    from taut.govern import show_clients
+
+    with open_home() as home:
+        shown(show_clients(home), as_json, lambda found: table(
+            ["issuer", "client", "shown by", "since", "set by"],
+            [(one.issuer, one.client_id, one.method or "-", iso(one.set_ms)[:10], one.set_by) for one in found],
+            empty="no client has a secret here: logins are those of a public one",
+        ))  # fmt: skip
+
+
+@client.command("remove", epilog="Example: taut access client remove https://login.example.org taut")
+@click.argument("issuer")
+@click.argument("client_id")
+@json_option
+def remove_client(issuer: str, client_id: str, as_json: bool) -> None:
+    """Forget a client's secret; logins are those of a public client again."""
+    from taut.govern import remove_client_secret
+
+    with open_home() as home:
+        remove_client_secret(home, issuer, client_id)
+        removed = {"issuer": issuer, "client_id": client_id}
+        shown(removed, as_json, lambda _: f"the secret of {client_id} at {issuer} is forgotten")
+
+
+@access.command("rotate-key", epilog="Example: taut access rotate-key")
+@json_option
+def rotate_key(as_json: bool) -> None:
+    """Seal the secrets of webhooks and clients with a new key, in every project; run it where the home lies."""
+    from taut.govern import rotate_secret_key
+
+    with open_home() as home:
+        shown(rotate_secret_key(home), as_json, lambda one: f"{one.secrets} secrets are sealed with the key {one.key}")
 
 
 @access.command(epilog="Example: taut access plan access.yaml")

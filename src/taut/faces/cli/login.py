@@ -61,15 +61,20 @@ def _by_browser(url: str, no_browser: bool, as_json: bool) -> None:
     import webbrowser
 
     from taut.ground.credentials import keep_token
-    from taut.ground.oidc.browser import id_token_by_browser
-    from taut.ground.remote import login_provider, session_for
+    from taut.ground.oidc import hosts_for, provider_of
+    from taut.ground.oidc.browser import code_by_browser, id_token_by_browser
+    from taut.ground.remote import login_provider, session_for, session_for_code
 
     def show(page: str) -> None:
         opened = not no_browser and webbrowser.open(page)
         click.echo(f"{'if no browser opened, open' if opened else 'open'} this page to log in:\n{page}", err=True)
 
     provider = login_provider(url)
-    session = session_for(url, *id_token_by_browser(provider, show))
+    if provider.takes_codes:
+        found = provider_of(provider, allowed=hosts_for("", provider.issuer))
+        session = session_for_code(url, *code_by_browser(provider, found, show))
+    else:
+        session = session_for(url, *id_token_by_browser(provider, show))
     kept = keep_token(url, session.secret)
     answer = {"url": url, "user": session.user, "expires_ms": session.expires_ms, "kept_in": str(kept)}
     shown(answer, as_json, lambda _: f"{session.user} is logged in to {url}; the session is in {kept}")

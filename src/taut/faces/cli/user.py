@@ -69,16 +69,18 @@ def list_users(as_json: bool) -> None:
 @json_option
 def show(name: str, as_json: bool) -> None:
     """Show a user's role and everything that was granted to them."""
-    from taut.govern import get_user, list_permissions
+    from taut.govern import get_user, list_permissions, show_links
 
     with open_home() as home:
-        found, granted = get_user(home, name), list_permissions(home, name)
+        found, granted, links = get_user(home, name), list_permissions(home, name), show_links(home, name)
+        elsewhere = "".join(f"\nalso {one.subject} of {one.issuer}" for one in links)
         lines = table(
             ["on", "permission", "by"],
             [(f"{one.kind}:{one.resource}", one.level, one.set_name) for one in granted],
             empty="nothing was granted beside the role",
         )
-        shown({"user": found, "granted": granted}, as_json, lambda _: f"{name} is {found.role or 'none'}\n{lines}")
+        answer = {"user": found, "granted": granted, "links": links}
+        shown(answer, as_json, lambda _: f"{name} is {found.role or 'none'}{elsewhere}\n{lines}")
 
 
 @user.command(epilog="Example: taut user password ada --generate")
@@ -106,6 +108,34 @@ def role(name: str, role: str, as_json: bool) -> None:
 
     with open_home() as home:
         shown(set_user_role(home, name, role), as_json, lambda found: f"{found.name} is {found.role}")
+
+
+@user.command(epilog="Example: taut user link ada https://login.example.org 00u1a2b3c4")
+@click.argument("name")
+@click.argument("issuer")
+@click.argument("subject")
+@json_option
+def link(name: str, issuer: str, subject: str, as_json: bool) -> None:
+    """Let whoever your provider calls SUBJECT log in as this user; a name alone never does."""
+    from taut.govern import link_user
+
+    with open_home() as home:
+        shown(link_user(home, name, issuer, subject), as_json, lambda one: f"{one.subject} of {one.issuer} is {name}")
+
+
+@user.command(epilog="Example: taut user unlink ada https://login.example.org 00u1a2b3c4")
+@click.argument("name")
+@click.argument("issuer")
+@click.argument("subject")
+@json_option
+def unlink(name: str, issuer: str, subject: str, as_json: bool) -> None:
+    """Let a subject of your provider be this user no more; their sessions end."""
+    from taut.govern import unlink_user
+
+    with open_home() as home:
+        unlink_user(home, name, issuer, subject)
+        unlinked = {"user": name, "issuer": issuer, "subject": subject}
+        shown(unlinked, as_json, lambda _: f"{subject} of {issuer} is {name} no more")
 
 
 @user.command(epilog="Example: taut user disable ada")

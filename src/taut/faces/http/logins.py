@@ -15,10 +15,12 @@ from starlette.responses import Response
 from taut.errors import Invalid
 from taut.faces.http.reading import read_body
 from taut.govern.logins import log_in as open_login
-from taut.govern.logins import login_provider
+from taut.govern.logins import log_in_by_code, login_provider
+from taut.govern.tokens import NewToken
 from taut.govern.trusts import exchange_token
 from taut.ground import wire
 from taut.ground.access import BY_ADDRESS
+from taut.ground.oidc import Code
 from taut.ground.remote import EXCHANGE, ID_TOKEN
 from taut.home import Home
 
@@ -31,10 +33,11 @@ GIVEN = "urn:ietf:params:oauth:token-type:access_token"
 
 
 class Login(msgspec.Struct, forbid_unknown_fields=True):
-    """What somebody shows who was at their provider, and the nonce that they sent there."""
+    """What somebody shows who was at their provider, an ID token or a code for one, and the nonce they sent there."""
 
-    id_token: str
     nonce: str
+    id_token: str = ""
+    code: Code | None = None
 
 
 async def told_provider(_: Home, __: Request) -> Response:
@@ -43,12 +46,20 @@ async def told_provider(_: Home, __: Request) -> Response:
 
 
 async def log_in(home: Home, request: Request) -> Response:
-    """A session for the ID token of a person, as `token.session` answers."""
+    """A session for what a person's provider gave them, as `token.session` answers."""
     said = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if said != "application/json":
         raise Invalid("Content-Type must be application/json")
     shown = wire.decode(await read_body(request, bytes_max=BODY_BYTES_MAX), Login, what="the login")
-    made = await run_in_threadpool(_counted, home, request, lambda: open_login(home, shown.id_token, shown.nonce))
+    if (shown.code is None) == (not shown.id_token):
+        raise Invalid("a login shows either an ID token or a code")
+
+    def attempt() -> NewToken:
+        if shown.code is not None:
+            return log_in_by_code(home, shown.code, shown.nonce)
+        return open_login(home, shown.id_token, shown.nonce)
+
+    made = await run_in_threadpool(_counted, home, request, attempt)
     return Response(wire.encode(made), media_type="application/json")
 
 

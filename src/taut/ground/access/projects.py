@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from taut.errors import Conflict, Invalid, NotFound, Refused
 from taut.ground.access.roles import EXCLUSIVE, ROLES, SERVER_ROLES
@@ -42,15 +42,17 @@ REVOKE_ALL = "UPDATE token SET revoked_ms = :now_ms WHERE project = :id AND revo
 
 ROLES_OF = "SELECT project, role FROM binding WHERE account_id = :account_id ORDER BY role"
 INSERT_BINDING = """
-INSERT INTO binding (id, account_id, project, role, of_groups) VALUES (:id, :account_id, :project, :role, :of_groups)
+INSERT INTO binding (id, account_id, project, role, of_groups, given_by)
+VALUES (:id, :account_id, :project, :role, :of_groups, :given_by)
 """
 KEEP_BINDING = """
-UPDATE binding SET of_groups = 0
+UPDATE binding SET of_groups = 0, given_by = :given_by
 WHERE account_id = :account_id AND project = :project AND role = :role AND of_groups = 1
 """
 DELETE_BINDING = "DELETE FROM binding WHERE account_id = :account_id AND project = :project AND role = :role"
 BINDINGS = """
-SELECT account.name, binding.project, binding.role FROM binding JOIN account ON account.id = binding.account_id
+SELECT account.name, binding.project, binding.role, binding.of_groups, binding.given_by
+FROM binding JOIN account ON account.id = binding.account_id
 WHERE binding.of_groups IN [:of_groups] ORDER BY account.name, binding.project, binding.role
 """
 
@@ -67,11 +69,15 @@ class Project:
 
 @dataclass(frozen=True, slots=True)
 class Binding:
-    """A user has a role in a project, given by its id, or on the server, which is `*`."""
+    """A user has a role in a project, given by its id, or on the server, which is `*`.
+
+    `by` says what gave it: `hand`, `file`, or `group NAME of ISSUER`; `groups` where nobody wrote down which.
+    """
 
     user: str
     project: str
     role: str
+    by: str = field(default="hand", compare=False)
 
 
 def no_project(name: str) -> NotFound:
@@ -197,14 +203,15 @@ def check_binding(project: str, role: str) -> None:
         raise Invalid(f"there is no role {role[:40]!r} {where}; there are {', '.join(sorted(given))}")
 
 
-def insert_binding(tx: Tx, account_id: int, project: str, role: str, *, of_groups: bool = False) -> bool:
+def insert_binding(tx: Tx, account_id: int, project: str, role: str, *, of_groups: bool = False, by: str = "") -> bool:
     """Bind an account to a role; False where it is. Raises Invalid, Refused for roles that exclude each other.
 
     A binding `of_groups` ends when its holder's groups give it no more; one that is made by hand as well stays then.
+    `by` is what gave it, empty for somebody's hand.
     """
     check_binding(project, role)
     held = set(roles_of(tx, account_id).get(project, "").split("+"))
-    values: dict[str, Value] = {"account_id": account_id, "project": project, "role": role}
+    values: dict[str, Value] = {"account_id": account_id, "project": project, "role": role, "given_by": by}
     if role in held:
         if not of_groups:
             tx.execute(KEEP_BINDING, values)
@@ -225,7 +232,10 @@ def delete_binding(tx: Tx, account_id: int, project: str, role: str) -> bool:
 def list_bindings(tx: Tx, *, by_hand: bool = False) -> list[Binding]:
     """Every binding of every account, or those that were made by hand and follow no groups."""
     rows = tx.rows(BINDINGS, {"of_groups": [0] if by_hand else [0, 1]})
-    return [Binding(str(user), str(project), str(role)) for user, project, role in rows]
+    return [
+        Binding(str(user), str(project), str(role), str(given_by) or ("groups" if of_groups else "hand"))
+        for user, project, role, of_groups, given_by in rows
+    ]
 
 
 def _project(row: Row) -> Project:

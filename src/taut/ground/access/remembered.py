@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from taut.ground.access.actors import Actor
+from taut.ground.access.repeats import Repeats
 from taut.ground.access.state import AccessState
 from taut.ground.access.throttle import Throttle
 from taut.ground.access.tokens import Identity
@@ -53,6 +54,7 @@ class Access:
         self.steady: Callable[[], float] = steady if beside is None else beside.steady
         self.throttle: Throttle = Throttle() if beside is None else beside.throttle
         self._key: bytes = os.urandom(32) if beside is None else beside._key
+        self.repeats: Repeats = Repeats() if beside is None else beside.repeats
         self.issuers: Issuers = Issuers(self.steady) if beside is None else beside.issuers
         self._lock = threading.Lock()
         self._state: AccessState | None = None

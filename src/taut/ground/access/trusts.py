@@ -32,16 +32,26 @@ INSERT_LINK = """
 INSERT INTO account_link (issuer, subject, account_id, created_ms) VALUES (:issuer, :subject, :account_id, :now_ms)
 """
 
+LINKS_OF = """
+SELECT issuer, subject, created_ms FROM account_link WHERE account_id = :account_id ORDER BY issuer, subject
+"""
+DELETE_LINK = "DELETE FROM account_link WHERE issuer = :issuer AND subject = :subject AND account_id = :account_id"
+
+NAMES_MAX = 5  # Of groups, where it is told what gave a role.
 GROUP_ROLES = """
 SELECT group_role.name, project.name, group_role.role FROM group_role JOIN project ON project.id = group_role.project
 ORDER BY group_role.name, project.name, group_role.role
 """
 INSERT_GROUP = "INSERT INTO group_role (name, project, role) VALUES (:name, :project, :role)"
 DELETE_GROUP = "DELETE FROM group_role WHERE name = :name AND project = :project AND role = :role"
-WANTED = "SELECT DISTINCT project, role FROM group_role WHERE name IN [:names] ORDER BY project, role"
+WANTED = "SELECT project, role, name FROM group_role WHERE name IN [:names] ORDER BY project, role, name"
 HELD = "SELECT project, role FROM binding WHERE account_id = :account_id AND of_groups = 1 ORDER BY project, role"
 UNBIND = """
 DELETE FROM binding WHERE account_id = :account_id AND project = :project AND role = :role AND of_groups = 1
+"""
+GIVEN_BY = """
+UPDATE binding SET given_by = :given_by
+WHERE account_id = :account_id AND project = :project AND role = :role AND of_groups = 1 AND given_by <> :given_by
 """
 # What no group gives any more, whoever has it by one.
 UNBACKED = """
@@ -77,6 +87,15 @@ class GroupRole:
     group: str
     project: str
     role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Somebody as an issuer knows them, and since when they are a user here."""
+
+    issuer: str
+    subject: str
+    since_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +167,17 @@ def insert_link(tx: Tx, issuer: str, subject: str, account_id: int, *, now_ms: i
     tx.execute(INSERT_LINK, {"issuer": issuer, "subject": subject, "account_id": account_id, "now_ms": now_ms})
 
 
+def delete_link(tx: Tx, issuer: str, subject: str, account_id: int) -> bool:
+    """Let somebody elsewhere be this account no more; False where they were not."""
+    return tx.execute(DELETE_LINK, {"issuer": issuer, "subject": subject, "account_id": account_id}) > 0
+
+
+def links_of(tx: Tx, account_id: int) -> list[Subject]:
+    """Whom an account is elsewhere."""
+    rows = tx.rows(LINKS_OF, {"account_id": account_id})
+    return [Subject(str(issuer), str(subject), int(str(since))) for issuer, subject, since in rows]
+
+
 def list_group_roles(tx: Tx) -> list[GroupRole]:
     """What each group is worth."""
     return [GroupRole(str(name), str(project), str(role)) for name, project, role in tx.rows(GROUP_ROLES)]
@@ -163,19 +193,30 @@ def delete_group_role(tx: Tx, group: str, project_id: str, role: str) -> None:
     tx.execute(DELETE_GROUP, {"name": group, "project": project_id, "role": role})
 
 
-def fold_groups(tx: Tx, account_id: int, groups: Iterable[str]) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+def fold_groups(
+    tx: Tx, account_id: int, groups: Iterable[str], *, issuer: str
+) -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
     """Let the bindings that an account has by its groups be what these are worth; bindings made by hand stay.
+
+    Each says which groups of which issuer give it.
 
     Returns what was bound and what was unbound, as project id and role. Raises Refused for roles that exclude others.
     """
-    wanted = {(str(project), str(role)) for project, role in tx.rows(WANTED, {"names": sorted(set(groups))})}
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for project, role, name in tx.rows(WANTED, {"names": sorted(set(groups))}):
+        wanted.setdefault((str(project), str(role)), []).append(str(name))
     held = {(str(project), str(role)) for project, role in tx.rows(HELD, {"account_id": account_id})}
-    for project, role in sorted(held - wanted):
+    gone = held - wanted.keys()
+    for project, role in sorted(gone):
         tx.execute(UNBIND, {"account_id": account_id, "project": project, "role": role})
-    new = {pair for pair in sorted(wanted - held) if insert_binding(tx, account_id, *pair, of_groups=True)}
-    if held - wanted:
+    new = {pair for pair in sorted(wanted.keys() - held) if insert_binding(tx, account_id, *pair, of_groups=True)}
+    for (project, role), names in wanted.items():
+        shown = ", ".join(names[:NAMES_MAX]) + (", …" if len(names) > NAMES_MAX else "")
+        given_by = f"{'group' if len(names) == 1 else 'groups'} {shown} of {issuer}"
+        tx.execute(GIVEN_BY, {"account_id": account_id, "project": project, "role": role, "given_by": given_by})
+    if gone:
         note_change(tx)
-    return new, held - wanted
+    return new, gone
 
 
 def unbind_unbacked(tx: Tx) -> list[tuple[str, str, str]]:

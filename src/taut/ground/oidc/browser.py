@@ -14,33 +14,22 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-import msgspec
-
 from taut.errors import Denied, Unavailable
-from taut.ground.oidc.issuers import DOCUMENT_BYTES_MAX, Discovered, Provider, discover, hosts_for
+from taut.ground.oidc.codes import Code, exchange_code, provider_of
+from taut.ground.oidc.issuers import Discovered, Provider, hosts_for
 
 WAIT_S = 300.0  # For somebody to type a password and find their second factor.
 PLACE = "/callback"
 
 
-class _Answer(msgspec.Struct):
-    id_token: str = ""
-    error: str = ""
+def code_by_browser(
+    provider: Provider, found: Discovered, show: Callable[[str], None], *, wait_s: float = WAIT_S
+) -> tuple[Code, str]:
+    """Let somebody log in at their provider; returns the code that it sent them back with, and the login's nonce.
 
-
-def id_token_by_browser(provider: Provider, show: Callable[[str], None], *, wait_s: float = WAIT_S) -> tuple[str, str]:
-    """Let somebody log in at their provider; returns the ID token and the nonce that it was asked for with.
-
-    `show` brings the URL to them. Raises Denied where the provider or the person says no, Unavailable where the
-    provider does not answer or nobody came back in time.
+    `show` brings the URL to them. Raises Denied where the provider or the person says no, Unavailable where nobody came
+    back in time.
     """
-    allowed = hosts_for("", provider.issuer)
-    try:
-        found = discover(provider.issuer, allowed=allowed)
-    except Unavailable as problem:
-        raise Unavailable(f"{provider.issuer} cannot be asked for its login: {problem}") from None
-    if not found.authorization_endpoint or not found.token_endpoint:
-        raise Unavailable(f"{provider.issuer} has no login by authorization code")
     state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
     with _Receiver(state, provider.issuer) as receiver:
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
@@ -51,31 +40,20 @@ def id_token_by_browser(provider: Provider, show: Callable[[str], None], *, wait
         }  # fmt: skip
         joint = "&" if urlsplit(found.authorization_endpoint).query else "?"
         show(f"{found.authorization_endpoint}{joint}{urlencode(query)}")
-        code = receiver.code(wait_s)
-        return _exchanged(provider, found, code, receiver.url, verifier), nonce
+        return Code(receiver.code(wait_s), receiver.url, verifier), nonce
 
 
-def _exchanged(provider: Provider, found: Discovered, code: str, redirect: str, verifier: str) -> str:
-    """The ID token that a code is worth. Nothing that the provider says is shown but the name of its error."""
-    from taut.ground.outbound import post
+def id_token_by_browser(provider: Provider, show: Callable[[str], None], *, wait_s: float = WAIT_S) -> tuple[str, str]:
+    """The ID token of who logs in so, and its nonce, for a server of an earlier version: the command is the client.
 
-    form = {
-        "grant_type": "authorization_code", "code": code, "redirect_uri": redirect, "client_id": provider.client_id,
-        "code_verifier": verifier,
-    }  # fmt: skip
-    headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+    Raises what `code_by_browser` and `exchange_code` do.
+    """
+    allowed = hosts_for("", provider.issuer)
+    found = provider_of(provider, allowed=allowed)
+    code, nonce = code_by_browser(provider, found, show, wait_s=wait_s)
     # Whoever runs the command chose the server that named the provider, and no server is behind it to be led astray.
-    allowed = hosts_for("", provider.issuer) | {(urlsplit(found.token_endpoint).hostname or "", None)}
-    answer = post(
-        found.token_endpoint, urlencode(form).encode(), headers, allowed=allowed, bytes_max=DOCUMENT_BYTES_MAX
-    )
-    try:
-        said = msgspec.json.decode(answer.text, type=_Answer)
-    except msgspec.DecodeError:
-        said = _Answer()
-    if answer.status != 200 or not said.id_token:
-        raise Denied(f"{provider.issuer} gave no ID token: {said.error[:80] or f'status {answer.status}'}")
-    return said.id_token
+    allowed |= {(urlsplit(found.token_endpoint).hostname or "", None)}
+    return exchange_code(provider, found, code, allowed=allowed).id_token, nonce
 
 
 class _Receiver(HTTPServer):

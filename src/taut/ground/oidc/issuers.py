@@ -42,6 +42,8 @@ class Provider(msgspec.Struct, frozen=True):
     issuer: str
     client_id: str
     scope: str = "openid profile email"
+    takes_codes: bool = False
+    """Whether the server exchanges the code of a login itself; one of an earlier version takes ID tokens alone."""
 
 
 class Discovered(msgspec.Struct, frozen=True):
@@ -51,6 +53,8 @@ class Discovered(msgspec.Struct, frozen=True):
     jwks_uri: str
     authorization_endpoint: str = ""
     token_endpoint: str = ""
+    userinfo_endpoint: str = ""
+    token_endpoint_auth_methods_supported: tuple[str, ...] = ("client_secret_basic",)
 
 
 class _KeySet(msgspec.Struct):
@@ -157,7 +161,7 @@ def discover(issuer: str, *, allowed: "Hosts") -> Discovered:
     found = _document(f"{issuer.rstrip('/')}/.well-known/openid-configuration", Discovered, allowed)
     if found.issuer != issuer:
         raise Unavailable("it says that it is another issuer")
-    for place in (found.jwks_uri, found.authorization_endpoint, found.token_endpoint):
+    for place in (found.jwks_uri, found.authorization_endpoint, found.token_endpoint, found.userinfo_endpoint):
         if place:
             _check_own_place(place, issuer)
     return found
