@@ -26,9 +26,11 @@ if TYPE_CHECKING:
         ledger_key,
         prove,
         prove_consistency,
+        show_hand_overs,
         sign_checkpoint,
     )
     from taut.govern.backup import Manifest, back_up, read_manifest, restore
+    from taut.govern.checkpoints import Rotated, rotate_ledger_key
     from taut.govern.clients import OidcClient, remove_client_secret, set_client_secret, show_clients
     from taut.govern.collecting import Collected, collect
     from taut.govern.deliveries import Tried, tell_webhooks, try_webhook
@@ -127,6 +129,7 @@ _PLACES = {
         "ledger_key",
         "prove",
         "prove_consistency",
+        "show_hand_overs",
         "sign_checkpoint",
     ),
     "backup": (
@@ -134,6 +137,10 @@ _PLACES = {
         "back_up",
         "read_manifest",
         "restore",
+    ),
+    "checkpoints": (
+        "Rotated",
+        "rotate_ledger_key",
     ),
     "clients": (
         "OidcClient",
@@ -281,6 +288,7 @@ __all__ = [
     "Problem",
     "Reached",
     "Resealed",
+    "Rotated",
     "Signed",
     "Station",
     "Trace",
@@ -348,6 +356,7 @@ __all__ = [
     "remove_trust",
     "restore",
     "revoke_permission",
+    "rotate_ledger_key",
     "rotate_secret_key",
     "seal_secrets",
     "set_admin",
@@ -358,6 +367,7 @@ __all__ = [
     "show_access_log",
     "show_bindings",
     "show_clients",
+    "show_hand_overs",
     "show_ledger",
     "show_line",
     "show_links",
