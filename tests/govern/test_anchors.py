@@ -161,13 +161,13 @@ def test_what_somebody_with_full_access_writes_anew_is_found_against_an_anchor(h
     fill(home, 300)
     anchor = anchor_ledger(home)
     with home.meta.transaction() as tx:
-        kept = [(event.kind, event.subject, event.actor) for event in show_ledger(home, limit=1000)]
+        kept = [(one.kind, one.subject, one.actor, json.loads(one.body)) for one in show_ledger(home, limit=1000)]
         tx.execute("DELETE FROM ledger")
         tx.execute("DELETE FROM ledger_tile")
         tx.execute("DELETE FROM ledger_state")
-        for kind, subject, actor in kept:
+        for kind, subject, actor, body in kept:
             if subject != "thing:7" and not kind.startswith("ledger.a"):
-                home.as_actor(Actor(actor, "owner")).append(tx, kind, subject=subject)
+                home.as_actor(Actor(actor, "owner")).append(tx, kind, subject=subject, body=body)
     assert flaws(home) == []
     told = flaws(home, anchor.note)
     assert f"the ledger ends at entry 300; when it was anchored it had {anchor.size}" in told

@@ -88,6 +88,7 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "ledger.checkpoint": "taut.govern.anchors:sign_checkpoint",
         "ledger.consistency": "taut.govern.anchors:prove_consistency",
         "ledger.erase": "taut.govern.anchors:erase_body",
+        "ledger.handed": "taut.govern.anchors:show_hand_overs",
         "ledger.keep": "taut.govern.anchors:keep_checkpoint",
         "ledger.key": "taut.govern.anchors:ledger_key",
         "ledger.kept": "taut.govern.anchors:kept_checkpoints",

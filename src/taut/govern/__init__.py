@@ -26,9 +26,11 @@ if TYPE_CHECKING:
         ledger_key,
         prove,
         prove_consistency,
+        show_hand_overs,
         sign_checkpoint,
     )
     from taut.govern.backup import Manifest, back_up, read_manifest, restore
+    from taut.govern.checkpoints import Rotated, rotate_ledger_key
     from taut.govern.clients import OidcClient, remove_client_secret, set_client_secret, show_clients
     from taut.govern.collecting import Collected, collect
     from taut.govern.deliveries import Tried, tell_webhooks, try_webhook
@@ -128,6 +130,7 @@ _PLACES = {
         "ledger_key",
         "prove",
         "prove_consistency",
+        "show_hand_overs",
         "sign_checkpoint",
     ),
     "backup": (
@@ -135,6 +138,10 @@ _PLACES = {
         "back_up",
         "read_manifest",
         "restore",
+    ),
+    "checkpoints": (
+        "Rotated",
+        "rotate_ledger_key",
     ),
     "clients": (
         "OidcClient",
@@ -283,6 +290,7 @@ __all__ = [
     "Problem",
     "Reached",
     "Resealed",
+    "Rotated",
     "Signed",
     "Station",
     "Trace",
@@ -351,6 +359,7 @@ __all__ = [
     "restore",
     "restore_project",
     "revoke_permission",
+    "rotate_ledger_key",
     "rotate_secret_key",
     "seal_secrets",
     "set_admin",
@@ -361,6 +370,7 @@ __all__ = [
     "show_access_log",
     "show_bindings",
     "show_clients",
+    "show_hand_overs",
     "show_ledger",
     "show_line",
     "show_links",

@@ -1,10 +1,11 @@
 """The verbs of checkpoints: sign one, anchor all tables, prove an entry, erase a body, keep those of others."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from taut.errors import Invalid, NotFound, Refused
+from taut.govern.checkpoints import keep_newest
 from taut.govern.state import (
     ANCHORED,
     Anchored,
@@ -18,9 +19,9 @@ from taut.govern.state import (
 from taut.govern.tables import CATALOGUE, SCOPES
 from taut.ground.ledger import Tree, size_of
 from taut.ground.ledger.entries import commitment_of
-from taut.ground.ledger.keys import public_key, signing_key
+from taut.ground.ledger.keys import hand_overs, public_key, signing_key
 from taut.ground.ledger.merkle import is_consistent
-from taut.ground.ledger.notes import Checkpoint, SecretKey, open_note, read_note, read_public_key, sign
+from taut.ground.ledger.notes import Checkpoint, SecretKey, keys_after, open_note, read_note, read_public_key, sign
 from taut.ground.ledger.proofs import Proof, prove_entry
 from taut.ground.ledger.verify import ERASED, ERASED_SUBJECT
 from taut.ground.meta import Tx, Value
@@ -52,7 +53,7 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Checkpoints of another home that are kept here, oldest first, all signed by `key`, empty where there are none."""
+    """Checkpoints of another home that are kept here, oldest first; the last one is signed by `key`, empty for none."""
 
     origin: str
     notes: tuple[str, ...]
@@ -91,7 +92,16 @@ def anchor_ledger(home: Home) -> Signed:
         if known and known[-1][0] > anchored.until:
             raise Refused("another anchor was made in the meantime; nothing was written", hint="taut ledger anchor")
         write_state(tx, seq, bodies)
-        return _signed(tx, key, Tree(tx))
+        signed = _signed(tx, key, Tree(tx))
+    keep_newest(home, signed.note)
+    return signed
+
+
+@verb("ledger.handed", needs="audit:head")
+def show_hand_overs(home: Home) -> tuple[str, ...]:
+    """The notes by which keys of this home took each other's place, oldest first, each signed by both."""
+    with home.meta.read() as tx:
+        return hand_overs(tx)
 
 
 @verb("ledger.consistency", needs="audit:head")
@@ -114,7 +124,8 @@ def prove(home: Home, seq: int) -> Proof:
     with home.meta.read() as tx:
         tree = Tree(tx)
         signed = _signed(tx, key, tree)
-        return prove_entry(tx, tree, seq, signed.note, signed.key, size=signed.size)
+        proof = prove_entry(tx, tree, seq, signed.note, signed.key, size=signed.size)
+        return replace(proof, handed=hand_overs(tx))
 
 
 @verb("ledger.erase", needs="privacy:admin")
@@ -137,11 +148,14 @@ def erase_body(home: Home, seq: int, *, because: str) -> None:
 
 
 @verb("ledger.keep", needs="audit:anchor")
-def keep_checkpoint(home: Home, note: str, key: str, *, proof: tuple[str, ...] = ()) -> Kept:
+def keep_checkpoint(
+    home: Home, note: str, key: str, *, proof: tuple[str, ...] = (), handed: tuple[str, ...] = ()
+) -> Kept:
     """Keep a checkpoint of another home, and say which are kept of it; the same twice is kept once.
 
-    The first one decides on the key. A later one must be signed by it, must be larger, and `proof` must show that it
-    adds to the last one. Raises Corrupt for a wrong signature, Refused for what takes back what was said before.
+    The first one decides on the key. A later one must be signed by it or by one that took its place, as the notes in
+    `handed` show; it must be larger, and `proof` must show that it adds to the last one. Raises Corrupt for a wrong
+    signature, Refused for what takes back what was said before.
     """
     checkpoint = open_note(note, read_public_key(key))
     with home.meta.transaction() as tx:
@@ -149,7 +163,7 @@ def keep_checkpoint(home: Home, note: str, key: str, *, proof: tuple[str, ...] =
         if note in before.notes:
             return before
         if before.notes:
-            _must_continue(checkpoint, before, key, proof)
+            _must_continue(checkpoint, before, key, proof, handed)
         at_ms = home.clock.now_ms()
         kept: dict[str, Value] = {
             "origin": checkpoint.origin,
@@ -199,12 +213,14 @@ def _digested(tx: Tx, at_ms: int) -> tuple[Anchored, dict[str, bytes]]:
 
 def _kept_in(tx: Tx, origin: str) -> Kept:
     rows = tx.rows(SELECT_KEPT, {"origin": origin})
-    return Kept(origin, tuple(str(note) for _, note, _ in rows), str(rows[0][2]) if rows else "")
+    return Kept(origin, tuple(str(note) for _, note, _ in rows), str(rows[-1][2]) if rows else "")
 
 
-def _must_continue(checkpoint: Checkpoint, kept: Kept, key: str, proof: tuple[str, ...]) -> None:
-    if key != kept.key:
-        raise Refused(f"{kept.origin} was signed by another key when it was first kept here: {kept.key}")
+def _must_continue(
+    checkpoint: Checkpoint, kept: Kept, key: str, proof: tuple[str, ...], handed: tuple[str, ...]
+) -> None:
+    if read_public_key(key) not in keys_after(read_public_key(kept.key), handed):
+        raise Refused(f"{kept.origin} was signed by another key when it was last kept here: {kept.key}")
     last = read_note(kept.notes[-1])
     if checkpoint.size == last.size and checkpoint.root != last.root:
         raise Refused(f"{kept.origin} said of its first {last.size} entries before that they were others")

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from taut.errors import NotFound
+from taut.govern.checkpoints import held_wrongly, newest_size
 from taut.govern.referenced import objects_named
 from taut.ground.access import DEFAULT, is_allowed
-from taut.ground.ledger import verify_ledger
+from taut.ground.ledger import Walk
 from taut.ground.meta import Tx
 from taut.ground.objects.protocol import chunks
 from taut.ground.progress import Progress, Silent, progress
@@ -45,7 +46,8 @@ class Health:
 def check_home(home: Home, *, quick: bool = False) -> Health:
     """Check the ledger, every object anything refers to and the points of every metric.
 
-    `quick` only asks whether objects are there and counts points. Who administers the server checks every project.
+    The ledger is held against the newest checkpoint in the folder, where one was anchored from here. `quick` only asks
+    whether objects are there and counts points. Who administers the server checks every project.
     """
     if home.in_project is None and is_allowed(home.actor, "server:admin"):
         return _together((one.project_name, _checked(one, quick)) for one in home.everywhere())
@@ -65,7 +67,9 @@ def _together(checked: Iterable[tuple[str, Health]]) -> Health:
 def _checked(home: Home, quick: bool) -> Health:
     with home.meta.read() as tx:
         row = tx.row(COUNT_EVENTS)
-        problems = [Problem("ledger", "ledger", said) for said in verify_ledger(tx)]
+        walk = Walk(tx, [newest_size(home)])
+        problems = [Problem("ledger", "ledger", said) for said in walk.problems()]
+        problems += [Problem("ledger", "ledger", said)] if (said := held_wrongly(home, tx, walk)) else []
         problems += [Problem("orphan", str(point), "its model version is gone") for (point,) in tx.rows(SELECT_ORPHANS)]
         problems += [Problem("damaged", whom, said) for whom, said in unsound_series(tx, deep=not quick)]
         named = _named(home, tx, problems)

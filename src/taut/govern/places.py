@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from taut.errors import Denied, Invalid, NotFound, Unavailable
-from taut.govern.anchors import Signed, keep_checkpoint, kept_checkpoints, prove_consistency
+from taut.govern.anchors import Signed, keep_checkpoint, kept_checkpoints, prove_consistency, show_hand_overs
 from taut.ground.ledger.notes import joined, notes_in, read_note
 from taut.home import Home, open_home
 
@@ -97,7 +97,8 @@ def _put_far(home: Home, signed: Signed, url: str) -> str:
         known = kept_checkpoints(far, signed.origin)
         last = read_note(known.notes[-1]).size if known.notes else 0
         proof = prove_consistency(home, last, signed.size) if 0 < last < signed.size else ()
-        kept = keep_checkpoint(far, signed.note, signed.key, proof=proof)
+        handed = show_hand_overs(home) if known.key not in ("", signed.key) else ()
+        kept = keep_checkpoint(far, signed.note, signed.key, proof=proof, handed=handed)
     return f"{url}, which keeps {len(kept.notes)} of {signed.origin}"
 
 

@@ -1,15 +1,16 @@
 """`taut ledger verify`: the ledger and all tables, held against each other and against anchors kept elsewhere."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from taut.errors import Corrupt, Invalid
+from taut.errors import Corrupt
+from taut.govern.checkpoints import held_against, signed_wrongly
 from taut.govern.fsck import check_objects
 from taut.govern.state import Anchored, Comparison, anchors_in, kept_wrongly, schema_of, tables_of
 from taut.govern.tables import EXEMPT, SCOPES
 from taut.ground.ledger import Walk
-from taut.ground.ledger.keys import public_key
-from taut.ground.ledger.notes import Checkpoint, PublicKey, open_note, read_note, read_public_key
+from taut.ground.ledger.keys import Held, key_history
+from taut.ground.ledger.notes import read_note, read_public_key
 from taut.ground.meta import Tx
 from taut.home import Home, verb
 
@@ -44,17 +45,23 @@ def verify_home(home: Home, *, anchors: Sequence[str] = (), key: str = "", objec
     """Hold every entry against the tree, the tree against anchors, and the tables against the state that these cover.
 
     `anchors` are signed notes; `key` is the public key that they must be signed by, this home's own where none is
-    given. Without anchors the state that was digested last is taken on trust: that finds a slip, not an attacker.
+    given. One that took its place or that it took, by a hand-over that both signed, counts for the entries of its time.
+    Without anchors the state that was digested last is taken on trust: that finds a slip, not an attacker.
     With `objects` the content of every object that is referred to is read too. Raises Invalid for what is no note.
     """
     with home.meta.read() as tx:
-        trusted = _key(tx, key)
+        keys, wrong = key_history(tx)
+        trusted = _trusted(key, keys)
         checkpoints = [read_note(note) for note in anchors]
-        flaws = [flaw for note in anchors for flaw in _unsigned(note, trusted)]
+        flaws = [Flaw("ledger_key", "ledger:key", said) for said in wrong]
+        flaws += [
+            Flaw("anchor", checkpoint.origin, said)
+            for note, checkpoint in zip(anchors, checkpoints, strict=True)
+            if (said := signed_wrongly(note, trusted))
+        ]
         walk = Walk(tx, [checkpoint.size for checkpoint in checkpoints])
         flaws += [Flaw("ledger", "ledger", said) for said in walk.problems()]
-        for checkpoint in checkpoints:
-            flaws += _held(walk, checkpoint)
+        flaws += [Flaw("ledger", "ledger", said) for one in checkpoints if (said := held_against(walk, one))]
         flaws += [Flaw("ledger_state", "ledger", said) for said in kept_wrongly(tx)]
         state, found, notes = _tables(tx, [checkpoint.size for checkpoint in checkpoints])
         flaws += found
@@ -63,35 +70,12 @@ def verify_home(home: Home, *, anchors: Sequence[str] = (), key: str = "", objec
     return Verified(walk.size, walk.root.hex(), len(checkpoints), state, tuple(dict.fromkeys(flaws)), notes)
 
 
-def _key(tx: Tx, given: str) -> PublicKey | None:
-    try:
-        return read_public_key(given) if given else public_key(tx)
-    except Invalid:
-        if given:
-            raise
-        return None  # Whoever made the database say so is told of by the table itself.
-
-
-def _unsigned(note: str, key: PublicKey | None) -> Iterator[Flaw]:
-    checkpoint = read_note(note)
-    if key is None:
-        yield Flaw("anchor", checkpoint.origin, "this home has no key that an anchor could be signed by")
-        return
-    try:
-        open_note(note, key)
-    except Corrupt as problem:
-        yield Flaw("anchor", checkpoint.origin, problem.message)
-        return
-    if checkpoint.origin != key.name:
-        yield Flaw("anchor", checkpoint.origin, f"it is an anchor of another home than {key.name}")
-
-
-def _held(walk: Walk, checkpoint: Checkpoint) -> Iterator[Flaw]:
-    if checkpoint.size > walk.size:
-        said = f"the ledger ends at entry {walk.size}; when it was anchored it had {checkpoint.size}"
-        yield Flaw("ledger", "ledger", said)
-    elif walk.roots.get(checkpoint.size) != checkpoint.root:
-        yield Flaw("ledger", "ledger", f"the first {checkpoint.size} entries are not those that were anchored")
+def _trusted(given: str, keys: list[Held]) -> list[Held]:
+    """The keys that an anchor may be signed by: the given one, and those it was handed over by and to."""
+    if not given:
+        return keys
+    pinned = read_public_key(given)
+    return keys if any(held.key == pinned for held in keys) else [Held(pinned)]
 
 
 def _tables(tx: Tx, sizes: Sequence[int]) -> tuple[int, list[Flaw], tuple[str, ...]]:

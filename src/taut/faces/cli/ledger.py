@@ -66,6 +66,18 @@ def anchor(place: str, as_json: bool) -> None:
         shown({"checkpoint": signed, "kept": kept}, as_json, lambda _: f"{signed.note}{told}; key {signed.key}")
 
 
+@ledger.command("rotate-key", epilog="Example: taut ledger rotate-key")
+@json_option
+def rotate_key(as_json: bool) -> None:
+    """Let a new key sign from now on, which the old one signs in; run it where the home lies."""
+    from taut.govern import rotate_ledger_key
+
+    with open_home() as home:
+        shown(rotate_ledger_key(home), as_json, lambda one: "\n".join(
+            [*one.checkpoints.values(), f"signed by {one.before} and from now on by {one.key}"]
+        ))  # fmt: skip
+
+
 @ledger.command(epilog="Example: taut ledger verify --anchor git:../evidence")
 @click.option("--anchor", "places", multiple=True, help="A file, git:REPOSITORY or URL that keeps checkpoints.")
 @click.option("--proof", type=click.Path(dir_okay=False, path_type=Path), help="Check a proof; needs no home.")

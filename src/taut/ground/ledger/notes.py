@@ -19,6 +19,8 @@ from taut.ground.ledger.merkle import HASH_BYTES
 ED25519 = b"\x01"
 SECRET = "PRIVATE+KEY+"  # noqa: S105  # How a secret key begins, not one.
 ORIGIN = re.compile(r"[^\s+]{1,200}")
+HAND_OVER = "taut-ledger-key/1"
+HANDED = re.compile(rf"(?P<text>{HAND_OVER}\n(?P<old>[^\n]+)\n(?P<new>[^\n]+)\n)\n(?:— [^\n]+\n)+")
 NOTE = re.compile(r"(?P<text>[^\n]+\n\d+\n[^\n]+\n)\n(?P<signatures>(?:— [^\n]+\n)+)")
 
 
@@ -66,33 +68,52 @@ class SecretKey(NamedTuple):
         return f"SecretKey({self.name!r}, ...)"
 
 
-def sign(checkpoint: Checkpoint, key: SecretKey) -> str:
-    """The checkpoint as a signed note."""
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-    signature = Ed25519PrivateKey.from_private_bytes(key.seed).sign(checkpoint.text.encode())
-    return f"{checkpoint.text}\n— {key.name} {base64.b64encode(key.public.id + signature).decode()}\n"
+def sign(checkpoint: Checkpoint, *keys: SecretKey) -> str:
+    """The checkpoint as a note that is signed with these keys."""
+    return _signed(checkpoint.text, keys)
 
 
 def open_note(note: str, key: PublicKey) -> Checkpoint:
-    """The checkpoint of a note that was signed with a key.
+    """The checkpoint of a note that was signed with a key, whoever else signed it.
 
     Raises Corrupt where it was not, or was changed; Invalid where it is no such note.
     """
-    from cryptography.exceptions import InvalidSignature
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
     checkpoint = read_note(note)
-    for name, signed in _signatures(note):
-        if name == key.name and signed[: len(key.id)] == key.id:
-            try:
-                Ed25519PublicKey.from_public_bytes(key.data).verify(signed[len(key.id) :], checkpoint.text.encode())
-            except InvalidSignature:
-                raise Corrupt(
-                    f"the checkpoint of {checkpoint.origin} at {checkpoint.size} is not what was signed"
-                ) from None
-            return checkpoint
-    raise Corrupt(f"the checkpoint of {checkpoint.origin} at {checkpoint.size} is not signed by {key}")
+    said = _is_signed(checkpoint.text, note, key)
+    if not said:
+        what = "is not what was signed" if said is not None else f"is not signed by {key}"
+        raise Corrupt(f"the checkpoint of {checkpoint.origin} at {checkpoint.size} {what}")
+    return checkpoint
+
+
+def hand_over(old: SecretKey, new: SecretKey) -> str:
+    """A note by which both keys of a log say that the new one takes the old one's place. It is no checkpoint: where
+    that has a size, this has a key."""
+    return _signed(f"{HAND_OVER}\n{old.public}\n{new.public}\n", (old, new))
+
+
+def open_hand_over(note: str) -> tuple[PublicKey, PublicKey]:
+    """The old and the new key of a hand-over that both signed. Raises Corrupt where they did not, Invalid."""
+    found = HANDED.fullmatch(note)
+    if found is None:
+        raise Invalid(f"{note[:60]!r} hands no key over")
+    old, new = read_public_key(found["old"]), read_public_key(found["new"])
+    if old.name != new.name or not all(_is_signed(found["text"], note, key) for key in (old, new)):
+        raise Corrupt(f"that the key {new} takes the place of {old} was not signed by both")
+    return old, new
+
+
+def keys_after(key: PublicKey, handed: Iterable[str]) -> list[PublicKey]:
+    """A key and those that took its place, one after the other, as hand-overs in their order say.
+
+    Raises what `open_hand_over` does.
+    """
+    keys = [key]
+    for note in handed:
+        old, new = open_hand_over(note)
+        if old == keys[-1]:
+            keys.append(new)
+    return keys
 
 
 def read_note(note: str) -> Checkpoint:
@@ -164,6 +185,31 @@ def _public(key: SecretKey) -> PublicKey:
 
 def _id_of(name: str, data: bytes) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + ED25519 + data).digest()[:4]
+
+
+def _signed(text: str, keys: Iterable[SecretKey]) -> str:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    lines = []
+    for key in keys:
+        signature = Ed25519PrivateKey.from_private_bytes(key.seed).sign(text.encode())
+        lines.append(f"— {key.name} {base64.b64encode(key.public.id + signature).decode()}\n")
+    return f"{text}\n{''.join(lines)}"
+
+
+def _is_signed(text: str, note: str, key: PublicKey) -> bool | None:
+    """Whether the signature of a key under a note is good; None where there is none by it."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    for name, signed in _signatures(note):
+        if name == key.name and signed[: len(key.id)] == key.id:
+            try:
+                Ed25519PublicKey.from_public_bytes(key.data).verify(signed[len(key.id) :], text.encode())
+            except InvalidSignature:
+                return False
+            return True
+    return None
 
 
 def _signatures(note: str) -> list[tuple[str, bytes]]:

@@ -7,7 +7,7 @@ from taut.errors import Corrupt, Invalid, NotFound
 from taut.ground import wire
 from taut.ground.ledger.entries import Entry, commitment_of, entry_bytes
 from taut.ground.ledger.merkle import is_included, leaf_hash
-from taut.ground.ledger.notes import Checkpoint, PublicKey, open_note
+from taut.ground.ledger.notes import Checkpoint, PublicKey, keys_after, open_note
 from taut.ground.ledger.tiles import Tree
 from taut.ground.meta import Tx
 
@@ -36,6 +36,8 @@ class Proof:
     salt: str | None = None
     client: str | None = None
     format: str = FORMAT
+    handed: tuple[str, ...] = ()
+    """The notes by which keys of the log took each other's place, for who has an older one than signed this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,13 @@ def prove_entry(tx: Tx, tree: Tree, seq: int, signed: str, key: str, *, size: in
 
 
 def check_proof(proof: Proof, key: PublicKey) -> Proven:
-    """What a proof shows, without any database. Raises Corrupt where it shows nothing, Invalid where it is none."""
+    """What a proof shows, without any database; its checkpoint is signed by the key or by one that took its place.
+
+    Raises Corrupt where it shows nothing, Invalid where it is none.
+    """
     if proof.format != FORMAT:
         raise Invalid(f"this is no proof that taut can read: its format is {proof.format[:40]!r}, not {FORMAT!r}")
-    checkpoint: Checkpoint = open_note(proof.checkpoint, key)
+    checkpoint = _opened(proof, key)
     entry = wire.decode(proof.entry, Entry, what="the entry of the proof")
     path = [_hash(step) for step in proof.path]
     leaf = leaf_hash(proof.entry.encode())
@@ -96,6 +101,18 @@ def check_proof(proof: Proof, key: PublicKey) -> Proven:
         entry.seq, entry.at_ms, entry.actor, entry.kind, entry.subject, proof.body, checkpoint.origin, checkpoint.size,
         entry.token, entry.request, sender,
     )  # fmt: skip
+
+
+def _opened(proof: Proof, key: PublicKey) -> Checkpoint:
+    try:
+        return open_note(proof.checkpoint, key)
+    except Corrupt:
+        for later in keys_after(key, proof.handed)[1:]:
+            try:
+                return open_note(proof.checkpoint, later)
+            except Corrupt:
+                continue
+        raise
 
 
 def _hash(text: str) -> bytes:
