@@ -14,13 +14,10 @@ from taut.ground.access import Actor
 from taut.ground.settings import Settings, make_folder
 from taut.home import open_home
 from taut.runs import create_run
-from tests.faces.speaking import POOL, Speaker
+from tests.faces.speaking import Speaker
 from tests.faults.killing import NO_ENV, Served
 
 WORD = "correct horse battery"
-CANARY = b"canary-7f3a"
-OTHERS_WORD = "not-for-you-51c9"
-"""Stands in a name, a tag, a param and a file of the project `fraud`, of which nobody but `olga` is a member."""
 LOG_LINES = ("--log-format", "json", "--log-level", "info")
 
 
@@ -67,17 +64,12 @@ class Target:
         status = Path(f"/proc/{self.pid}/status").read_text()
         return int(re.findall(r"VmRSS:\s+(\d+) kB", status)[0]) / 1024
 
-    def is_well(self) -> bool:
-        """Whether it still answers others, soon."""
-        return bool(POOL.request("GET", f"{self.url}/health", timeout=5).status == 200)
-
 
 @contextmanager
 def attacked(folder: Path, metadata: str = "", *, env: Mapping[str, str] = NO_ENV) -> Iterator[Target]:
     """A server on a new home in `folder`, on SQLite or on the PostgreSQL at `metadata`."""
     folder.mkdir()
     make_folder(folder, Settings(metadata=metadata))
-    (folder / "canary.txt").write_bytes(CANARY)
     with open_home(folder, actor=Actor("olga", "owner")) as home:
         secrets = dict.fromkeys(("olga", "ada", "vic", "aud", "nobody"), WORD)
         create_user(home, "olga", WORD, role="owner")
