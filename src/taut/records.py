@@ -8,12 +8,16 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class TreeFile:
-    """One file of a tree: its path inside (POSIX, relative; `.` for a dataset of one file), its content, its size."""
+    """One file of a tree: its path inside (POSIX, relative; `.` for a dataset of one file), its content, its size.
+
+    `oid` is empty where a home holds none of its bytes, but only the workspace cache, by `md5`; a model's file has no
+    `md5`.
+    """
 
     path: str
-    oid: str
-    md5: str
-    size_bytes: int
+    oid: str = ""
+    md5: str = ""
+    size_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class GitState:
 
 @dataclass(frozen=True, slots=True)
 class InputRead:
-    """A file that a run read: the dataset version it belongs to where one is known, else only its digest."""
+    """A file that a run read: the dataset version it belongs to, else its SHA-256. Empty is what nobody took."""
 
     path: str
     oid: str

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from taut.data import add_dataset, find_dataset, list_datasets, read_tree
+from taut.data import add_dataset, dataset_status, find_dataset, list_datasets, read_tree
+from taut.data.cache import Filling
 from taut.errors import Conflict, Denied, Invalid, NotFound
 from taut.ground.ledger import events
-from taut.ground.objects import read_object
 from taut.home import Home, open_home
 
 TABLE = "id,fare,city\n1,2.5,Oslo\n2,,Riga\n3,4.5,Oslo\n"
@@ -39,8 +39,11 @@ def test_a_file_becomes_version_1_with_its_rows_and_columns(home: Home, table: P
 
 def test_the_bytes_are_stored_under_their_digests(home: Home, table: Path):
     (file,) = read_tree(home, add_dataset(home, table).tree)
-    assert read_object(home.objects, file.oid) == TABLE.encode()
-    assert (file.path, file.md5) == (".", hashlib.md5(TABLE.encode()).hexdigest())
+    md5 = hashlib.md5(TABLE.encode()).hexdigest()
+    assert (file.path, file.md5, file.oid) == (".", md5, "")
+    stored = home.project / ".taut" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+    assert stored.read_text() == TABLE
+    assert stored.stat().st_mode & 0o777 == 0o444
 
 
 def test_the_pointer_is_in_dvcs_format_and_git_ignores_the_data(home: Home, table: Path):
@@ -127,10 +130,16 @@ def test_what_is_not_there_is_named(home: Home):
     assert missing.value.hint.startswith("ls ")
 
 
-def test_an_empty_folder_and_a_pipe_are_no_data(home: Home):
+def test_an_empty_folder_is_an_empty_dataset_as_in_dvc(home: Home):
     (home.project / "empty").mkdir()
-    with pytest.raises(Invalid, match="has no files"):
-        add_dataset(home, home.project / "empty")
+    version = add_dataset(home, home.project / "empty")
+    assert (version.files, version.size_bytes, version.rows) == (0, 0, None)
+    (out,) = yaml.safe_load((home.project / "empty.dvc").read_text())["outs"]
+    assert (out["md5"], out["nfiles"]) == ("d751713988987e9331980363e24189ce.dir", 0)
+    assert dataset_status(home, home.project)[0].state == "unchanged"
+
+
+def test_a_pipe_is_no_data(home: Home):
     os.mkfifo(home.project / "pipe")
     with pytest.raises(Invalid, match="pipe, socket or device"):
         add_dataset(home, home.project / "pipe")
@@ -161,15 +170,14 @@ def as_nobody() -> Iterator[Path]:
 
 
 def test_a_folder_that_may_not_be_read_is_denied_with_the_command_that_shows_why(as_nobody: Path):
-    from taut.data import take_snapshot
     from taut.ground.settings import make_folder
 
     make_folder(as_nobody)
     (as_nobody / "secret").mkdir(mode=0o700)
     with open_home(as_nobody) as home:
-        os.seteuid(65534)
+        os.seteuid(65534)  # After the home is open: it is root's.
         with pytest.raises(Denied, match=r"secret cannot be read: Permission denied") as denied:
-            take_snapshot(home, as_nobody / "secret", store=False)
+            add_dataset(home, as_nobody / "secret")
     assert denied.value.hint.startswith("ls -ld ")
 
 
@@ -178,34 +186,35 @@ def test_ctrl_c_in_the_middle_leaves_no_version_and_no_pointer(home: Home, monke
     tree.mkdir()
     for number in range(200):
         (tree / f"{number}.txt").write_text(str(number))
-    put, seen = type(home.objects).put, []
+    copy_in, seen = Filling.copy_in, []
 
     def interrupting(self, source):
         seen.append(1)
         if len(seen) == 20:
             os.kill(os.getpid(), signal.SIGINT)
-        return put(self, source)
+        return copy_in(self, source)
 
-    monkeypatch.setattr(type(home.objects), "put", interrupting)
+    monkeypatch.setattr(Filling, "copy_in", interrupting)
     with pytest.raises(KeyboardInterrupt):
         add_dataset(home, tree)
     monkeypatch.undo()
     assert list_datasets(home) == []
     assert not (home.project / "many.dvc").exists()
+    assert list((home.project / ".taut" / "cache").glob(".taut-*")) == []
     assert len(seen) < 200
     assert add_dataset(home, tree).files == 200
 
 
 def test_a_file_that_changes_while_it_is_read_is_a_conflict(home: Home, table: Path, monkeypatch: pytest.MonkeyPatch):
-    put = type(home.objects).put
+    copy_in = Filling.copy_in
 
     def appended(self, source):
-        oid = put(self, source)
+        hashed = copy_in(self, source)
         if table.stat().st_size == len(TABLE):
             table.write_text(TABLE + "9,9,Rome\n")
-        return oid
+        return hashed
 
-    monkeypatch.setattr(type(home.objects), "put", appended)
+    monkeypatch.setattr(Filling, "copy_in", appended)
     with pytest.raises(Conflict, match=r"trips\.csv changed while it was read"):
         add_dataset(home, table)
     assert list_datasets(home) == []

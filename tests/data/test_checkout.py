@@ -23,6 +23,10 @@ def tree(home: Home) -> Path:
     return folder
 
 
+def cached(home: Home, md5: str) -> Path:
+    return home.project / ".taut" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
+
+
 def contents(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): p.read_text() for p in sorted(folder.rglob("*")) if p.is_file()}
 
@@ -50,13 +54,11 @@ def test_nothing_is_left_beside_the_data(home: Home, tree: Path):
 
 @pytest.mark.parametrize("damage", [b"", b"XX", b"a1+"])
 def test_a_damaged_object_is_named_with_its_file_and_nothing_is_written(home: Home, tree: Path, damage: bytes):
-    oid = read_tree(home, find_dataset(home, "tree@1").tree)[0].oid
-    assert home.folder is not None
-    stored = home.folder / "objects" / oid[:2] / oid[2:]
+    stored = cached(home, read_tree(home, find_dataset(home, "tree@1").tree)[0].md5)
     stored.chmod(0o644)
     stored.write_bytes(damage)
     before = contents(home.project / "tree")
-    with pytest.raises(Corrupt, match=f"object {oid[:12]} in .*, which is .*tree/a, is damaged") as damaged:
+    with pytest.raises(Corrupt, match=f"{stored} of the cache is damaged.*, which is .*tree/a") as damaged:
         checkout_dataset(home, "tree", 1)
     assert damaged.value.hint == "taut fsck"
     assert contents(tree) == before
@@ -64,9 +66,9 @@ def test_a_damaged_object_is_named_with_its_file_and_nothing_is_written(home: Ho
 
 
 def test_a_lost_object_is_named_with_its_file(home: Home, tree: Path):
-    oid = read_tree(home, find_dataset(home, "tree@1").tree)[0].oid
-    home.objects.delete([oid])
-    with pytest.raises(NotFound, match=f"no object {oid[:12]} .*which is .*tree/a"):
+    md5 = read_tree(home, find_dataset(home, "tree@1").tree)[0].md5
+    cached(home, md5).unlink()
+    with pytest.raises(NotFound, match=f"neither in the cache .* nor in .*: {md5[:12]}, which is .*tree/a"):
         checkout_dataset(home, "tree", 1)
 
 

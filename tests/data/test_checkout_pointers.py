@@ -1,5 +1,6 @@
 """A fresh clone gets its data: every dataset that a pointer names, at the version that was committed."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,14 @@ def test_every_pointer_s_data_comes_back_at_its_version(clone: Home):
     assert (clone.project / "notes.txt").read_text() == "n"
 
 
-def test_a_pointer_of_dvc_alone_is_left_to_dvc(clone: Home):
+def test_a_pointer_of_dvc_alone_is_served_from_the_cache(clone: Home):
     pointer = clone.project / "other.csv.dvc"
-    pointer.write_text("outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  hash: md5\n  path: other.csv\n")
-    assert "other.csv" not in [one.target.name for one in checkout_pointers(clone, clone.project)]
-    assert not (clone.project / "other.csv").exists()
+    pointer.write_text(f"outs:\n- md5: {hashlib.md5(b'n').hexdigest()}\n  hash: md5\n  path: other.csv\n")
+    assert "other.csv" in [one.target.name for one in checkout_pointers(clone, clone.project)]
+    assert (clone.project / "other.csv").read_text() == "n"
+    pointer.write_text("outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  hash: md5\n  path: empty.csv\n")
+    with pytest.raises(NotFound, match="neither in the cache"):
+        checkout_pointers(clone, clone.project)
 
 
 def test_a_pointer_at_what_this_home_never_had_is_told(clone: Home):

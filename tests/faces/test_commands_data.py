@@ -81,17 +81,70 @@ def test_a_folder_from_outside_the_project_is_named_in_the_refusal(project, tmp_
 
 def test_status_says_what_changed_since(told):
     said = taut(told, "data", "status")
-    assert said.out.splitlines()[0].split() == ["path", "dataset", "state", "newest"]
-    assert ["trips.csv", "trips@2", "modified", "trips@2"] in [row.split() for row in said.out.splitlines()]
-    states = taut(told, "data", "status", "--json").json
+    assert said.out.splitlines()[0].split() == ["path", "dataset", "state"]
+    assert ["trips.csv", "trips@2", "modified"] in [row.split() for row in said.out.splitlines()]
+    changed = {"trips.csv.dvc": [{"changed outs": {"trips.csv": "modified"}}]}
+    assert taut(told, "data", "status", "--json").json == changed
+    assert taut(told, "data", "status", "trips.csv", "--json").json == changed
+    assert taut(told, "data", "status", "photos.dvc", "--json").json == {}
+
+
+def test_status_tells_versions_and_files_where_it_is_asked_to(told):
+    states = taut(told, "data", "status", "--granular", "--json").json
     assert all(state.keys() == STATUS for state in states)
     assert {state["path"]: state["state"] for state in states} == {"trips.csv": "modified", "photos": "unchanged"}
+    said = taut(told, "data", "status", "--granular").out.splitlines()
+    assert said[0].split() == ["path", "dataset", "state", "newest"]
+    assert said[-1] == "~ trips.csv"
 
 
 def test_status_of_a_project_without_data_says_what_to_type(tmp_path):
     taut(tmp_path, "init")
     assert taut(tmp_path, "data", "status").out == "nothing is snapshot here; try: taut data add PATH\n"
-    assert taut(tmp_path, "data", "status", "--json").json == []
+    assert taut(tmp_path, "data", "status", "--json").json == {}
+    assert taut(tmp_path, "data", "status", "--granular", "--json").json == []
+
+
+def test_status_outside_of_any_project_says_how_to_make_one(tmp_path):
+    said = taut(tmp_path, "data", "status")
+    assert (said.status, is_two_lines(said)) == (10, True)
+
+
+def test_list_tells_what_pointers_name_and_the_files_of_folders(told):
+    said = taut(told, "data", "list", "--json").json
+    assert {one["path"]: (one["isdir"], one["size"], one["files"], one["dataset"]) for one in said} == {
+        "photos": (True, 2, 2, "pictures@1"),
+        "trips.csv": (False, 23, 1, "trips@2"),
+    }
+    inside = taut(told, "data", "list", "photos", "-R", "--json").json
+    assert [one["path"] for one in inside] == ["photos", "photos/a.txt", "photos/b.txt"]
+    assert [row.split()[0] for row in taut(told, "data", "list").out.splitlines()] == ["path", "photos", "trips.csv"]
+
+
+def test_moved_data_is_unchanged_in_its_new_place(project):
+    said = taut(project, "data", "move", "trips.csv", "data/raw.csv", "--json").json
+    assert (said["from"], Path(said["path"])) == ("trips.csv", project / "data" / "raw.csv")
+    assert not (project / "trips.csv").exists() and not (project / "trips.csv.dvc").exists()
+    assert taut(project, "data", "status", "--json").json == {}
+    assert (project / "data" / ".gitignore").read_text() == "/raw.csv\n"
+    assert not (project / ".gitignore").exists()
+    (project / "data" / "raw.csv").write_text("id,fare\n2,1\n")
+    assert taut(project, "data", "add", "data/raw.csv", "--json").json["name"] == "trips"
+    refused = taut(project, "data", "move", "data/raw.csv", "data/raw.csv")
+    assert (refused.status, is_two_lines(refused)) == (11, True)
+
+
+def test_removed_data_is_tracked_no_more_and_deleted_only_where_that_is_said(project):
+    assert taut(project, "data", "remove", "trips.csv").status == 0
+    assert (project / "trips.csv").exists() and not (project / "trips.csv.dvc").exists()
+    assert taut(project, "data", "add", "trips.csv").status == 0
+    assert taut(project, "data", "remove", "trips.csv.dvc", "--outs").status != 0  # Nobody there to say yes.
+    assert (project / "trips.csv").exists()
+    assert taut(project, "data", "remove", "trips.csv.dvc", "--outs", "--yes", "--json").json["deleted"] is True
+    assert not (project / "trips.csv").exists()
+    assert taut(project, "data", "checkout", "trips@1").status == 0
+    said = taut(project, "data", "remove", "nothing")
+    assert (said.status, is_two_lines(said)) == (10, True)
 
 
 def test_diff_takes_the_newest_two_versions_where_none_are_named(told):

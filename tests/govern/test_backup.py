@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from taut.data import add_dataset, checkout_dataset
 from taut.errors import Conflict, Corrupt, Denied, NotFound, UsageError
 from taut.govern import check_home, collect, create_project
 from taut.govern.backup import MANIFEST, OBJECTS_LIST, back_up, read_manifest, restore
@@ -317,3 +318,50 @@ def test_fsck_and_gc_look_at_every_project_and_say_in_which_something_is_wrong(h
     gone = collect(home, older_than_ms=0, grace_ms=-AGES_MS)
     assert (before.runs, before.objects) == (gone.runs, gone.objects) == (1, 2)
     assert runs_of(home) == {"default": 3, "churn": 1, "fraud": 1}
+
+
+def test_content_of_datasets_in_the_homes_own_cache_is_saved_and_restored(project: Path, tmp_path: Path):
+    (project / "tree").mkdir()
+    for name in ("a", "b"):
+        (project / "tree" / name).write_text(name)
+    with open_home(project) as home:
+        add_dataset(home, project / "tree")
+        made = back_up(home, tmp_path / "copy")
+        assert (made.cached, made.elsewhere) == (2, 0)
+    again = tmp_path / "again"
+    make_folder(again)
+    with open_home(again) as other:
+        restore(other, tmp_path / "copy")
+        assert check_home(other).problems == ()
+        checkout_dataset(other, "tree")
+        assert [(again / "tree" / name).read_text() for name in ("a", "b")] == ["a", "b"]
+
+
+def test_a_backup_of_datasets_that_was_damaged_is_not_restored(project: Path, tmp_path: Path):
+    (project / "x").write_text("x")
+    with open_home(project) as home:
+        add_dataset(home, project / "x")
+        back_up(home, tmp_path / "copy")
+    (saved,) = [path for path in (tmp_path / "copy" / "cache").rglob("*") if path.is_file()]
+    flip(saved)
+    for number, told in enumerate(("other bytes than were stored", "has 0 files of datasets, and had 1")):
+        make_folder(tmp_path / str(number))
+        with open_home(tmp_path / str(number)) as other, pytest.raises(Corrupt, match=told):
+            restore(other, tmp_path / "copy")
+        saved.unlink(missing_ok=True)
+    with open_home(project) as home:
+        (stored,) = [path for path in (project / ".taut" / "cache").rglob("*") if path.is_file()]
+        stored.unlink()
+        with pytest.raises(Corrupt, match="the cache has no file"):
+            back_up(home, tmp_path / "second")
+
+
+def test_content_in_the_cache_of_a_dvc_repository_is_counted_and_left_to_dvc(project: Path, tmp_path: Path):
+    (project / ".dvc").mkdir()
+    (project / ".dvc" / "config").touch()
+    (project / "x").write_text("x")
+    with open_home(project) as home:
+        add_dataset(home, project / "x")
+        made = back_up(home, tmp_path / "copy")
+    assert (made.cached, made.elsewhere) == (0, 1)
+    assert not (tmp_path / "copy" / "cache").exists()

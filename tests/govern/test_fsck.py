@@ -1,6 +1,8 @@
 """`fsck` over every kind of damage, in a folder, in a bucket and behind a server; and over whole homes, silent."""
 
+import hashlib
 import io
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +38,26 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
         record_capture(opened, run.id, Capture(environment=kept[0], output=kept[1], git=git))
         put_artifact(opened, f"{run.experiment_id}/{run.id}/artifacts", "plot.png", put(opened, b"plot"), 4)
         yield opened
+
+
+def test_content_in_the_workspace_cache_is_read_and_named_where_it_is_damaged_or_gone(tmp_path: Path):
+    make_folder(tmp_path)
+    with open_home(tmp_path, actor=Actor("ada", "owner")) as home:
+        for name in ("a", "b"):
+            (tmp_path / name).write_text(name * 10)
+            add_dataset(home, tmp_path / name)
+        cached = {path.read_text(): path for path in (tmp_path / ".taut" / "cache").rglob("*") if path.is_file()}
+        assert check_home(home).problems == ()
+        before = cached["a" * 10].stat()
+        cached["a" * 10].chmod(0o644)
+        cached["a" * 10].write_text("x" * 10)
+        os.utime(cached["a" * 10], ns=(before.st_atime_ns, before.st_mtime_ns))  # Nothing but its bytes tells.
+        cached["b" * 10].unlink()
+        assert sorted((one.kind, one.subject) for one in check_home(home).problems) == [
+            ("damaged", "data:a@1 (.)"),
+            ("missing", "data:b@1 (.)"),
+        ]
+        assert [one.kind for one in check_home(home, quick=True).problems] == ["missing"]
 
 
 def put(home: Home, data: bytes) -> str:
@@ -76,6 +98,9 @@ RUN = f"run:{'a' * 32}"
 )
 def test_a_missing_object_is_named_with_what_it_hurts(home, data, hurt):
     home.objects.delete([oid_of(data)])
+    md5 = hashlib.md5(data).hexdigest()
+    if home.objects.url.startswith("file://"):  # Where nobody shares a home, datasets are in the cache alone.
+        (home.project / ".taut" / "cache" / "files" / "md5" / md5[:2] / md5[2:]).unlink(missing_ok=True)
     assert problems(home) == [("missing", hurt)]
     assert problems(home, quick=True) == [("missing", hurt)]
 

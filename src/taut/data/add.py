@@ -4,13 +4,17 @@ import io
 import os
 from pathlib import Path
 
-from taut.data.dvc_cache import fill_dvc_cache
-from taut.data.pointers import pointer_file, read_pointer, write_pointer
+from taut.data.cache import Cache
+from taut.data.index import Index, open_index
+from taut.data.pointers import ignore_in_git, pointer_file, read_pointer, write_pointer
 from taut.data.profile import profile_files
-from taut.data.snapshot import Snapshot, require_unchanged, take_snapshot
-from taut.data.tree import ONE_FILE, tree_bytes
+from taut.data.sharing import is_shared, share
+from taut.data.snapshot import Snapshot, settled, store_snapshot
+from taut.data.tree import tree_bytes
 from taut.data.versions import list_datasets, record_dataset
-from taut.errors import Conflict, NotFound
+from taut.data.walk import ONE_FILE
+from taut.data.workspace import Workspace, workspace_of
+from taut.errors import Conflict, Invalid, NotFound
 from taut.home import Home
 from taut.records import Column, DatasetVersion
 
@@ -18,22 +22,37 @@ from taut.records import Column, DatasetVersion
 def add_dataset(home: Home, path: Path, *, name: str = "") -> DatasetVersion:
     """Snapshot a file or folder: store its bytes, record a version, write `PATH.dvc` and the `.gitignore` beside it.
 
-    The name is that of the pointer that is there already, else the file's without its endings. Content equal to the
-    newest version is that version. Killed at any moment it has recorded a whole version or none, and typed again it
-    finishes. Raises NotFound, Denied, Invalid, and Conflict where the data changes meanwhile or the name is taken.
+    The bytes go into the workspace cache, and to the home where others share it. The name is that of the pointer that
+    is there already, else the file's without its endings. Content equal to the newest version is that version. Killed
+    at any moment it has recorded a whole version or none, and typed again it finishes. Raises NotFound, Denied,
+    Invalid, and Conflict where the data changes meanwhile, the name is taken or DVC works there.
     """
     place = Path(os.path.abspath(path))
-    chosen = name or _name_of(home, place)
-    snapshot = take_snapshot(home, place, store=True)
-    tree = _put_tree(home, snapshot)
-    rows, columns = _profile(snapshot)
-    require_unchanged(snapshot)
-    fill_dvc_cache(snapshot)
-    version = record_dataset(
-        home, chosen, path=path_in_project(home, place), tree=tree, rows=rows, columns=list(columns)
-    )
-    write_pointer(place, snapshot.files, version)
+    workspace = workspace_at(home, place)
+    rules = workspace.rules(str(place))
+    if rules is not None and rules.ignores(str(place), is_dir=place.is_dir()):
+        raise Invalid(f"{place} is left out by .dvcignore", hint=f"cat {workspace.root}/.dvcignore")
+    with workspace.locked(place), open_index(index_folder(home)) as index:
+        chosen = name or _name_of(home, place)
+        snapshot = store_snapshot(index, str(place), workspace.cache, rules)
+        rows, columns = _profile(snapshot)
+        settled(index, snapshot, workspace.cache, rules)
+        tree = _put_tree(home, snapshot, index, workspace.cache)
+        version = record_dataset(
+            home, chosen, path=path_in_project(home, place), tree=tree, rows=rows, columns=list(columns)
+        )
+        _point(workspace, snapshot, version)
     return version
+
+
+def workspace_at(home: Home, place: Path) -> Workspace:
+    """The workspace around a place."""
+    return workspace_of(str(place), str(home.project), index_folder(home))
+
+
+def index_folder(home: Home) -> str:
+    """The `.taut` folder, which holds the index; empty where only a server's URL is known."""
+    return "" if home.folder is None else str(home.folder)
 
 
 def path_in_project(home: Home, place: Path) -> str:
@@ -63,11 +82,19 @@ def _name_of(home: Home, place: Path) -> str:
     return name
 
 
-def _put_tree(home: Home, snapshot: Snapshot) -> str:
-    return home.objects.put(io.BytesIO(tree_bytes(snapshot.files)))
+def _put_tree(home: Home, snapshot: Snapshot, index: Index, cache: Cache) -> str:
+    """Store the list of files; on a home that is shared the files themselves before it."""
+    files = share(home, snapshot.files, index, cache) if is_shared(home) else snapshot.files
+    return home.objects.put(io.BytesIO(tree_bytes(files)))
 
 
 def _profile(snapshot: Snapshot) -> tuple[int | None, tuple[Column, ...]]:
-    return profile_files(
-        [snapshot.place if file.path == ONE_FILE else snapshot.place / file.path for file in snapshot.files]
-    )
+    places = (snapshot.place if path == ONE_FILE else snapshot.place / path for path, _ in snapshot.listed)
+    return profile_files(list(places))
+
+
+def _point(workspace: Workspace, snapshot: Snapshot, version: DatasetVersion) -> None:
+    """Write the pointer and what git shall ignore, and stage both where the repository asks for that."""
+    changed = [write_pointer(snapshot, version), ignore_in_git(snapshot.place)]
+    if workspace.repository is not None and workspace.repository.is_on("core", "autostage"):
+        workspace.repository.stage([file for file in changed if file is not None])

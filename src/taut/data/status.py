@@ -1,19 +1,19 @@
-"""`taut data status`: what the pointers say, held against what lies in the folder."""
+"""`taut data status`: what the pointers say, held against what lies in the folder, with versions and single files."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from taut.data.add import path_in_project
-from taut.data.pointers import Pointer, find_pointers, read_pointer
-from taut.data.snapshot import Snapshot, take_snapshot
-from taut.data.tree import dvc_digest
+from taut.data.add import index_folder, path_in_project
+from taut.data.index import open_index
+from taut.data.listing import read_listing
+from taut.data.pointers import Pointer
+from taut.data.states import OutState, State, states_below
 from taut.data.versions import list_datasets, read_tree
-from taut.errors import Invalid, NotFound
+from taut.data.workspace import workspace_of
+from taut.errors import Corrupt, NotFound
 from taut.home import Home
 from taut.records import TreeFile
-
-State = Literal["unchanged", "modified", "missing", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class DatasetState:
     """How data in the workspace stands to its pointer.
 
     `newest` is the newest version of that name (0: this home has none); the lists are paths inside the dataset.
-    `unknown` is a pointer of a kind that says nothing of the bytes: of DVC 2, or of a version kept in a bucket.
+    `unknown` is a pointer of a kind that says nothing of the bytes, as of a version kept in a bucket.
     """
 
     path: str
@@ -44,49 +44,43 @@ def dataset_status(home: Home, folder: Path) -> list[DatasetState]:
 
     A file with the stamp of its last reading is not read again. Raises Denied, Invalid for a broken pointer, Corrupt.
     """
-    pointers = [read_pointer(file) for file in find_pointers(folder.absolute())]
+    place = str(folder.absolute())
+    with open_index(index_folder(home)) as index:
+        found = [
+            (one.pointer, out)
+            for one in states_below(index, place, str(home.project), index_folder(home), place)
+            if one.pointer is not None
+            for out in one.outs
+        ]
     newest: dict[str, int] = {}
-    for version in list_datasets(home) if pointers else ():
+    for version in list_datasets(home) if found else ():
         newest[version.name] = max(version.number, newest.get(version.name, 0))
-    return [_state(home, pointer, newest.get(pointer.name, 0)) for pointer in pointers]
+    return [_state(home, pointer, out, newest.get(pointer.name, 0)) for pointer, out in found]
 
 
 def compared_files(
-    old: tuple[TreeFile, ...], new: tuple[TreeFile, ...]
+    old: Iterable[TreeFile], new: Iterable[TreeFile]
 ) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     """Paths that came, that went, and whose content changed, each sorted."""
-    before, after = ({file.path: file.oid for file in files} for files in (old, new))
+    before, after = ({file.path: file.md5 for file in files} for files in (old, new))
     changed = sorted(path for path in before.keys() & after.keys() if before[path] != after[path])
     return tuple(sorted(after.keys() - before.keys())), tuple(sorted(before.keys() - after.keys())), tuple(changed)
 
 
-def _state(home: Home, pointer: Pointer, newest: int) -> DatasetState:
-    path = path_in_project(home, pointer.target)
-    if not pointer.md5:
-        return DatasetState(path, pointer.name, pointer.number, "unknown", newest)
-    snapshot = _snapshot(home, pointer.target)
-    if snapshot is None:
-        return DatasetState(path, pointer.name, pointer.number, "missing", newest)
-    if dvc_digest(snapshot.files) == pointer.md5:
-        return DatasetState(path, pointer.name, pointer.number, "unchanged", newest)
-    lists = compared_files(_recorded(home, pointer), snapshot.files) if newest else ((), (), ())
-    return DatasetState(path, pointer.name, pointer.number, "modified", newest, *lists)
+def _state(home: Home, pointer: Pointer, found: OutState, newest: int) -> DatasetState:
+    path = path_in_project(home, Path(found.out.target))
+    lists: tuple[tuple[str, ...], ...] = ((), (), ())
+    if found.state == "modified" and found.snapshot is not None and (recorded := _recorded(home, pointer, found)):
+        lists = compared_files(recorded, found.snapshot.files)
+    return DatasetState(path, pointer.name, pointer.number, found.state, newest, *lists)
 
 
-def _snapshot(home: Home, target: Path) -> Snapshot | None:
-    if not target.exists():
-        return None
+def _recorded(home: Home, pointer: Pointer, found: OutState) -> tuple[TreeFile, ...]:
+    """The files the pointer means; none where this home has never seen that version and the cache has no list of it."""
     try:
-        return take_snapshot(home, target, store=False)
-    except Invalid:
-        if target.is_dir() and not any(target.iterdir()):
-            return None  # Git does not keep empty folders, so one that is left over holds no data either.
-        raise
-
-
-def _recorded(home: Home, pointer: Pointer) -> tuple[TreeFile, ...]:
-    """The files the pointer means; none where this home has never seen that version."""
-    try:
-        return read_tree(home, pointer.tree) if pointer.tree else ()
-    except NotFound:
+        if pointer.tree and pointer.outs[0] == found.out:
+            return read_tree(home, pointer.tree)
+        workspace = workspace_of(str(pointer.file), str(home.project), index_folder(home))
+        return tuple(TreeFile(path, md5=md5) for path, md5 in read_listing(workspace.cache, found.out.md5))
+    except (NotFound, Corrupt):
         return ()

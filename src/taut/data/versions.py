@@ -38,23 +38,24 @@ VALUES (:name, :number, :tree, :path, :files, :size_bytes, :row_count, :columns,
 def record_dataset(
     home: Home, name: str, *, path: str, tree: str, rows: int | None = None, columns: list[Column] | None = None
 ) -> DatasetVersion:
-    """Record the stored tree as the next version of `name`; the newest version itself where that is the same tree.
+    """Record the stored tree as the next version of `name`; the newest version itself where that has the same content.
 
-    Raises Invalid for a bad name or a tree that is no list of files, Conflict where one of its files is not stored.
+    Files without an oid lie in the workspace cache of who adds them, and nowhere in this home. Raises Invalid for a bad
+    name or a tree that is no list of files, Conflict where one of its files is not stored.
     """
     if not NAME.fullmatch(name):
         raise Invalid(
             f"{name!r} is no name for a dataset: up to 100 letters, digits, '.', '_', '-'", hint="use --name NAME"
         )
     files = read_tree(home, tree)
-    if absent := home.objects.claim({file.oid for file in files}):
+    if absent := home.objects.claim({file.oid for file in files if file.oid}):
         raise Conflict(
             f"{len(absent)} files of the tree {tree[:12]} are not in {home.objects.url}", hint="add it again"
         )
     with home.meta.transaction() as tx:
         take_turn(tx)  # Two who record at once would count the same next number.
         newest = tx.row(SELECT_NEWEST, {"name": name})
-        if newest is not None and newest[2] == tree:
+        if newest is not None and (newest[2] == tree or _is_same(home, _version(newest), files)):
             return _version(newest)
         version = DatasetVersion(
             name=name, number=1 if newest is None else int(str(newest[1])) + 1, tree=tree, path=path,
@@ -93,15 +94,19 @@ def find_dataset(home: Home, wanted: str) -> DatasetVersion:
 
 
 @verb("data.find", needs="dataset:read")
-def find_versions(home: Home, oids: list[str]) -> dict[str, list[str]]:
-    """For each oid of a file that any version holds: those versions as `name@3`, newest first."""
-    wanted = set(oids)
+def find_versions(home: Home, digests: list[str]) -> dict[str, list[str]]:
+    """For each digest (MD5, or SHA-256 where a home holds the bytes) that a file of any version has: those versions.
+
+    As `name@3`, newest first.
+    """
+    wanted = set(digests)
     found: dict[str, list[str]] = {}
     with home.meta.read() as tx:
         trees = tx.rows(SELECT_TREES) if wanted else ()
     for name, number, tree in trees:
-        for oid in {file.oid for file in read_tree(home, str(tree))} & wanted:
-            found.setdefault(oid, []).append(f"{name}@{number}")
+        held = {digest for file in read_tree(home, str(tree)) for digest in (file.md5, file.oid) if digest}
+        for digest in held & wanted:
+            found.setdefault(digest, []).append(f"{name}@{number}")
     return found
 
 
@@ -120,6 +125,17 @@ def split_version(wanted: str) -> tuple[str, int | None]:
     if at and not number.isdecimal():
         raise Invalid(f"{wanted!r} names no version; write it as {name or 'NAME'}@3", hint=f"taut data log {name}")
     return name, read_whole(number, what=f"the version of {name!r}") if at else None
+
+
+def _is_same(home: Home, newest: DatasetVersion, files: tuple[TreeFile, ...]) -> bool:
+    """Whether a version has this very content, though its tree may list other digests of it, as older ones do."""
+    if (newest.files, newest.size_bytes) != (len(files), sum(file.size_bytes for file in files)):
+        return False
+    pairs = zip(read_tree(home, newest.tree), sorted(files, key=lambda file: file.path), strict=True)
+    return all(
+        (old.path, old.md5) == (new.path, new.md5) and (old.oid == new.oid or not (old.oid and new.oid))
+        for old, new in pairs
+    )
 
 
 def _unknown(tx: Tx, name: str) -> NotFound:

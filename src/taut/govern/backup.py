@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taut import __version__
+from taut.data.cache import Cache, Filling
+from taut.data.contents import cached_contents
+from taut.data.workspace import own_cache
 from taut.errors import Conflict, Corrupt, Invalid, NotFound, UsageError
 from taut.govern.referenced import objects_named
 from taut.ground import wire
@@ -38,7 +41,8 @@ FORMAT = 1
 RESTORED = "home.restored"
 COPIES = 4  # At once: a bucket answers each after milliseconds, a disk is kept busy by as many.
 MANIFEST, OBJECTS_LIST = "manifest.json", "objects.txt"
-OWN = frozenset({MANIFEST + ".part", OBJECTS_LIST, "rows", "objects", "projects"})
+CACHED = "cache"
+OWN = frozenset({MANIFEST + ".part", OBJECTS_LIST, CACHED, "rows", "objects", "projects"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,10 @@ class Manifest:
     objects_sha256: str
     projects: tuple[str, ...] = ()
     """Ids of the projects that lie beside it, each a backup of its own below `projects/`."""
+    cached: int = 0
+    """Files of datasets from the home's own workspace cache, below `cache/`, named by MD5."""
+    elsewhere: int = 0
+    """Files of datasets that are not in it: they lie in the cache of a DVC repository, which is DVC's to keep."""
 
     @property
     def rows(self) -> int:
@@ -97,12 +105,13 @@ def back_up(home: Home, destination: Path) -> Manifest:
     size_bytes = _copy(home.objects, connect_objects(f"file://{destination.absolute() / 'objects'}"), named, "saving")
     (destination / OBJECTS_LIST).write_text("".join(f"{oid}\n" for oid in named))
     digest = sha256_of(destination / OBJECTS_LIST)
+    cached, elsewhere = _copy_cached(home, Cache(destination / CACHED))
     for project in beside:
         with home.entered(project) as inner:
             back_up(inner, destination / "projects" / project.id)
     made = Manifest(
         FORMAT, __version__, migration, at_ms, entries, saved, len(named), size_bytes, digest,
-        tuple(project.id for project in beside),
+        tuple(project.id for project in beside), cached, elsewhere,
     )  # fmt: skip
     _finish(destination, made)
     return made
@@ -137,6 +146,7 @@ def restore(home: Home, source: Path) -> Manifest:
                 restore(inner, source / "projects" / project_id)
     named = _listed(source, made)
     _copy(connect_objects(f"file://{source.absolute() / 'objects'}"), home.objects, named, "restoring")
+    _restore_cached(home, source, made)
     with home.meta.transaction() as tx, progress("restoring rows", made.rows, unit="row") as bar:
         _check_fits(tx, made)
         empty_tables(tx, _tables(tx, home, made))
@@ -201,6 +211,40 @@ def _copy(source: Objects, target: Objects, oids: list[str], what: str) -> int:
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _copy_cached(home: Home, into: Cache) -> tuple[int, int]:
+    """Copy what versions need of the home's own cache, each file verified; and count what lies elsewhere."""
+    contents = list(cached_contents(home))
+    own = [one for one in contents if one.is_own]
+    if own:
+        with progress("saving the cache", len(own), unit="file") as bar, into.filling(len(own)) as filling:
+            for one in own:
+                _copy_content(filling, one.cache.path_of(one.md5), one.md5)
+                bar.advance()
+    return len(own), len(contents) - len(own)
+
+
+def _restore_cached(home: Home, source: Path, made: Manifest) -> None:
+    """Put the files of a backup's cache into the home's own."""
+    saved = Cache(source / CACHED)
+    found = [shard.name + file.name for shard in Path(saved.root).glob("*") for file in shard.iterdir()]
+    if len(found) != made.cached:
+        raise Corrupt(f"the backup has {len(found)} files of datasets, and had {made.cached}")
+    if found:
+        assert home.folder is not None, "a home that is restored into has a folder"
+        with own_cache(str(home.folder)).filling(len(found)) as filling:
+            for md5 in found:
+                _copy_content(filling, saved.path_of(md5), md5)
+
+
+def _copy_content(filling: Filling, path: str, md5: str) -> None:
+    try:
+        copied = filling.copy_in(path).md5
+    except FileNotFoundError:
+        raise Corrupt(f"the cache has no file {path}", hint="taut fsck") from None
+    if copied != md5:
+        raise Corrupt(f"the file {path} has other bytes than were stored", hint="taut fsck")
 
 
 def _finish(destination: Path, made: Manifest) -> None:

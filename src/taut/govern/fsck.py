@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from taut.errors import NotFound
+from taut.data.contents import Content, cached_contents
+from taut.errors import Corrupt, NotFound
 from taut.govern.checkpoints import held_wrongly, newest_size
 from taut.govern.referenced import objects_named
 from taut.ground.access import DEFAULT, is_allowed
@@ -74,16 +75,39 @@ def _checked(home: Home, quick: bool) -> Health:
         problems += [Problem("damaged", whom, said) for whom, said in unsound_series(tx, deep=not quick)]
         named = _named(home, tx, problems)
     size_bytes = _check_objects(home, named, quick, problems)
-    return Health(int(str(row[0])) if row else 0, len(named), size_bytes, tuple(problems))
+    contents = list(cached_contents(home))
+    with progress("checking the cache", len(contents), unit="file") as bar:
+        size_bytes += sum(_check_content(one, quick, problems, bar) for one in contents)
+    return Health(int(str(row[0])) if row else 0, len(named) + len(contents), size_bytes, tuple(problems))
 
 
 def check_objects(home: Home) -> list[Problem]:
-    """Read every object that anything refers to; what is missing or has other bytes than were stored."""
+    """Read all objects and cached files that are referred to; what is missing or has other bytes than were stored."""
     problems: list[Problem] = []
     with home.meta.read() as tx:
         named = _named(home, tx, problems)
     _check_objects(home, named, False, problems)
+    for one in cached_contents(home):
+        _check_content(one, False, problems, Silent())
     return problems
+
+
+def _check_content(content: Content, quick: bool, problems: list[Problem], bar: Progress | Silent) -> int:
+    """Read a file of a workspace cache and hold it against its name, whatever was known of it; returns its size."""
+    bar.advance()
+    try:
+        if not quick:
+            content.cache.verified.clear()
+            return content.cache.verify(content.md5).st_size
+        if not content.cache.has(content.md5):
+            raise NotFound(f"the cache {content.cache.folder} has no {content.md5}")
+    except NotFound as gone:
+        problems.append(Problem("missing", content.whom, gone.message))
+    except (Corrupt, OSError) as damage:
+        problems.append(
+            Problem("damaged", content.whom, damage.message if isinstance(damage, Corrupt) else str(damage))
+        )
+    return 0
 
 
 def _check_objects(home: Home, named: dict[str, list[str]], quick: bool, problems: list[Problem]) -> int:

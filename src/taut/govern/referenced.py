@@ -52,6 +52,8 @@ def objects_named(
                 unreadable.append((point, error.message))
                 continue
         for file in known[tree]:
+            if not file.oid:  # In the workspace cache, by its MD5: see `taut.data.contents`.
+                continue
             named.setdefault(file.oid, []).append(f"{point} ({file.path})")
     return named
 

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from taut.data import digest_file, find_versions, path_in_project, pointer_over, read_pointer, take_snapshot
+from taut.data import digest_file, find_versions, md5_in_dataset, path_in_project, pointer_over, read_pointer
 from taut.errors import TautError
 from taut.home import Home
 from taut.records import InputRead
@@ -55,29 +55,37 @@ def inputs_of(
     Inside the project every file counts; outside, one whose content is part of a dataset version.
     """
     missing = [NATIVE if notes.interpreter else UNSEEN]
-    found: list[InputRead] = []
+    found: list[tuple[InputRead, str]] = []
     for place in sorted({path.resolve() for path in notes.reads if path.is_file()}):
         if not NEVER_DATA.isdisjoint(place.parts):
             continue
         try:
             found.append(_read(home, project, place))
             if place.stat().st_mtime_ns > started_ns:
-                missing.append(f"what {found[-1].path} held when it was read: it changed during the run")
+                missing.append(f"what {found[-1][0].path} held when it was read: it changed during the run")
         except (OSError, TautError) as problem:
             missing.append(f"the digest of {place}: {problem}")
-    versions = find_versions(home, sorted({read.oid for read in found if read.oid})) if found else {}
-    named = (_named(home, project, read, versions.get(read.oid, [])) for read in found)
-    inside = tuple(read for read in named if read.dataset or not os.path.isabs(read.path))
-    return inside, tuple(missing)
+    versions = find_versions(home, sorted({md5 for _, md5 in found if md5})) if found else {}
+    named = [_named(home, project, read, versions.get(md5, [])) for read, md5 in found]
+    inside = (read for read in named if read.dataset or not os.path.isabs(read.path))
+    return tuple(_with_oid(project, read) for read in inside), tuple(missing)
 
 
-def _read(home: Home, project: Path, place: Path) -> InputRead:
+def _read(home: Home, project: Path, place: Path) -> tuple[InputRead, str]:
+    """What was read, and its MD5, by which versions know it; of a dataset's file that is all which is asked for."""
     path = path_in_project(home, place) if place.is_relative_to(home.project) else _shown(place, project)
     size_bytes = place.stat().st_size
     if pointer_over(place, project) is not None:
-        return InputRead(path, take_snapshot(home, place, store=False).files[0].oid, size_bytes, "")
-    oid = digest_file(place).oid if size_bytes <= OUTSIDE_BYTES_MAX else ""
-    return InputRead(path, oid, size_bytes, "")
+        return InputRead(path, "", size_bytes, ""), md5_in_dataset(home, place)
+    digests = digest_file(place) if size_bytes <= OUTSIDE_BYTES_MAX else None
+    return InputRead(path, digests.oid if digests else "", size_bytes, ""), digests.md5 if digests else ""
+
+
+def _with_oid(project: Path, read: InputRead) -> InputRead:
+    """A dataset's file whose content is no version is known by its own digest."""
+    if read.dataset or read.oid or read.size_bytes > OUTSIDE_BYTES_MAX:
+        return read
+    return InputRead(read.path, digest_file(project / read.path).oid, read.size_bytes, "")
 
 
 def _shown(place: Path, project: Path) -> str:

@@ -1,15 +1,21 @@
-"""`taut data`: snapshot, compare and restore datasets."""
+"""`taut data`: snapshot, compare and restore datasets; DVC's files and cache, where there is a DVC repository."""
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from taut.data import DatasetDiff
 from taut.errors import UsageError
 from taut.faces.cli.shown import Group, json_option, shown, table
-from taut.ground.clock import iso
-from taut.home import open_home
-from taut.records import Column, DatasetVersion
+
+if TYPE_CHECKING:
+    from taut.data import DatasetDiff, DatasetState
+    from taut.data.states import FileState, State
+    from taut.records import Column, DatasetVersion
+
+CHANGED = ("modified", "deleted", "not in cache")
+EMPTY = "nothing is snapshot here; try: taut data add PATH"
 
 
 @click.group(cls=Group, epilog="Example: taut data add data/flights.csv")
@@ -24,27 +30,38 @@ def data() -> None:
 def add(path: Path, name: str, as_json: bool) -> None:
     """Snapshot a file or folder as a new version of a dataset; the same content is the same version."""
     from taut.data import add_dataset
+    from taut.home import open_home
 
     with open_home() as home:
         shown(add_dataset(home, path, name=name), as_json, _told)
 
 
 @data.command(epilog="Example: taut data status")
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--granular", is_flag=True, help="Tell each changed file, and the versions of each dataset.")
 @json_option
-def status(as_json: bool) -> None:
-    """Say which snapshot files and folders have changed since."""
-    from taut.data import dataset_status
+def status(paths: tuple[Path, ...], granular: bool, as_json: bool) -> None:
+    """Say what has changed since it was snapshot, in DVC's words; of some pointers or what they point at, or of all.
 
-    with open_home() as home:
-        shown(
-            dataset_status(home, home.project),
-            as_json,
-            lambda found: table(
-                ["path", "dataset", "state", "newest"],
-                [(one.path, f"{one.name}@{one.number}", one.state, f"{one.name}@{one.newest}") for one in found],
-                empty="nothing is snapshot here; try: taut data add PATH",
-            ),
-        )
+    As JSON it is what `dvc status --json` prints: {} where nothing has changed. With --granular it is a list of
+    datasets, each with its version and the files that came, went or changed.
+    """
+    if granular:
+        from taut.data import dataset_status
+        from taut.home import open_home
+
+        with open_home() as home:
+            wanted = {os.path.relpath(path, home.project).removesuffix(".dvc") for path in paths}
+            states = [one for one in dataset_status(home, home.project) if not wanted or one.path in wanted]
+            shown(states, as_json, _granular)
+        return
+    from taut.data.overview import workspace_states
+
+    found = workspace_states(Path.cwd(), paths)
+    if as_json:
+        shown(_as_dvc(found), True, str)
+    else:
+        shown(found, False, _states)
 
 
 @data.command(epilog="Example: taut data diff flights 1 2")
@@ -55,37 +72,96 @@ def status(as_json: bool) -> None:
 def diff(name: str, old: int | None, new: int | None, as_json: bool) -> None:
     """Compare two versions of a dataset, the newest two where none are named: files, and columns of tables."""
     from taut.data import dataset_diff
+    from taut.home import open_home
 
     with open_home() as home:
         shown(dataset_diff(home, name, old, new), as_json, _compared)
 
 
 @data.command(epilog="Example: taut data checkout flights@1 --to old/")
-@click.argument("version", default="")
+@click.argument("what", nargs=-1)
 @click.option("--to", type=click.Path(path_type=Path), help="Where to put it  [default: where it was taken]")
 @click.option("--force", is_flag=True, help="Replace files that have changed and were never snapshot.")
 @json_option
-def checkout(version: str, to: Path | None, force: bool, as_json: bool) -> None:
-    """Put a version of a dataset back on disk, every byte checked; without one, all that this project points at."""
+def checkout(what: tuple[str, ...], to: Path | None, force: bool, as_json: bool) -> None:
+    """Put data back on disk, every byte checked: a version NAME@NUMBER, or what the named pointers say, or all do."""
     from taut.data import checkout_dataset, checkout_pointers, find_dataset
+    from taut.home import open_home
 
-    if not version and to is not None:
-        raise UsageError("say which version shall be put there", hint="taut data checkout NAME@NUMBER --to FOLDER")
+    files = [Path(one) for one in what if _is_path(one)]
+    if (
+        (to is not None and (len(what) != 1 or files))
+        or (files and len(files) != len(what))
+        or len(what) > 1 > len(files)
+    ):
+        raise UsageError("say which one version shall be put there", hint="taut data checkout NAME@NUMBER --to FOLDER")
     with open_home() as home:
-        if not version:
+        if not what or files:
             placed = [
-                {"dataset": f"{one.name}@{one.number}", "path": str(one.target)}
-                for one in checkout_pointers(home, home.project, force=force)
+                {"dataset": f"{one.name}@{one.number}" if one.name else "", "path": str(one.target)}
+                for one in checkout_pointers(home, home.project, force=force, only=files)
             ]
-            shown(placed, as_json, lambda all: "\n".join(f"{one['dataset']} is in {one['path']}" for one in all))
+            shown(placed, as_json, _placed)
             return
-        found = find_dataset(home, version)
+        found = find_dataset(home, what[0])
         place = checkout_dataset(home, found.name, found.number, to, force=force)
         shown(
             {"dataset": f"{found.name}@{found.number}", "path": str(place)},
             as_json,
-            lambda _: f"{version} is in {place}",
+            lambda _: f"{what[0]} is in {place}",
         )
+
+
+@data.command("list", epilog="Example: taut data list")
+@click.argument("path", default=".", type=click.Path(path_type=Path))
+@click.option("-R", "--recursive", is_flag=True, help="List the files of folders, too.")
+@json_option
+def list_(path: Path, recursive: bool, as_json: bool) -> None:
+    """List the data that pointers and locks below a folder name: size, files, digest, version."""
+    from taut.data.overview import listed_outs
+
+    shown(
+        listed_outs(Path.cwd(), path, recursive=recursive),
+        as_json,
+        lambda found: table(
+            ["path", "bytes", "files", "digest", "dataset"],
+            [(one.path, one.size, one.files, one.md5[:12], one.dataset) for one in found],
+            empty=EMPTY,
+        ),
+    )
+
+
+@data.command(epilog="Example: taut data move data/flights.csv data/raw.csv")
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@json_option
+def move(source: Path, target: Path, as_json: bool) -> None:
+    """Give data another place, with its pointer and what git ignores; its versions stay what they are."""
+    from taut.data import move_data
+    from taut.home import open_home
+
+    with open_home() as home:
+        pointer = move_data(home, source, target)
+        told = {"from": str(source), "path": str(pointer.target), "pointer": str(pointer.file)}
+        shown(told, as_json, lambda _: f"{source} is {target}")
+
+
+@data.command(epilog="Example: taut data remove data/flights.csv")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--outs", is_flag=True, help="Delete the data itself from the workspace, too.")
+@click.option("--yes", is_flag=True, help="Delete without asking.")
+@json_option
+def remove(path: Path, outs: bool, yes: bool, as_json: bool) -> None:
+    """Point at data no longer: remove its pointer and what git ignores. Versions and stored content stay."""
+    from taut.data import remove_pointer
+    from taut.home import open_home
+
+    with open_home() as home:
+        if outs and not yes:
+            click.confirm(f"Delete {path} from the workspace?", abort=True, err=True)
+        pointer = remove_pointer(home, path, outs=outs)
+        told = {"pointer": str(pointer.file), "path": str(pointer.target), "deleted": outs}
+        shown(told, as_json, lambda _: f"{path} is not tracked any more{'; it is deleted' if outs else ''}")
 
 
 @data.command(epilog="Example: taut data log flights")
@@ -94,18 +170,64 @@ def checkout(version: str, to: Path | None, force: bool, as_json: bool) -> None:
 def log(name: str, as_json: bool) -> None:
     """List the versions of one dataset, or of all, newest first."""
     from taut.data import list_datasets
+    from taut.home import open_home
 
     with open_home() as home:
         shown(list_datasets(home, name), as_json, _listed)
 
 
-def _told(version: DatasetVersion) -> str:
+def _is_path(word: str) -> bool:
+    """Whether a word means a pointer or what one points at, and no version."""
+    return word.endswith(".dvc") or os.path.exists(f"{word.rstrip('/')}.dvc")
+
+
+def _placed(placed: list[dict[str, str]]) -> str:
+    return "\n".join(f"{one['dataset'] or os.path.basename(one['path'])} is in {one['path']}" for one in placed)
+
+
+def _states(found: "list[FileState]") -> str:
+    rows = [
+        (os.path.relpath(one.out.target), _version_of(file), one.state)
+        for file in found
+        for one in (*file.outs, *(dep for dep in file.deps if dep.state != "unchanged"))
+    ]
+    return table(["path", "dataset", "state"], rows, empty=EMPTY)
+
+
+def _version_of(file: "FileState") -> str:
+    pointer = file.pointer
+    return f"{pointer.name}@{pointer.number}" if pointer is not None and pointer.name else file.address
+
+
+def _as_dvc(found: "list[FileState]") -> "dict[str, list[dict[str, dict[str, State]]]]":
+    """The shape of `dvc status --json`."""
+    told = {}
+    for file in found:
+        parts = {
+            words: {os.path.relpath(one.out.target): one.state for one in states if one.state in CHANGED}
+            for words, states in (("changed deps", file.deps), ("changed outs", file.outs))
+        }
+        if changed := [{words: those} for words, those in parts.items() if those]:
+            told[file.address] = changed
+    return told
+
+
+def _granular(states: "list[DatasetState]") -> str:
+    rows = [(one.path, one.dataset, one.state, f"{one.name}@{one.newest}" if one.newest else "") for one in states]
+    lines = [table(["path", "dataset", "state", "newest"], rows, empty=EMPTY)]
+    for one in states:
+        for sign, paths in (("+", one.added), ("-", one.removed), ("~", one.modified)):
+            lines += [f"{sign} {one.path}" if path == "." else f"{sign} {one.path}/{path}" for path in paths]
+    return "\n".join(lines)
+
+
+def _told(version: "DatasetVersion") -> str:
     rows = f", {version.rows} rows" if version.rows is not None else ""
     what = f"{version.files} files, {version.size_bytes} bytes{rows}"
     return f"{version.name}@{version.number}: {what}, sha256:{version.tree[:12]}"
 
 
-def _compared(diff: DatasetDiff) -> str:
+def _compared(diff: "DatasetDiff") -> str:
     lines = [f"{diff.name}@{diff.old} -> {diff.name}@{diff.new}"]
     for sign, paths in (("+", diff.added), ("-", diff.removed), ("~", diff.modified)):
         lines += [f"{sign} {path}" for path in paths]
@@ -115,14 +237,16 @@ def _compared(diff: DatasetDiff) -> str:
     return "\n".join([*lines, table(["column", "before", "after"], rows, empty="no column tells anything new")])
 
 
-def _glance(column: Column | None) -> str:
+def _glance(column: "Column | None") -> str:
     if column is None:
         return "-"
     span = f", {column.low:g} to {column.high:g}, mean {column.mean:.4g}" if column.mean is not None else ""
     return f"{column.kind}, {column.missing} missing, {column.distinct} distinct{span}"
 
 
-def _listed(versions: list[DatasetVersion]) -> str:
+def _listed(versions: "list[DatasetVersion]") -> str:
+    from taut.ground.clock import iso
+
     rows = [
         (f"{v.name}@{v.number}", iso(v.at_ms)[:19], v.files, v.size_bytes, v.rows, v.tree[:12], v.actor)
         for v in versions

@@ -131,7 +131,7 @@ def told(run: Run) -> str:
         ("cost", _cost(run)),
     ]
     lines = [f"{name:<12} {fact}" for name, fact in facts if fact]
-    lines += [f"{'data':<12} {read.path} sha256:{read.oid[:12]} {read.dataset}" for read in capture.inputs]
+    lines += [f"{'data':<12} {read.path} {read.dataset or f'sha256:{read.oid[:12]}'}" for read in capture.inputs]
     for heading, values in (("param", run.params), ("metric", run.metrics), ("tag", run.tags)):
         lines += [f"{heading:<12} {key} = {value}" for key, value in sorted(values.items())]
     return "\n".join([*lines, *(f"{'not recorded':<12} {what}" for what in capture.missing)])
