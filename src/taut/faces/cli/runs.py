@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from taut.errors import NotFound
+from taut.faces.cli.captured import captured_lines
 from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import Home, open_home
@@ -47,6 +48,8 @@ def run(command: tuple[str, ...], name: str, experiment: str, cause: str, run_id
                 cause=cause, run_id=run_id, folder=Path.cwd(),
             )  # fmt: skip
         shown(done, as_json, told_briefly)
+    if done.capture.coverage == "partial":
+        click.echo(f"taut: coverage: partial ({done.capture.coverage_reason})", err=True)
     if done.status != "FINISHED":
         sys.exit(_exit_status(done))
 
@@ -108,10 +111,11 @@ def compare(run_ids: tuple[str, ...], as_json: bool) -> None:
 def told_briefly(run: Run) -> str:
     """A run in two lines."""
     metrics = ", ".join(f"{key} {value:.4g}" for key, value in sorted(run.metrics.items()) if value is not None)
-    data = ", ".join(sorted({read.dataset or read.path for read in run.capture.inputs})) or "none seen"
-    return f"run {run.id[:8]} {run.status.lower()} ({run.name}); data read: {data}" + (
-        f"\n  {metrics}" if metrics else ""
-    )
+    data = ", ".join(sorted({read.dataset or read.path for read in run.capture.data})) or "none seen"
+    changed = ", ".join(read.path for read in run.capture.data if read.changed)
+    lines = [f"run {run.id[:8]} {run.status.lower()} ({run.name}); data read: {data}"]
+    lines += [f"  changed during the run: {changed}"] if changed else []
+    return "\n".join([*lines, *([f"  {metrics}"] if metrics else [])])
 
 
 def told(run: Run) -> str:
@@ -131,7 +135,7 @@ def told(run: Run) -> str:
         ("cost", _cost(run)),
     ]
     lines = [f"{name:<12} {fact}" for name, fact in facts if fact]
-    lines += [f"{'data':<12} {read.path} sha256:{read.oid[:12]} {read.dataset}" for read in capture.inputs]
+    lines += captured_lines(capture)
     for heading, values in (("param", run.params), ("metric", run.metrics), ("tag", run.tags)):
         lines += [f"{heading:<12} {key} = {value}" for key, value in sorted(values.items())]
     return "\n".join([*lines, *(f"{'not recorded':<12} {what}" for what in capture.missing)])
