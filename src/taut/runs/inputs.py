@@ -2,11 +2,11 @@
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from taut.data import digest_file, find_versions, pointer_over, read_pointer, take_snapshot
 from taut.errors import TautError
@@ -15,10 +15,12 @@ from taut.records import InputRead, OutputWritten, OutsideReads
 from taut.runs.areas import Surveyor, is_code, outside_reads, shown
 from taut.runs.observed import Observed, Stamp, stamp_of
 
+Made = TypeVar("Made")
 Role = Literal["data", "code"]
 
 OUTSIDE_BYTES_MAX = 1 << 30  # Reading a larger file again takes seconds; outside datasets its size must do.
-NAMED_MAX = 20_000  # Files of a moved folder, or other such, that are looked at.
+NAMED_MAX = 1_000_000  # Files of folders that were moved into place.
+BATCH = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,8 @@ def files_of(home: Home, recording: Recording, seen: Observed, distributions: Ma
     reads = [path for path, area in areas.items() if area in ("project", "data", "temporary")]
     writes = [path for path in written if surveyor.area(path) in ("project", "data")]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = [read for read in pool.map(making.input, sorted(reads)) if read is not None]
-        made = [output for output in pool.map(making.output, sorted(writes)) if output is not None]
+        found = [*_made(pool, making.input, sorted(reads))]
+        made = [*_made(pool, making.output, sorted(writes))]
     found += making.aliases(found, surveyor)
     made += making.links(surveyor)
     return Files(
@@ -61,6 +63,13 @@ def files_of(home: Home, recording: Recording, seen: Observed, distributions: Ma
         outside_reads(areas, distributions),
         tuple(making.missing),
     )
+
+
+def _made(pool: ThreadPoolExecutor, make: Callable[[str], Made | None], paths: list[str]) -> Iterator[Made]:
+    """What is made of each path, in order and without those of which nothing is; a task a path would cost more."""
+    parts = [paths[start : start + BATCH] for start in range(0, len(paths), BATCH)]
+    for done in pool.map(lambda part: [make(path) for path in part], parts):
+        yield from (one for one in done if one is not None)
 
 
 def _written(seen: Observed) -> dict[str, Stamp | None]:

@@ -15,6 +15,7 @@ from taut.home import Home, open_home
 from taut.records import Run
 
 LISTED_METRICS = 3  # As many as fit beside the rest in 100 columns.
+NAMED_MAX = 10  # In the two lines at the end of a run; `taut runs show` names all.
 NO_RUN = "no run yet; try: taut run -- python train.py"
 NO_SUCH_RUN = "no run is so; try: taut runs list"
 
@@ -111,8 +112,8 @@ def compare(run_ids: tuple[str, ...], as_json: bool) -> None:
 def told_briefly(run: Run) -> str:
     """A run in two lines."""
     metrics = ", ".join(f"{key} {value:.4g}" for key, value in sorted(run.metrics.items()) if value is not None)
-    data = ", ".join(sorted({read.dataset or read.path for read in run.capture.data})) or "none seen"
-    changed = ", ".join(read.path for read in run.capture.data if read.changed)
+    data = _few(sorted({read.dataset or read.path for read in run.capture.data})) or "none seen"
+    changed = _few([read.path for read in run.capture.data if read.changed])
     lines = [f"run {run.id[:8]} {run.status.lower()} ({run.name}); data read: {data}"]
     lines += [f"  changed during the run: {changed}"] if changed else []
     return "\n".join([*lines, *([f"  {metrics}"] if metrics else [])])
@@ -139,6 +140,11 @@ def told(run: Run) -> str:
     for heading, values in (("param", run.params), ("metric", run.metrics), ("tag", run.tags)):
         lines += [f"{heading:<12} {key} = {value}" for key, value in sorted(values.items())]
     return "\n".join([*lines, *(f"{'not recorded':<12} {what}" for what in capture.missing)])
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
+    return ", ".join(names[:NAMED_MAX]) + more
 
 
 def _cost(run: Run) -> str:
