@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+MD5_DIGITS = 32
+
 # -- bytes -> dataset version
 
 
@@ -70,12 +72,108 @@ class GitState:
 
 @dataclass(frozen=True, slots=True)
 class InputRead:
-    """A file that a run read: the dataset version it belongs to, else its SHA-256. Empty is what nobody took."""
+    """A file that a run read: the dataset version it belongs to where one is known, else only its digest.
+
+    `path` is relative to the project, or absolute outside of it. `oid` is the digest of what the file held when it was
+    first read: its SHA-256, or, of a dataset's file, the MD5 by which versions know it; empty where that is not known.
+    `changed` says that it held something else when the run ended. `link` is what the
+    path points to where it is a symbolic link. With `kept` these bytes are in the object store, for the run itself
+    overwrote them.
+    """
 
     path: str
     oid: str
     size_bytes: int
     dataset: str
+    role: Literal["data", "code"] = "data"
+    changed: bool = False
+    link: str = ""
+    kept: bool = False
+
+    @property
+    def digest(self) -> str:
+        """The digest with its algorithm in front, empty where there is none."""
+        return f"{'md5' if len(self.oid) == MD5_DIGITS else 'sha256'}:{self.oid}" if self.oid else ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputWritten:
+    """A file that a run wrote and that stood when it ended; `link` where it is a symbolic link that the run made."""
+
+    path: str
+    oid: str
+    size_bytes: int
+    link: str = ""
+    executable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OutsideReads:
+    """Files outside the project that are not told one by one: how many, and whose they are.
+
+    `names` are distributions for `packages`, the files themselves for `settings`, folders for the others.
+    """
+
+    area: Literal["packages", "system", "cache", "settings"]
+    files: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteRead:
+    """A place beyond this machine's files that a run may have read, secrets cut out of its address.
+
+    A `connection` is one that no URL and no database explains: an input that nobody named.
+    """
+
+    kind: Literal["url", "database", "connection"]
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A system library that changes numbers: `kind` is blas, openmp, libc, cuda or driver; `threads` 0: not known."""
+
+    kind: str
+    name: str
+    version: str
+    path: str = ""
+    threads: int = 0
+    kernel: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seeding:
+    """A seed that was set: by which function or variable, and to what; `value` is empty where it was drawn anew."""
+
+    by: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run ran on, beyond its packages: all that may change what it computes.
+
+    `interpreter` is the path, `origin` how it came there: venv, conda, pyenv, uv or system. `lock` is the oid of a
+    `pylock.toml` (PEP 751). `variables` are those of the command that matter, secrets redacted.
+    """
+
+    interpreter: str = ""
+    implementation: str = ""
+    version: str = ""
+    build: str = ""
+    origin: str = ""
+    lock: str = ""
+    unlocked: tuple[str, ...] = ()
+    libraries: tuple[Library, ...] = ()
+    cpu: str = ""
+    cpu_flags: tuple[str, ...] = ()
+    cores: int = 0
+    locale: str = ""
+    encoding: str = ""
+    timezone: str = ""
+    variables: dict[str, str] = field(default_factory=dict)
+    seeds: tuple[Seeding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +191,8 @@ class Capture:
     """How a run came about; `missing` says what could not be recorded.
 
     `environment` is the oid of the list of installed packages with their versions, `output` that of what it printed.
+    `coverage` is `full` where every file that the command and its children opened was seen, `partial` where only
+    Python's own were, for the reason in `coverage_reason`; empty for a run that nobody watched.
     """
 
     command: tuple[str, ...] = ()
@@ -106,6 +206,17 @@ class Capture:
     exit_status: int | None = None
     usage: Usage | None = None
     missing: tuple[str, ...] = ()
+    outputs: tuple[OutputWritten, ...] = ()
+    outside: tuple[OutsideReads, ...] = ()
+    remote: tuple[RemoteRead, ...] = ()
+    coverage: Literal["", "full", "partial"] = ""
+    coverage_reason: str = ""
+    surroundings: Surroundings | None = None
+
+    @property
+    def data(self) -> tuple[InputRead, ...]:
+        """What was read, without the code."""
+        return tuple(read for read in self.inputs if read.role == "data")
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def test_a_push_to_main_trains_gates_and_deploys(
     assert made_by.status == "FINISHED"
     assert made_by.capture.git is not None
     assert made_by.capture.git.commit == run(["git", "rev-parse", "HEAD"], project.folder, {}).strip()
-    assert {read.dataset for read in made_by.capture.inputs} == {"train@1"}, said
+    assert {read.dataset for read in made_by.capture.data} == {"train@1"}, said
     assert live is not None
     assert live.status == "running"
     (project.folder / "rows.csv").write_text("a,b\n2,2\n")

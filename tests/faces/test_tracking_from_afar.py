@@ -8,7 +8,7 @@ import pytest
 
 from taut.errors import Invalid, NotFound
 from taut.home import Home, open_home
-from taut.records import Capture, InputRead, Usage
+from taut.records import Capture, InputRead, OutputWritten, OutsideReads, RemoteRead, Seeding, Surroundings, Usage
 from taut.runs import (
     DatasetInput,
     MetricPoint,
@@ -54,7 +54,12 @@ def test_a_run_is_tracked_from_afar_as_it_is_here(home, far):
     log_inputs(far, "r1", [DatasetInput("flights", "d1", "local", "{}", tags={"mlflow.data.context": "train"})])
     log_inputs(far, "r1", [], models=[ModelInput("m-0")])
     log_outputs(far, "r1", [ModelOutput("m-1")])
-    capture = Capture(("python", "t.py"), inputs=(InputRead("a", "b", 1, "d@1"),), usage=Usage(1.5, 1.0, 2, 3))
+    capture = Capture(
+        ("python", "t.py"), inputs=(InputRead("a", "b", 1, "d@1", "code"),), usage=Usage(1.5, 1.0, 2, 3),
+        outputs=(OutputWritten("m", "c", 2),), outside=(OutsideReads("packages", 3, ("numpy",)),),
+        remote=(RemoteRead("url", "https://x.org/d"),), coverage="full",
+        surroundings=Surroundings(variables={"TZ": "UTC"}, seeds=(Seeding("random.seed", "7"),)),
+    )  # fmt: skip
     record_capture(far, "r1", capture)
     update_run(far, "r1", status="FINISHED")
     assert run_detail(far, "r1") == run_detail(home, "r1")

@@ -16,7 +16,7 @@ from taut.ground.access import Actor
 from taut.ground.objects import oid_of
 from taut.ground.settings import Settings, make_folder
 from taut.home import Home, open_home
-from taut.records import Capture, GitState
+from taut.records import Capture, GitState, InputRead, Surroundings
 from taut.runs import create_run, put_artifact, record_capture
 from tests.faces.serving import served
 from tests.faces.shell import taut
@@ -33,9 +33,13 @@ def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
     with open_home(folder, actor=Actor("ada", "owner")) as opened:
         add_dataset(opened, folder / "tree")
         run = create_run(opened, run_id="a" * 32)
-        kept = [put(opened, text) for text in (b"environment", b"output", b"patch")]
+        kept = [put(opened, text) for text in (b"environment", b"output", b"patch", b"lock", b"before")]
         git = GitState("c0ffee", "main", kept[2], (), ())
-        record_capture(opened, run.id, Capture(environment=kept[0], output=kept[1], git=git))
+        inputs = (InputRead("x", kept[4], 6, "", changed=True, kept=True), InputRead("y", "f" * 64, 1, ""))
+        capture = Capture(
+            environment=kept[0], output=kept[1], git=git, inputs=inputs, surroundings=Surroundings(lock=kept[3])
+        )
+        record_capture(opened, run.id, capture)
         put_artifact(opened, f"{run.experiment_id}/{run.id}/artifacts", "plot.png", put(opened, b"plot"), 4)
         yield opened
 
@@ -78,8 +82,8 @@ def tree_of(home: Home) -> str:
 def test_a_whole_home_is_silent_and_counted(home):
     health = check_home(home)
     assert health.problems == ()
-    assert health.objects == 1 + 2 + 3 + 1
-    assert health.size_bytes > len(b"environmentoutputpatchplot")
+    assert health.objects == 1 + 2 + 5 + 1
+    assert health.size_bytes > len(b"environmentoutputpatchlockbeforeplot")
     assert health.events == len(show_ledger(home, limit=1000))
     assert problems(home, quick=True) == []
 
@@ -94,6 +98,8 @@ RUN = f"run:{'a' * 32}"
         (b"environment", f"{RUN} (environment)"),
         (b"output", f"{RUN} (output)"),
         (b"patch", f"{RUN} (patch)"),
+        (b"lock", f"{RUN} (lock)"),
+        (b"before", f"{RUN} (what x held)"),
     ],
 )
 def test_a_missing_object_is_named_with_what_it_hurts(home, data, hurt):

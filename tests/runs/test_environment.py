@@ -9,7 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from taut.runs.environment import Environment, ask_environment, interpreter_of
+from taut.runs.environment import (
+    Environment,
+    ask_environment,
+    interpreter_of,
+    surroundings_here,
+    variables_that_matter,
+)
 
 
 def program(path: Path, script: str) -> str:
@@ -108,3 +114,80 @@ def test_a_bare_name_is_looked_up_as_the_shell_would(tmp_path, monkeypatch):
 @pytest.mark.parametrize("command", [(), ("make", "train"), ("sh", "-c", "python x.py"), ("python-that-is-nowhere",)])
 def test_a_command_that_names_no_interpreter_means_the_one_we_run_on(command):
     assert interpreter_of(command, "") == sys.executable
+
+
+# What more an interpreter and the machine tell
+
+
+def test_each_package_carries_a_digest_that_a_place_does_not_change(tmp_path):
+    """Two environments with the same package differ in scripts, caches and who installed it, and not in this."""
+    digests = set()
+    added = {"one": "../../bin/x,sha256=aa,1\nx/__pycache__/a.pyc,,\n", "two": "x-1.dist-info/INSTALLER,,\n"}
+    for place, more in added.items():
+        about = tmp_path / place / "x-1.dist-info"
+        about.mkdir(parents=True)
+        (about / "METADATA").write_text("Metadata-Version: 2.1\nName: x\nVersion: 1\n")
+        (about / "RECORD").write_text(f"x/a.py,sha256=ab,1\n{more}x-1.dist-info/RECORD,,\n")
+        answer = ask_environment(sys.executable, tmp_path / place)
+        assert isinstance(answer, Environment)
+        (package,) = [one for one in answer.packages if one.name == "x"]
+        digests.add(package.record)
+        assert answer.distributions["x"] == "x"
+    assert len(digests) == 1
+    assert digests != {""}
+
+
+def test_a_library_that_the_command_loaded_is_asked_for_its_version_and_threads(tmp_path, monkeypatch):
+    numpy = pytest.importorskip("numpy")
+    found = list(Path(numpy.__file__).parent.parent.glob("numpy.libs/*openblas*"))
+    if not found:
+        pytest.skip("this numpy brings no OpenBLAS along")
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
+    answer = ask_environment(sys.executable, tmp_path, [str(found[0]), str(tmp_path / "libgomp.so.1"), "/data/x.csv"])
+    assert isinstance(answer, Environment)
+    (blas,) = [library for library in answer.libraries if library.kind == "blas"]
+    assert (blas.path, blas.threads) == (str(found[0]), 1)
+    assert blas.version.startswith("0.")
+    assert blas.kernel
+    (openmp,) = [library for library in answer.libraries if library.kind == "openmp"]
+    assert (openmp.name, openmp.threads) == ("libgomp.so.1", 0)  # It is not there any more.
+
+
+def test_an_interpreter_says_how_it_came_here(tmp_path):
+    answer = ask_environment(sys.executable, tmp_path)
+    assert isinstance(answer, Environment)
+    assert answer.interpreter == sys.executable
+    assert answer.version == platform.python_version()
+    assert answer.origin.startswith("venv of ") == (sys.prefix != sys.base_prefix)
+    assert platform.python_compiler() in answer.build
+    assert any(library.kind == "libc" for library in answer.libraries)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("OMP_NUM_THREADS", "2", "2"),
+        ("PYTHONDONTWRITEBYTECODE", "1", "1"),
+        ("HF_TOKEN", "x", "***"),
+        ("TORCH_HOME", "hf_0123456789abcdef", "***"),
+        ("HF_ENDPOINT", "https://ada:pw@h/x", "https://ada:***@h/x"),
+        ("TZ", "Europe/Berlin", "Europe/Berlin"),
+        ("LC_ALL", os.fsdecode(b"\xff"), "\\xff"),
+    ],
+)
+def test_a_variable_that_matters_is_kept_without_its_secret(name, value, shown):
+    assert variables_that_matter({name: value}) == {name: shown}
+
+
+@pytest.mark.parametrize("name", ["HOME", "PATH", "AWS_SECRET_ACCESS_KEY", "DATABASE_URL", "TAUT_TOKEN"])
+def test_a_variable_that_does_not_change_what_is_computed_is_not_kept(name):
+    assert variables_that_matter({name: "x"}) == {}
+
+
+def test_the_machine_tells_of_its_cpu_and_of_seeds_that_are_variables():
+    on = surroundings_here({"PYTHONHASHSEED": "0", "SOURCE_DATE_EPOCH": "1"})
+    assert on.cores >= 1
+    assert [(seed.by, seed.value) for seed in on.seeds] == [("PYTHONHASHSEED", "0"), ("SOURCE_DATE_EPOCH", "1")]
+    if sys.platform == "linux" and platform.machine() == "x86_64":
+        assert on.cpu
+        assert "sse2" in on.cpu_flags

@@ -1,9 +1,12 @@
 """`execute_run`: what is recorded of a command, how it may end, and that it is never started twice."""
 
+import importlib.metadata
 import os
+import platform
 import signal
 import sys
 import threading
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,10 +17,13 @@ from taut.ground.access import Actor
 from taut.ground.ledger import Arrow, events, upstream
 from taut.ground.objects import read_object
 from taut.home import Home
-from taut.records import Capture, InputRead, Run
-from taut.runs import create_run, execute_run, finish_run, get_run, update_run
+from taut.records import Capture, InputRead, Run, Seeding
+from taut.runs import create_run, execute_run, finish_run, get_run, observed, update_run
+from taut.runs import execute as execute_module
+from taut.runs.reads import NATIVE, UNSEEN
 from taut.runs.recording import recordings
 from tests.parts import eventually
+from tests.runs.observing import observer
 
 NOWHERE = "http://127.0.0.1:9"  # No test here logs through a client; those stand with the MLflow face.
 
@@ -156,12 +162,75 @@ def test_a_program_that_does_not_exist_leaves_no_run(home: Home):
         assert tx.row("SELECT count(*) FROM run") == (0,)
 
 
+def test_what_any_program_reads_and_writes_is_recorded(home: Home):
+    observer()
+    (home.project / "x").write_text("x")
+    run = execute(home, "sh", "-c", "cat x; cp x y; sed -i s/x/z/ x")
+    assert printed(home, run) == "x"
+    assert [(read.path, read.changed) for read in run.capture.inputs] == [("x", True)]
+    assert [output.path for output in run.capture.outputs] == ["x", "y"]
+    assert read_object(home.objects, run.capture.inputs[0].oid) == b"x"
+    assert (run.capture.coverage, run.capture.coverage_reason) == ("full", "")
+    assert [one.area for one in run.capture.outside] == ["system"]
+
+
+@pytest.fixture
+def without_observer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As taut is installed where there is no C compiler."""
+    for module in (observed, execute_module):
+        monkeypatch.setattr(module, "OBSERVER", tmp_path / "no observer")
+
+
+@pytest.mark.usefixtures("without_observer")
+def test_without_an_observer_python_tells_of_itself_and_the_run_says_so(home: Home):
+    (home.project / "x").write_text("x")
+    run = python(home, "open('x').read(); open('y', 'w').write('y')")
+    assert [read.path for read in run.capture.inputs] == ["x"]
+    assert [output.path for output in run.capture.outputs] == ["y"]
+    assert run.capture.coverage == "partial"
+    assert "no C compiler" in run.capture.coverage_reason
+    assert NATIVE in run.capture.missing
+
+
+@pytest.mark.usefixtures("without_observer")
 def test_another_program_is_recorded_with_the_words_that_its_data_was_not_seen(home: Home):
     (home.project / "x").write_text("x")
     run = execute(home, "sh", "-c", "cat x")
     assert printed(home, run) == "x"
     assert run.capture.inputs == ()
-    assert any("no Python process" in what for what in run.capture.missing)
+    assert UNSEEN in run.capture.missing
+
+
+def test_a_run_within_a_run_tells_what_its_python_read_and_the_outer_one_all(home: Home):
+    observer()
+    (home.project / "x").write_text("x")
+    program = (
+        "import sys; from pathlib import Path; from taut.home import open_home; from taut.runs import execute_run\n"
+        f"with open_home({str(home.project)!r}) as home:\n"
+        "    command = [sys.executable, '-c', \"open('x').read()\"]\n"
+        f"    execute_run(home, command, tracking_uri={NOWHERE!r}, run_id='e' * 32, folder=Path.cwd())"
+    )
+    outer = python(home, program)
+    inner = get_run(home, "e" * 32)
+    assert [read.path for read in inner.capture.data] == [read.path for read in outer.capture.data] == ["x"]
+    assert (outer.capture.coverage, inner.capture.coverage) == ("full", "partial")
+    assert inner.capture.coverage_reason == "the kernel refused: Device or resource busy"
+
+
+def test_a_run_tells_what_it_ran_on(home: Home, monkeypatch: pytest.MonkeyPatch):
+    for name, value in {"OMP_NUM_THREADS": "1", "HF_TOKEN": "hf_secret", "PYTHONHASHSEED": "0"}.items():
+        monkeypatch.setenv(name, value)
+    run = python(home, "import numpy, random; random.seed(7)")
+    on = run.capture.surroundings
+    assert on is not None
+    assert (on.implementation, on.version) == (platform.python_implementation(), platform.python_version())
+    assert (on.variables["OMP_NUM_THREADS"], on.variables["HF_TOKEN"]) == ("1", "***")
+    assert on.seeds == (Seeding("PYTHONHASHSEED", "0"), Seeding("random.seed", "7"))
+    assert {"libc", "blas"} <= {library.kind for library in on.libraries}
+    lock = tomllib.loads(read_object(home.objects, on.lock).decode())
+    numpy = next(package for package in lock["packages"] if package["name"] == "numpy")
+    assert numpy["version"] == importlib.metadata.version("numpy")
+    assert "numpy" in on.unlocked or "archive" in numpy
 
 
 # The verb that finishes

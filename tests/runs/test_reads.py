@@ -1,15 +1,18 @@
-"""Reads: what the Python processes of a command open is noted once, in order, and the program never notices."""
+"""Notes: what Python processes say of themselves is noted once, in order, and the program never notices."""
 
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
-from taut.data import add_dataset
-from taut.home import Home
-from taut.runs.reads import NATIVE, UNSEEN, Notes, inputs_of, read_notes, watched
+from taut.records import RemoteRead, Seeding
+from taut.runs.reads import Notes, read_notes, redacted, remote_reads, watched
 
 
 def noted(folder: Path, program: str, *, more: dict[str, str] | None = None, python: tuple[str, ...] = ()) -> Notes:
@@ -23,7 +26,7 @@ def noted(folder: Path, program: str, *, more: dict[str, str] | None = None, pyt
 
 
 def names(notes: Notes) -> list[str]:
-    return [path.name for path in notes.reads]
+    return [Path(path).name for path, is_read in notes.opened.items() if is_read]
 
 
 @pytest.fixture
@@ -64,14 +67,17 @@ def test_after_chdir_the_same_relative_path_is_another_file(folder: Path):
     (folder / "sub").mkdir()
     (folder / "sub" / "a").write_text("sub")
     notes = noted(folder, "import os; open('a').close(); os.chdir('sub'); open('a').close()")
-    assert notes.reads == (folder / "a", folder / "sub" / "a")
+    assert list(notes.opened) == [str(folder / "a"), str(folder / "sub" / "a")]
 
 
-def test_code_packages_and_the_system_are_no_data(folder: Path):
+def test_packages_and_the_system_are_no_data_and_code_of_ones_own_is_noted(folder: Path):
     (folder / "own.py").write_text("x = 1\n")
-    assert names(noted(folder, "import own, json, email, msgspec; open('/etc/hostname').close(); open('c')")) in (
-        ["c"],
-    )
+    program = "import own, json, email, msgspec; open('/etc/hostname').close(); open('c')"
+    assert names(noted(folder, program)) == ["own.py", "c"]
+
+
+def test_where_files_are_seen_by_other_means_they_are_not_noted_again(folder: Path):
+    assert noted(folder, "open('a').close()", more={"TAUT_WATCHED": "1"}) == Notes(sys.executable, {})
 
 
 def test_a_sitecustomize_that_was_there_before_still_runs(folder: Path):
@@ -80,7 +86,7 @@ def test_a_sitecustomize_that_was_there_before_still_runs(folder: Path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder / "site"))
         program = "import sys; assert was_here; assert not any(p.endswith('shim') for p in sys.path); open('a').close()"
-        assert names(noted(folder, program)) == ["a"]
+        assert names(noted(folder, program)) == ["sitecustomize.py", "a"]
 
 
 def test_a_program_that_closes_every_descriptor_is_not_harmed(folder: Path):
@@ -98,71 +104,121 @@ def test_notes_that_cannot_be_written_cost_nothing_but_the_notes(folder: Path):
 
 
 def test_half_a_note_is_no_note(folder: Path):
-    (folder / "reads").write_bytes(b"p /usr/bin/python3\0r /a\0r /hal")
-    assert read_notes(folder / "reads") == Notes("/usr/bin/python3", (Path("/a"),))
-    assert read_notes(folder / "never written") == Notes("", ())
+    (folder / "reads").write_bytes(b"p /usr/bin/python3\0r /a\0s random.seed\t1\0r /hal")
+    seeds = (Seeding("random.seed", "1"),)
+    assert read_notes(folder / "reads") == Notes("/usr/bin/python3", {"/a": True}, seeds=seeds)
+    assert read_notes(folder / "never written") == Notes()
 
 
-# From notes to inputs
+# Seeds
 
 
-def inputs(home: Home, *paths: Path, started_ns: int = 1 << 62):
-    return inputs_of(home, home.project, Notes("python", paths), started_ns)
+@pytest.mark.parametrize(
+    ("program", "by", "value"),
+    [
+        ("import random; random.seed(7)", "random.seed", "7"),
+        ("import random; random.seed(a='x')", "random.seed", "'x'"),
+        ("import random; random.seed()", "random.seed", ""),
+        ("import numpy; numpy.random.seed(5)", "numpy.random.seed", "5"),
+        ("import numpy as n; n.random.default_rng(n.array([1, 2]))", "numpy.random.default_rng", "array([1, 2])"),
+        ("from numpy.random import default_rng; default_rng(3)", "numpy.random.default_rng", "3"),
+    ],
+)
+def test_a_seed_that_is_set_is_noted(folder: Path, program: str, by: str, value: str):
+    assert noted(folder, program).seeds == (Seeding(by, value),)
 
 
-def test_inputs_carry_digest_size_and_the_version_they_belong_to(home: Home):
-    (home.project / "tree").mkdir()
-    (home.project / "tree" / "x.csv").write_text("a\n1\n")
-    (home.project / "params.yaml").write_text("depth: 4\n")
-    add_dataset(home, home.project / "tree")
-    found, missing = inputs(home, home.project / "tree" / "x.csv", home.project / "params.yaml")
-    assert [(read.path, read.size_bytes, read.dataset) for read in found] == [
-        ("params.yaml", 9, ""),
-        ("tree/x.csv", 4, "tree@1"),
-    ]
-    assert missing == (NATIVE,)
+def test_a_seeded_program_draws_what_it_would_have_drawn(folder: Path):
+    program = (
+        "import random, numpy; random.seed(7); numpy.random.seed(5)\n"
+        "open('o', 'w').write(str((random.random(), numpy.random.rand())))"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=folder, check=True)
+    alone = (folder / "o").read_text()
+    noted(folder, program)
+    assert (folder / "o").read_text() == alone
 
 
-def test_of_several_versions_with_the_content_the_pointers_is_named(home: Home):
-    (home.project / "tree").mkdir()
-    (home.project / "tree" / "same").write_text("same")
-    for text in ("1", "2"):
-        (home.project / "tree" / "other").write_text(text)
-        add_dataset(home, home.project / "tree")
-    (home.project / "copy").write_text("same")
-    add_dataset(home, home.project / "copy")
-    (read,), _ = inputs(home, home.project / "tree" / "same")
-    assert read.dataset == "tree@2"
-    (read,), _ = inputs(home, home.project / "copy")
-    assert read.dataset == "copy@1"
+# Addresses
 
 
-def test_changed_data_is_no_version(home: Home):
-    (home.project / "x").write_text("1")
-    add_dataset(home, home.project / "x")
-    (home.project / "x").write_text("2")
-    (read,), _ = inputs(home, home.project / "x")
-    assert read.dataset == ""
+@pytest.fixture
+def site(folder: Path) -> Iterator[str]:
+    """A web server over the folder."""
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
 
 
-def test_outside_the_project_only_known_content_counts(home: Home, tmp_path: Path):
-    (home.project / "x").write_text("known")
-    add_dataset(home, home.project / "x")
-    (tmp_path / "copy").write_text("known")
-    (tmp_path / "other").write_text("unknown")
-    found, _ = inputs(home, tmp_path / "copy", tmp_path / "other")
-    assert [(read.path, read.dataset) for read in found] == [(str(tmp_path / "copy"), "x@1")]
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import urllib.request as u; u.urlopen('{}').read()",
+        "import requests; requests.get('{}').text",
+        "import urllib3; urllib3.request('GET', '{}').data",
+        "import http.client as h; c = h.HTTPConnection('{}'.split('/')[2]); c.request('GET', '/a?token=x&v=1')",
+    ],
+)
+def test_an_address_that_python_reads_is_noted_without_its_secrets(folder: Path, site: str, program: str):
+    notes = noted(folder, program.replace("{}", f"{site}/a?token=x&v=1"))
+    host = site.removeprefix("http://")
+    assert notes.urls == (f"{site}/a?token=x&v=1",)
+    assert list(notes.hosts) == [host]
+    assert remote_reads(notes, (host,), "") == (RemoteRead("url", f"{site}/a?token=***&v=1"),)
 
 
-def test_what_went_or_belongs_to_tools_is_left_out_and_what_changed_is_said(home: Home):
-    (home.project / ".git").mkdir()
-    (home.project / ".git" / "index").touch()
-    (home.project / "x").write_text("x")
-    gone, tools, changed = home.project / "gone", home.project / ".git" / "index", home.project / "x"
-    found, missing = inputs(home, gone, tools, changed, started_ns=0)
-    assert [read.path for read in found] == ["x"]
-    assert missing[1:] == ("what x held when it was read: it changed during the run",)
+@pytest.mark.parametrize(
+    ("program", "address"),
+    [
+        (
+            "import sqlalchemy as s; s.create_engine('postgresql+psycopg://ada:pw@db:5433/x')",
+            "postgresql+psycopg://ada:***@db:5433/x",
+        ),
+        ("import psycopg; psycopg.connect('host=127.0.0.1 port=9 dbname=x password=pw')", "postgresql://127.0.0.1:9/x"),
+        (
+            "import psycopg; psycopg.connect(host='127.0.0.1', port=9, dbname='x', password='pw')",
+            "postgresql://127.0.0.1:9/x",
+        ),
+        ("import psycopg; psycopg.connect('postgresql://ada:pw@127.0.0.1:9/x')", "postgresql://ada:***@127.0.0.1:9/x"),
+    ],
+)
+def test_a_database_is_noted_without_its_password(folder: Path, program: str, address: str):
+    first, _, second = program.partition("; ")
+    notes = noted(folder, f"{first}\nimport contextlib\nwith contextlib.suppress(Exception): {second}")
+    assert remote_reads(notes, (), "") == (RemoteRead("database", address),)
 
 
-def test_where_no_python_ran_it_says_that_nothing_could_be_seen(home: Home):
-    assert inputs_of(home, home.project, Notes("", ()), 0) == ((), (UNSEEN,))
+def test_a_database_in_a_file_is_a_file(folder: Path):
+    assert noted(folder, "import sqlalchemy as s; s.create_engine('sqlite:///x.db')").databases == ()
+
+
+def test_connections_that_nothing_explains_are_inputs_that_nobody_named():
+    notes = Notes("python", urls=("https://data.org/x",), hosts={"10.0.0.1:443": "data.org", "10.0.0.2:443": "x.org"})
+    connections = ("10.0.0.1:443", "10.0.0.2:443", "10.0.0.3:6379", "10.0.0.4:53", "127.0.0.1:5000")
+    assert remote_reads(notes, connections, "http://127.0.0.1:5000") == (
+        RemoteRead("connection", "10.0.0.3:6379"),
+        RemoteRead("connection", "x.org (10.0.0.2:443)"),
+        RemoteRead("url", "https://data.org/x"),
+    )
+
+
+def test_the_tracking_server_is_no_input():
+    notes = Notes("python", urls=("http://127.0.0.1:5000/api/2.0/mlflow/runs/get?run_id=1",))
+    assert remote_reads(notes, ("127.0.0.1:5000",), "http://127.0.0.1:5000") == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://ada:pw@h/x", "https://ada:***@h/x"),
+        ("https://token@h/x", "https://***@h/x"),
+        ("s3://bucket/key", "s3://bucket/key"),
+        ("https://h/x?api_key=1&page=2#frag", "https://h/x?api_key=***&page=2"),
+        ("https://h/x?X-Amz-Credential=a&X-Amz-Signature=b", "https://h/x?X-Amz-Credential=***&X-Amz-Signature=***"),
+        ("https://[bad", "***"),
+    ],
+)
+def test_what_lets_one_in_is_cut_out(url: str, shown: str):
+    assert redacted(url) == shown

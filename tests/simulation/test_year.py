@@ -154,7 +154,7 @@ def test_the_run_says_what_it_read_and_how_it_ended(year):
     (found,) = search_runs(year.home)
     run = get_run(year.home, found.id)
     assert (run.status, run.capture.exit_status) == ("FINISHED", 0)
-    assert "labelled@1" in {read.dataset for read in run.capture.inputs}
+    assert "labelled@1" in {read.dataset for read in run.capture.data}
     assert run.params["rows"] == str(2 * ROWS_A_DAY)
 
 

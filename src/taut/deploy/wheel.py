@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import taut
+from taut.runs import OBSERVER
 
 # The earliest moment that a zip file can name: a wheel of the same files is the same bytes whenever it is made.
 MOMENT = (1980, 1, 1, 0, 0, 0)
@@ -39,10 +40,14 @@ def write_wheel(folder: Path) -> Path:
 
 
 def _package_files() -> Iterator[tuple[str, bytes]]:
-    """Every file of the package by its place in the wheel, in order; caches of the interpreter are left out."""
+    """Every file of the package by its place in the wheel, in order.
+
+    Caches of the interpreter are left out, and the compiled observer of runs: it is of this machine, and the image may
+    be of another kind, while a wheel without it fits all.
+    """
     package = Path(taut.__file__).parent
     for path in sorted(package.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
+        if path.is_file() and "__pycache__" not in path.parts and path != OBSERVER:
             yield f"{DISTRIBUTION}/{path.relative_to(package).as_posix()}", path.read_bytes()
 
 

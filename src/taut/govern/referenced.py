@@ -74,5 +74,7 @@ def _of_captures(tx: Tx, unreadable: Unreadable) -> Iterator[tuple[str, str]]:
             "environment": capture.environment,
             "output": capture.output,
             "patch": capture.git.patch if capture.git else "",
+            "lock": capture.surroundings.lock if capture.surroundings else "",
+            **{f"what {read.path} held": read.oid for read in capture.inputs if read.kept},
         }
         yield from ((f"run:{run_id} ({what})", oid) for what, oid in kept.items() if oid)

@@ -42,7 +42,7 @@ def _origin(home: Home, version: ModelVersion) -> str:
     git = run.capture.git
     lines = [f"- run `{run.id}` ({run.name}), cause {run.cause}"]
     lines += [f"- commit `{git.commit}`" + (" with uncommitted changes" if git.patch else "")] if git else []
-    lines += [f"- data `{read.dataset or read.path}`, `sha256:{read.oid}`" for read in run.capture.inputs]
+    lines += [f"- data `{read.dataset or read.path}`, `{read.digest}`" for read in run.capture.data]
     lines += [f"- {key} = {value:.4g}" for key, value in sorted(run.metrics.items()) if value is not None]
     return "\n".join(["## Training", "", *lines])
 

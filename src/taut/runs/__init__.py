@@ -78,6 +78,7 @@ from taut.runs.logged import (
 )
 from taut.runs.moved import Moved, all_moved, moved_in, note_moved
 from taut.runs.noting import note_model
+from taut.runs.observed import OBSERVER
 from taut.runs.pages import page_of
 from taut.runs.points import MetricPoint
 from taut.runs.recording import reconcile_runs
@@ -96,6 +97,7 @@ from taut.runs.tracking import (
 )
 
 __all__ = [
+    "OBSERVER",
     "Artifact",
     "Batch",
     "Comparison",

@@ -71,7 +71,7 @@ def _code(run: Run) -> dict[tuple[Kind, str], str | float | None]:
 
 
 def _data(run: Run) -> dict[tuple[Kind, str], str | float | None]:
-    return {("data", read.path): read.dataset or read.oid[:12] for read in run.capture.inputs}
+    return {("data", read.path): read.dataset or read.oid[:12] for read in run.capture.data}
 
 
 def _packages(home: Home, run: Run) -> dict[tuple[Kind, str], str | float | None]:

@@ -19,9 +19,21 @@ from taut.errors import NotFound, UsageError
 from taut.ground.clock import new_id
 from taut.home import Home
 from taut.records import Capture, Run, Usage
+from taut.runs.environment import surroundings_here
 from taut.runs.git import git_state
+from taut.runs.observed import OBSERVER, observer_problem
 from taut.runs.reads import watched
-from taut.runs.recording import OUTPUT, READS, Ended, begin_recording, finish_recording, note_end, reconcile_runs
+from taut.runs.recording import (
+    KEPT,
+    OPENED,
+    OUTPUT,
+    READS,
+    Ended,
+    begin_recording,
+    finish_recording,
+    note_end,
+    reconcile_runs,
+)
 from taut.runs.tracking import create_run, record_capture, update_run
 
 LAUNCHER = Path(__file__).with_name("shim") / "launch.py"
@@ -51,8 +63,12 @@ def execute_run(
     chosen = run_id or new_id()
     project = home.project if place.is_relative_to(home.project) else place
     git, missing = git_state(home, place)
-    capture = Capture(command=tuple(command), folder=str(place), git=git, platform=platform.platform(), missing=missing)
-    recording = begin_recording(home, chosen, project, capture)
+    capture = Capture(
+        command=tuple(command), folder=str(place), git=git, platform=platform.platform(), missing=missing,
+        surroundings=surroundings_here(os.environ),
+    )  # fmt: skip
+    unobserved = observer_problem()
+    recording = begin_recording(home, chosen, project, capture, tracking_uri=tracking_uri, unobserved=unobserved)
     try:
         run = create_run(home, experiment=experiment, name=name, cause=cause, run_id=chosen)
     except BaseException:
@@ -65,7 +81,8 @@ def execute_run(
         update_run(home, chosen, status="RUNNING")
     record_capture(home, chosen, capture)
     environment = _environment(tracking_uri, chosen, experiment, recording)
-    note_end(recording, _watch(home, program, command, place, environment, recording / OUTPUT))
+    launched = _launched(program, command, recording, project, observed=not unobserved)
+    note_end(recording, _watch(home, launched, place, environment, recording / OUTPUT))
     return finish_recording(home, recording)
 
 
@@ -81,7 +98,7 @@ def _program(command: Sequence[str], folder: Path) -> str:
 
 def _environment(tracking_uri: str, run_id: str, experiment: str, recording: Path) -> dict[str, str]:
     return {
-        **os.environ,
+        **{name: value for name, value in os.environ.items() if name != "TAUT_WATCHED"},  # Of a run around this one.
         "MLFLOW_TRACKING_URI": tracking_uri,
         "MLFLOW_RUN_ID": run_id,
         "MLFLOW_EXPERIMENT_NAME": experiment,
@@ -90,15 +107,30 @@ def _environment(tracking_uri: str, run_id: str, experiment: str, recording: Pat
     }
 
 
-def _watch(
-    home: Home, program: str, command: Sequence[str], folder: Path, environment: dict[str, str], output: Path
-) -> Ended:
+def _launched(
+    program: str, command: Sequence[str], recording: Path, project: Path, *, observed: bool
+) -> tuple[str, ...]:
+    """What starts the command: the observer, or without it a few lines that tie its life to ours."""
+    if not observed:
+        return (sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), program, *command)
+    group = "shared" if _shares_terminal() else "own"
+    places = (str(recording / OPENED), str(recording / KEPT), os.path.realpath(project))
+    return (str(OBSERVER), str(os.getpid()), *places, group, program, *command)
+
+
+def _shares_terminal() -> bool:
+    """Whether Ctrl-C at a terminal reaches the command by itself.
+
+    There the whole foreground group gets it; elsewhere a group of its own lets us pass a signal on to the command and
+    its children, once.
+    """
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _watch(home: Home, launched: Sequence[str], folder: Path, environment: dict[str, str], output: Path) -> Ended:
     """Start the command and wait for its end, its output shown and kept."""
     began = time.monotonic()
-    # On a terminal Ctrl-C reaches the whole foreground group by itself; elsewhere a group of its own lets us pass
-    # a signal on to the command and its children, once.
-    shares_terminal = sys.stdin is not None and sys.stdin.isatty()
-    launched = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), program, *command]
+    shares_terminal = _shares_terminal()
     with output.open("ab", buffering=0) as log, _signals() as received:
         process = subprocess.Popen(
             launched, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

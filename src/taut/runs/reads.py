@@ -1,31 +1,40 @@
-"""Which data a run read: the notes that its Python processes left, made into digests and dataset versions.
+"""What the Python processes of a command noted of themselves: files they opened, addresses, seeds.
 
-What is seen: files that Python code opens, in every Python process of the command. What is not: files that native code
-(pyarrow, polars, DuckDB, ...) or programs other than Python open. `seen_by` says so, and every capture repeats it.
+The notes are taken by `shim/sitecustomize.py`. Where the observer works, it alone tells of files, and the notes add
+what only Python knows: which URLs and databases were meant, and which seeds were set.
 """
 
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from taut.data import digest_file, find_versions, md5_in_dataset, path_in_project, pointer_over, read_pointer
-from taut.errors import TautError
-from taut.home import Home
-from taut.records import InputRead
+from taut.records import RemoteRead, Seeding
 
 SHIM = Path(__file__).with_name("shim")
-OUTSIDE_BYTES_MAX = 1 << 30  # Reading a larger file again takes seconds; outside datasets its size must do.
-NEVER_DATA = frozenset({".git", ".taut", "__pycache__"})  # What tools keep for themselves.
 NATIVE = "data that native code or programs other than Python opened: only opens by Python code are seen"
 UNSEEN = "the data it read: no Python process of the command was seen, and other programs are not watched"
+SECRET = re.compile(
+    r"(?i)(secret|token|passw|pwd|sig$|signature|credential|api_?key|access_?key|auth|sas$|^key$|^code$)"
+)
+NOT_SHOWN = "***"
+DNS = 53
 
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What the shim noted: the first interpreter that ran, and the places opened for reading before anything else."""
+    """What was noted: the first interpreter that ran, and places by whether their first opening read or made them.
 
-    interpreter: str
-    reads: tuple[Path, ...]
+    `urls` and `databases` are addresses as they were given, `hosts` which names the addresses of connections had.
+    """
+
+    interpreter: str = ""
+    opened: dict[str, bool] = field(default_factory=dict)
+    urls: tuple[str, ...] = ()
+    databases: tuple[str, ...] = ()
+    hosts: dict[str, str] = field(default_factory=dict)
+    seeds: tuple[Seeding, ...] = ()
 
 
 def watched(notes: Path) -> dict[str, str]:
@@ -38,67 +47,67 @@ def watched(notes: Path) -> dict[str, str]:
 def read_notes(file: Path) -> Notes:
     """What was noted; nothing where no Python process ran. Half a note, of a process killed in between, is none."""
     lines = file.read_bytes().split(b"\0")[:-1] if file.exists() else []
-    interpreters = [os.fsdecode(line[2:]) for line in lines if line.startswith(b"p ")]
-    first: dict[bytes, bool] = {}
+    kinds: dict[str, dict[str, None]] = {}
+    opened: dict[str, bool] = {}
     for line in lines:
-        if line[:2] in (b"r ", b"w "):
-            first.setdefault(line[2:], line.startswith(b"r "))
-    reads = tuple(Path(os.fsdecode(path)) for path, is_read in first.items() if is_read)
-    return Notes(next((python for python in interpreters if python), ""), reads)
+        kind, text = line[:1].decode("ascii", "replace"), os.fsdecode(line[2:])
+        if kind in "rw":
+            opened.setdefault(text, kind == "r")
+        else:
+            kinds.setdefault(kind, {})[text] = None
+    return Notes(
+        next((python for python in kinds.get("p", ()) if python), ""),
+        opened,
+        tuple(kinds.get("u", ())),
+        tuple(kinds.get("b", ())),
+        dict(pair for text in kinds.get("c", ()) if len(pair := text.split("\t")) == 2),
+        tuple(Seeding(*pair) for text in kinds.get("s", ()) if len(pair := text.split("\t")) == 2),
+    )
 
 
-def inputs_of(
-    home: Home, project: Path, notes: Notes, started_ns: int
-) -> tuple[tuple[InputRead, ...], tuple[str, ...]]:
-    """The files of the notes that count as input, with digest and dataset version; and what could not be recorded.
+def remote_reads(notes: Notes, connections: tuple[str, ...], own: str) -> tuple[RemoteRead, ...]:
+    """Places beyond this machine's files: what Python named, and connections that none of it explains.
 
-    Inside the project every file counts; outside, one whose content is part of a dataset version.
+    `own` is the address of taut's tracking server, which is no input; nor is asking for the address of a name.
     """
-    missing = [NATIVE if notes.interpreter else UNSEEN]
-    found: list[tuple[InputRead, str]] = []
-    for place in sorted({path.resolve() for path in notes.reads if path.is_file()}):
-        if not NEVER_DATA.isdisjoint(place.parts):
+    given = [("url", url) for url in notes.urls] + [("database", url) for url in notes.databases]
+    named = {RemoteRead(kind, redacted(url)) for kind, url in given if not (own and url.startswith(own))}  # type: ignore[arg-type]  # Two of its kinds.
+    explained = [_host_and_port(url) for _, url in given]
+    ours = _host_and_port(own)
+    for connection in connections:
+        host, _, port = connection.rpartition(":")
+        places = {(name, int(port)) for name in (host.strip("[]"), notes.hosts.get(connection, ""))}
+        if int(port) == DNS or ours in places or not places.isdisjoint(explained):
             continue
-        try:
-            found.append(_read(home, project, place))
-            if place.stat().st_mtime_ns > started_ns:
-                missing.append(f"what {found[-1][0].path} held when it was read: it changed during the run")
-        except (OSError, TautError) as problem:
-            missing.append(f"the digest of {place}: {problem}")
-    versions = find_versions(home, sorted({md5 for _, md5 in found if md5})) if found else {}
-    named = [_named(home, project, read, versions.get(md5, [])) for read, md5 in found]
-    inside = (read for read in named if read.dataset or not os.path.isabs(read.path))
-    return tuple(_with_oid(project, read) for read in inside), tuple(missing)
+        if notes.hosts.get(connection) or all(its != int(port) for _, its in explained):
+            name = notes.hosts.get(connection)
+            named.add(RemoteRead("connection", f"{name} ({connection})" if name else connection))
+    return tuple(sorted(named, key=lambda read: (read.kind, read.address)))
 
 
-def _read(home: Home, project: Path, place: Path) -> tuple[InputRead, str]:
-    """What was read, and its MD5, by which versions know it; of a dataset's file that is all which is asked for."""
-    path = path_in_project(home, place) if place.is_relative_to(home.project) else _shown(place, project)
-    size_bytes = place.stat().st_size
-    if pointer_over(place, project) is not None:
-        return InputRead(path, "", size_bytes, ""), md5_in_dataset(home, place)
-    digests = digest_file(place) if size_bytes <= OUTSIDE_BYTES_MAX else None
-    return InputRead(path, digests.oid if digests else "", size_bytes, ""), digests.md5 if digests else ""
+def redacted(url: str) -> str:
+    """An address without what lets one in: passwords, and parameters named like a secret.
+
+    >>> redacted("postgresql://ada:pw@db/x?sslmode=require"), redacted("https://h/d?X-Amz-Signature=1&v=2")
+    ('postgresql://ada:***@db/x?sslmode=require', 'https://h/d?X-Amz-Signature=***&v=2')
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return NOT_SHOWN
+    netloc = parts.netloc
+    if "@" in netloc:
+        user, _, host = netloc.rpartition("@")
+        netloc = f"{user.partition(':')[0]}:{NOT_SHOWN}@{host}" if ":" in user else f"{NOT_SHOWN}@{host}"
+    query = [(key, NOT_SHOWN if SECRET.search(key) else value) for key, value in parse_qsl(parts.query, True)]
+    return urlunsplit((parts.scheme, netloc, parts.path, urlencode(query, safe="*/:,"), ""))
 
 
-def _with_oid(project: Path, read: InputRead) -> InputRead:
-    """A dataset's file whose content is no version is known by its own digest."""
-    if read.dataset or read.oid or read.size_bytes > OUTSIDE_BYTES_MAX:
-        return read
-    return InputRead(read.path, digest_file(project / read.path).oid, read.size_bytes, "")
-
-
-def _shown(place: Path, project: Path) -> str:
-    return place.relative_to(project).as_posix() if place.is_relative_to(project) else str(place)
-
-
-def _named(home: Home, project: Path, read: InputRead, versions: list[str]) -> InputRead:
-    """Name the version: that of the pointer above the file if it holds the content, else of its name, else any."""
-    if not versions:
-        return read
-    file = pointer_over(project / read.path, project)
-    pointer = read_pointer(file) if file is not None else None
-    own = [version for version in versions if pointer and version.rpartition("@")[0] == pointer.name]
-    exact = f"{pointer.name}@{pointer.number}" if pointer else ""
-    dataset = exact if exact in own else (own or versions)[0]
-    return InputRead(read.path, read.oid, read.size_bytes, dataset)
+def _host_and_port(url: str) -> tuple[str, int]:
+    ports = {"http": 80, "https": 443, "s3": 443, "gs": 443, "az": 443, "mysql": 3306}
+    try:
+        parts = urlsplit(url)
+        scheme = parts.scheme.partition("+")[0]
+        return parts.hostname or "", parts.port or ports.get(scheme, 5432 if scheme.startswith("postgres") else 0)
+    except ValueError:
+        return "", 0

@@ -1,7 +1,8 @@
 """A run while it goes on: a folder `.taut/run/ID` with all that must survive a kill, and the one way in which it ends.
 
-`started.json` says what ran and which process records it, `reads` and `output.log` grow meanwhile, `ended.json` says
-how the command ended. Whoever finds the folder without its process, `taut run` itself or a later one, finishes the run.
+`started.json` says what ran and which process records it; `opened` (the observer's record), `reads` (Python's notes)
+and `output.log` grow meanwhile, `kept` holds inputs that the command changed, `ended.json` says how it ended. Whoever
+finds the folder without its process, `taut run` itself or a later one, finishes the run.
 """
 
 import io
@@ -15,25 +16,33 @@ from taut.errors import Conflict, NotFound
 from taut.ground import wire
 from taut.ground.compute import handle_of, is_alive
 from taut.home import Home
-from taut.records import Capture, Run, Usage
+from taut.records import Capture, Run, Surroundings, Usage
 from taut.runs.capture import finish_run
 from taut.runs.environment import Environment, ask_environment, interpreter_of
-from taut.runs.reads import inputs_of, read_notes
+from taut.runs.inputs import Recording, files_of
+from taut.runs.locks import lock_of
+from taut.runs.observed import Observed, observed_by_kernel, observed_by_python
+from taut.runs.reads import Notes, read_notes, remote_reads
 from taut.runs.tracking import get_run
 
-STARTED, ENDED, READS, OUTPUT = "started.json", "ended.json", "reads", "output.log"
+STARTED, ENDED, OPENED, READS, OUTPUT, KEPT = "started.json", "ended.json", "opened", "reads", "output.log", "kept"
 KILLED = "how the command ended: what recorded it was killed"
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What is known when the command starts; `process` is the handle of the process that records it."""
+    """What is known when the command starts; `process` is the handle of the process that records it.
+
+    `unobserved` says why there is no observer, where there is none.
+    """
 
     run_id: str
     process: str
     project: str
     started_ns: int
     capture: Capture
+    tracking_uri: str = ""
+    unobserved: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +63,23 @@ def recordings(home: Home) -> Path:
     return Path(state) / "taut" / "run"
 
 
-def begin_recording(home: Home, run_id: str, project: Path, capture: Capture) -> Path:
+def begin_recording(
+    home: Home, run_id: str, project: Path, capture: Capture, *, tracking_uri: str = "", unobserved: str = ""
+) -> Path:
     """Make the folder, before the run itself exists. Raises Conflict where a living process records that id."""
     place = recordings(home) / run_id
-    place.mkdir(parents=True, exist_ok=True)
+    (place / KEPT).mkdir(parents=True, exist_ok=True)
     if (known := _read_started(place)) is not None and known.process != handle_of(os.getpid()):
         if is_alive(known.process):
             raise Conflict(
                 f"run {run_id} is going on in process {known.process.partition(':')[0]}", hint="taut runs list"
             )
-        for file in (READS, OUTPUT, ENDED):
+        for file in (OPENED, READS, OUTPUT, ENDED):
             (place / file).unlink(missing_ok=True)
-    started = Started(run_id, handle_of(os.getpid()), str(project), time.time_ns(), capture)
+        for copy in (place / KEPT).iterdir():
+            copy.unlink()
+    process = handle_of(os.getpid())
+    started = Started(run_id, process, str(project), time.time_ns(), capture, tracking_uri, unobserved)
     _write(place / STARTED, wire.encode(started))
     return place
 
@@ -79,18 +93,7 @@ def finish_recording(home: Home, place: Path) -> Run:
     """Make of the folder what the run will be remembered by, then remove it. Safe to repeat after any failure."""
     started = wire.decode((place / STARTED).read_bytes(), Started, what=str(place / STARTED))
     ended = _read_ended(place)
-    project = Path(started.project)
-    notes = read_notes(place / READS)
-    inputs, unread = inputs_of(home, project, notes, started.started_ns)
-    capture = replace(started.capture, inputs=inputs, output=_stored(home, place / OUTPUT))
-    missing = (*capture.missing, *unread)
-    python = interpreter_of(capture.command, notes.interpreter)
-    answer = ask_environment(python, Path(capture.folder))
-    if isinstance(answer, Environment):
-        lock = home.objects.put(_stream("\n".join(answer.lock) + "\n"))
-        capture = replace(capture, environment=lock, python=answer.python, platform=answer.platform)
-    else:
-        missing = (*missing, answer)
+    capture, missing = _with_all_seen(home, place, started)
     if ended is None:
         ended = Ended(0, "KILLED", home.clock.now_ms(), Usage(0.0, 0.0, 0, 0))
         capture = replace(capture, missing=(*missing, KILLED))
@@ -99,6 +102,56 @@ def finish_recording(home: Home, place: Path) -> Run:
     run = finish_run(home, started.run_id, capture, ended.status, ended.ended_ms)
     shutil.rmtree(place)
     return run
+
+
+def _with_all_seen(home: Home, place: Path, started: Started) -> tuple[Capture, tuple[str, ...]]:
+    """The capture with what the command read, wrote and ran on, and what could not be recorded."""
+    notes = read_notes(place / READS)
+    seen = _observed(place, started, notes)
+    capture = started.capture
+    answer = ask_environment(interpreter_of(capture.command, notes.interpreter), Path(capture.folder), seen.reads)
+    distributions = answer.distributions if isinstance(answer, Environment) else {}
+    recording = Recording(Path(started.project), started.started_ns, place / KEPT, _own_folders(home, place))
+    files = files_of(home, recording, seen, distributions)
+    capture = replace(
+        capture, inputs=files.inputs, outputs=files.outputs, outside=files.outside,
+        remote=remote_reads(notes, tuple(seen.connections), started.tracking_uri),
+        output=_stored(home, place / OUTPUT),
+        coverage="partial" if seen.unseen else "full",
+        coverage_reason=seen.reason or "; ".join(seen.unseen),
+    )  # fmt: skip
+    missing = (*capture.missing, *seen.unseen, *files.missing)
+    if isinstance(answer, Environment):
+        return _with_environment(home, capture, answer, notes), missing
+    return capture, (*missing, answer)
+
+
+def _observed(place: Path, started: Started, notes: Notes) -> Observed:
+    """What the kernel told, else what Python told."""
+    if started.unobserved:
+        return observed_by_python(notes, started.unobserved)
+    seen = observed_by_kernel(place / OPENED)
+    return observed_by_python(notes, seen.reason) if seen.reason and not seen.unseen else seen
+
+
+def _with_environment(home: Home, capture: Capture, answer: Environment, notes: Notes) -> Capture:
+    before = capture.surroundings or Surroundings()
+    text, unlocked = lock_of(answer)
+    surroundings = replace(
+        before, interpreter=answer.interpreter, implementation=answer.implementation, version=answer.version,
+        build=answer.build, origin=answer.origin, lock=home.objects.put(_stream(text)), unlocked=unlocked,
+        libraries=answer.libraries, locale=answer.locale, encoding=answer.encoding, timezone=answer.timezone,
+        seeds=(*before.seeds, *notes.seeds),
+    )  # fmt: skip
+    lines = home.objects.put(_stream("\n".join(answer.lock) + "\n"))
+    return replace(
+        capture, environment=lines, python=answer.python, platform=answer.platform, surroundings=surroundings
+    )
+
+
+def _own_folders(home: Home, place: Path) -> tuple[str, ...]:
+    """Where taut itself works: what a client or the recording writes there is nothing that the run did."""
+    return tuple(str(folder) for folder in (place, home.folder) if folder is not None)
 
 
 def reconcile_runs(home: Home) -> list[Run]:

@@ -8,12 +8,14 @@ from pathlib import Path
 import click
 
 from taut.errors import NotFound
+from taut.faces.cli.captured import captured_lines
 from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import Home, open_home
 from taut.records import Run
 
 LISTED_METRICS = 3  # As many as fit beside the rest in 100 columns.
+NAMED_MAX = 10  # In the two lines at the end of a run; `taut runs show` names all.
 NO_RUN = "no run yet; try: taut run -- python train.py"
 NO_SUCH_RUN = "no run is so; try: taut runs list"
 
@@ -47,6 +49,8 @@ def run(command: tuple[str, ...], name: str, experiment: str, cause: str, run_id
                 cause=cause, run_id=run_id, folder=Path.cwd(),
             )  # fmt: skip
         shown(done, as_json, told_briefly)
+    if done.capture.coverage == "partial":
+        click.echo(f"taut: coverage: partial ({done.capture.coverage_reason})", err=True)
     if done.status != "FINISHED":
         sys.exit(_exit_status(done))
 
@@ -108,10 +112,11 @@ def compare(run_ids: tuple[str, ...], as_json: bool) -> None:
 def told_briefly(run: Run) -> str:
     """A run in two lines."""
     metrics = ", ".join(f"{key} {value:.4g}" for key, value in sorted(run.metrics.items()) if value is not None)
-    data = ", ".join(sorted({read.dataset or read.path for read in run.capture.inputs})) or "none seen"
-    return f"run {run.id[:8]} {run.status.lower()} ({run.name}); data read: {data}" + (
-        f"\n  {metrics}" if metrics else ""
-    )
+    data = _few(sorted({read.dataset or read.path for read in run.capture.data})) or "none seen"
+    changed = _few([read.path for read in run.capture.data if read.changed])
+    lines = [f"run {run.id[:8]} {run.status.lower()} ({run.name}); data read: {data}"]
+    lines += [f"  changed during the run: {changed}"] if changed else []
+    return "\n".join([*lines, *([f"  {metrics}"] if metrics else [])])
 
 
 def told(run: Run) -> str:
@@ -131,10 +136,15 @@ def told(run: Run) -> str:
         ("cost", _cost(run)),
     ]
     lines = [f"{name:<12} {fact}" for name, fact in facts if fact]
-    lines += [f"{'data':<12} {read.path} {read.dataset or f'sha256:{read.oid[:12]}'}" for read in capture.inputs]
+    lines += captured_lines(capture)
     for heading, values in (("param", run.params), ("metric", run.metrics), ("tag", run.tags)):
         lines += [f"{heading:<12} {key} = {value}" for key, value in sorted(values.items())]
     return "\n".join([*lines, *(f"{'not recorded':<12} {what}" for what in capture.missing)])
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
+    return ", ".join(names[:NAMED_MAX]) + more
 
 
 def _cost(run: Run) -> str:
