@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 HEX = 32  # Digits of an MD5.
 DIR = ".dir"  # Behind the digest of a folder's list.
 SMALL_BYTES = 1 << 20  # Up to here one read takes a file, and its name is known before anything is written.
+FIRST_BYTES = 32 << 10
 PIECE_BYTES = 512 << 10  # Of larger ones: what is hashed is still in the processor's cache when it is written.
 PIECES = 8  # In flight between the thread that hashes and the one that writes.
 EARLY_BYTES = 32 << 20  # The disk is told to begin so often, so that the sync at the end finds little left.
@@ -51,7 +52,7 @@ def file_digest(path: str, stop: threading.Event | None = None, bar: "Progress |
     """Read a file for its digest. Raises OSError, Conflict where `stop` is set."""
     file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        data = os.read(file, SMALL_BYTES)
+        data = _head(file)
         hashing = hashlib.md5(data, usedforsecurity=False)
         size_bytes = len(data)
         if size_bytes == SMALL_BYTES:
@@ -94,7 +95,7 @@ def copied_file(
     """
     file = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        data = os.read(file, SMALL_BYTES)
+        data = _head(file)
         if len(data) == SMALL_BYTES:
             return _copied_large(source, file, data, target, stop, bar, sync, mode)
     finally:
@@ -197,6 +198,12 @@ class _Writer:
                     begun = at
             if isinstance(whole := piece.obj, bytearray):
                 self._empty.put(memoryview(whole))
+
+
+def _head(file: int) -> bytes:
+    """The first bytes, in most cases all: room for more is asked for only where there is more."""
+    data = os.read(file, FIRST_BYTES)
+    return data + os.read(file, SMALL_BYTES - FIRST_BYTES) if len(data) == FIRST_BYTES else data
 
 
 def _write(sink: int, piece: memoryview) -> None:
