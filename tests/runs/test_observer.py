@@ -317,3 +317,34 @@ def test_a_timer_whose_handler_restarts_calls_does_not_make_an_open_fail(folder:
         "signal.setitimer(signal.ITIMER_REAL, 0); raise SystemExit(failed)"
     )
     assert observe(folder, sys.executable, "-S", "-c", program).status == 0
+
+
+# A file system whose look-ups open a file first: FUSE as fuse(4) speaks it, no library needed. INIT is 26, LOOKUP 1.
+SERVED_FROM_WITHIN = """
+import ctypes, os, struct, sys
+os.mkdir("mnt")
+fuse, libc = os.open("/dev/fuse", os.O_RDWR), ctypes.CDLL(None)
+if libc.mount(b"x", b"mnt", b"fuse", 0, f"fd={fuse},rootmode=40000,user_id=0,group_id=0".encode()): sys.exit(9)
+if os.fork() == 0:
+    while True:
+        try: _, kind, asked = struct.unpack_from("<IIQ", os.read(fuse, 1 << 17))
+        except OSError: os._exit(0)
+        body, error = b"", -38
+        if kind == 26: body, error = struct.pack("<IIIIII", 7, 12, 65536, 0, 0, 65536), 0
+        if kind == 1: open("a").close(); error = -2
+        if kind not in (2, 42): os.write(fuse, struct.pack("<IiQ", 16 + len(body), error, asked) + body)
+try: open("mnt/x")
+except FileNotFoundError: open("answered", "w").close()
+libc.umount2(b"mnt", 2)
+os.wait()
+"""
+
+
+@pytest.mark.slow
+def test_a_file_system_that_the_command_itself_serves_hangs_nobody_and_is_told(folder: Path):
+    """The observer looks a path up, the server behind it waits for its own open: each would wait for the other."""
+    seen = observe(folder, sys.executable, "-S", "-c", SERVED_FROM_WITHIN)
+    if seen.status:
+        pytest.skip("this user may not mount, or there is no FUSE")
+    assert "answered" in seen.outputs
+    assert seen.observed.unseen == ["files opened while a file system did not answer"]

@@ -190,6 +190,36 @@ def test_a_database_is_noted_without_its_password(folder: Path, program: str, ad
     assert remote_reads(notes, (), "") == (RemoteRead("database", address),)
 
 
+@pytest.mark.parametrize(
+    ("program", "address"),
+    [
+        ("from obstore.store import HTTPStore; s = HTTPStore.from_url('{}'); s.get('a')", "{}/a"),
+        (
+            "import obstore; from obstore.store import HTTPStore; obstore.get(HTTPStore.from_url('{}'), path='a')",
+            "{}/a",
+        ),
+        ("import pandas as p; p.read_csv('{}/a')", "{}/a"),
+    ],
+)
+def test_an_object_that_native_code_reads_is_noted_by_its_address(folder: Path, site: str, program: str, address: str):
+    pytest.importorskip("obstore")
+    program = "import contextlib\nwith contextlib.suppress(Exception):\n    " + program.replace("{}", site)
+    assert noted(folder, program).urls == (address.replace("{}", site),)
+
+
+def test_an_object_in_a_bucket_is_noted_by_bucket_prefix_and_key(folder: Path):
+    pytest.importorskip("obstore")
+    program = (
+        "import contextlib; from obstore.store import S3Store, MemoryStore\n"
+        "store = S3Store('b', prefix='p', region='x', endpoint='http://127.0.0.1:9',"
+        " client_options={'allow_http': True},"
+        " access_key_id='k', secret_access_key='s', retry_config={'max_retries': 0})\n"
+        "with contextlib.suppress(Exception): store.get('k.csv')\n"
+        "with contextlib.suppress(Exception): MemoryStore().get('k.csv')"
+    )
+    assert noted(folder, program).urls == ("s3://b/p/k.csv",)
+
+
 def test_a_database_in_a_file_is_a_file(folder: Path):
     assert noted(folder, "import sqlalchemy as s; s.create_engine('sqlite:///x.db')").databases == ()
 

@@ -10,17 +10,37 @@ from typing import Any
 VALUE_MAX = 60  # Characters of a seed; an array of them is cut.
 
 
-def _seed(note: Any, name: str, given: Any) -> None:
+def _first(given: Any, named: Any) -> Any:
+    return given[0] if given else next(iter(named.values()), None)
+
+
+def _seed(note: Any, name: str, all_given: Any, named: Any) -> None:
+    given = _first(all_given, named)
     note("s", name + "\t" + ("" if given is None else repr(given)[:VALUE_MAX].replace("\t", " ")))
 
 
-def _url(note: Any, _: str, given: Any) -> None:
+def _url(note: Any, _: str, all_given: Any, named: Any) -> None:
+    given = _first(all_given, named)
     text = given if type(given) is str else getattr(given, "path", "")
     if type(text) is str and "://" in text and not text.startswith("file:"):
         note("u", text)
 
 
-def _database(note: Any, _: str, given: Any) -> None:
+def _object(note: Any, _: str, given: Any, named: Any) -> None:
+    """obstore's functions take a store and a path; the methods of its stores call them."""
+    store = given[0] if given else named.get("store")
+    path = given[1] if len(given) > 1 else named.get("path") or named.get("prefix") or ""
+    config = getattr(store, "config", None) or {}
+    schemes = {"S3Store": "s3", "GCSStore": "gs", "AzureStore": "az"}
+    place = str(config.get("bucket") or config.get("container_name") or "")
+    base = getattr(store, "url", "") or schemes.get(type(store).__name__, "") + "://" + place
+    if place or getattr(store, "url", ""):
+        parts = (str(base).rstrip("/"), str(getattr(store, "prefix", None) or "").strip("/"), str(path).lstrip("/"))
+        note("u", "/".join(part for part in parts if part))
+
+
+def _database(note: Any, _: str, all_given: Any, named: Any) -> None:
+    given = all_given[0] if all_given else named
     render = getattr(given, "render_as_string", None)
     text = render(hide_password=True) if render else given
     parts = {}  # type: dict[str, Any]
@@ -36,7 +56,8 @@ def _database(note: Any, _: str, given: Any) -> None:
     note("b", text)
 
 
-# Module -> the functions to wrap in it, and what their first argument tells.
+READS = ("get", "get_async", "get_range", "get_range_async", "get_ranges", "get_ranges_async", "open_reader")
+# Module -> the functions to wrap in it, and what their arguments tell.
 CALLS = {
     "random": (("seed", _seed),),
     "numpy.random": (("seed", _seed), ("default_rng", _seed)),
@@ -44,7 +65,7 @@ CALLS = {
     "torch": (("manual_seed", _seed),),
     "fsspec.core": (("open", _url), ("open_files", _url), ("url_to_fs", _url)),
     "fsspec": (("open", _url), ("open_files", _url)),
-    "obstore.store": (("from_url", _url),),
+    "obstore": tuple((name, _object) for name in (*READS, "open_reader_async")),
     "sqlalchemy.engine.create": (("create_engine", _database),),
     "sqlalchemy.engine": (("create_engine", _database),),
     "sqlalchemy": (("create_engine", _database),),
@@ -65,7 +86,7 @@ def _noting(call: Any, name: str, tell: Any, note: Any) -> Any:
     @functools.wraps(call)
     def noting(*given: Any, **named: Any) -> Any:
         try:
-            tell(note, name, given[0] if given else named if tell is _database else next(iter(named.values()), None))
+            tell(note, name, given, named)
         except Exception:  # noqa: BLE001  # The program must not suffer for a note.
             return call(*given, **named)
         return call(*given, **named)
