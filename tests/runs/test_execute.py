@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,11 +23,11 @@ from tests.parts import eventually
 NOWHERE = "http://127.0.0.1:9"  # No test here logs through a client; those stand with the MLflow face.
 
 
-def execute(home: Home, *command: str, **options: str) -> Run:
+def execute(home: Home, *command: str, **options: Any) -> Run:
     return execute_run(home, command, tracking_uri=NOWHERE, folder=home.project, **options)
 
 
-def python(home: Home, program: str, **options: str) -> Run:
+def python(home: Home, program: str, **options: Any) -> Run:
     return execute(home, sys.executable, "-c", program, **options)
 
 

@@ -1,5 +1,6 @@
 """`taut run -- CMD`: start a command so that its MLflow client lands in the run, watch it, and record how it ended."""
 
+import json
 import os
 import platform
 import shutil
@@ -18,10 +19,12 @@ from typing import IO
 from taut.errors import NotFound, UsageError
 from taut.ground.clock import new_id
 from taut.home import Home
-from taut.records import Capture, Run, Usage
+from taut.records import Capture, Determinism, Run, Usage
+from taut.runs.determinism import applied, cpu, found
 from taut.runs.git import git_state
 from taut.runs.reads import watched
 from taut.runs.recording import OUTPUT, READS, Ended, begin_recording, finish_recording, note_end, reconcile_runs
+from taut.runs.sandbox import Sandbox
 from taut.runs.tracking import create_run, record_capture, update_run
 
 LAUNCHER = Path(__file__).with_name("shim") / "launch.py"
@@ -38,20 +41,32 @@ def execute_run(
     cause: str = "manual",
     run_id: str = "",
     folder: Path | None = None,
+    determinism: Determinism | None = None,
+    sandbox: Sandbox | None = None,
 ) -> Run:
     """Run a command in `folder` and record code, data, environment, output, exit status and cost of it.
 
-    MLflow clients inside land in this run. An id that the caller chose is an idempotency key: a run of that id that
-    finished is returned and nothing starts; one that failed or was killed runs again. Signals are passed on, and what
+    `determinism` is set for it, see `taut.runs.determinism`; with none given nothing is. MLflow clients inside land in
+    this run. An id that the caller chose is an idempotency key: a run of that id that finished is returned and nothing
+    starts; one that failed or was killed runs again. Signals are passed on, and what
     a signal ends is KILLED. Raises NotFound for a program that does not exist, Conflict where the run still goes on.
     """
     place = (folder or Path.cwd()).absolute()
-    program = _program(command, place)
+    program = _program(command, place, sandbox)
     reconcile_runs(home)
     chosen = run_id or new_id()
     project = home.project if place.is_relative_to(home.project) else place
     git, missing = git_state(home, place)
-    capture = Capture(command=tuple(command), folder=str(place), git=git, platform=platform.platform(), missing=missing)
+    beside = sandbox or Sandbox()
+    how = determinism or Determinism(variables=found({**os.environ, **beside.variables}), cpu=cpu())
+    capture = Capture(
+        command=tuple(command),
+        folder=str(place),
+        git=git,
+        platform=platform.platform(),
+        missing=missing,
+        determinism=how,
+    )
     recording = begin_recording(home, chosen, project, capture)
     try:
         run = create_run(home, experiment=experiment, name=name, cause=cause, run_id=chosen)
@@ -64,41 +79,43 @@ def execute_run(
     if run.status != "RUNNING":
         update_run(home, chosen, status="RUNNING")
     record_capture(home, chosen, capture)
-    environment = _environment(tracking_uri, chosen, experiment, recording)
-    note_end(recording, _watch(home, program, command, place, environment, recording / OUTPUT))
+    own = applied({**os.environ, **beside.variables}, how)
+    environment = _environment(own, tracking_uri, chosen, experiment, recording)
+    launch = {"fixed_addresses": how.fixed_addresses, "cores": how.cores, **beside.bounds()}
+    launched = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), json.dumps(launch), program, *command]
+    note_end(recording, _watch(home, launched, place, environment, recording / OUTPUT))
     return finish_recording(home, recording)
 
 
-def _program(command: Sequence[str], folder: Path) -> str:
+def _program(command: Sequence[str], folder: Path, beside: Sandbox | None = None) -> str:
     if not command:
         raise UsageError("there is no command to run", hint="taut run -- python train.py")
     named = folder / command[0] if os.sep in command[0] else command[0]
-    found = shutil.which(named)
-    if found is None:
+    program = shutil.which(named, path=beside.variables.get("PATH") if beside else None)
+    if program is None:
         raise NotFound(f"no program {command[0]!r} that could be run", hint=f"command -v {command[0]}")
-    return os.path.abspath(found)
+    return os.path.abspath(program)
 
 
-def _environment(tracking_uri: str, run_id: str, experiment: str, recording: Path) -> dict[str, str]:
+def _environment(
+    own: dict[str, str], tracking_uri: str, run_id: str, experiment: str, recording: Path
+) -> dict[str, str]:
     return {
-        **os.environ,
+        **own,
         "MLFLOW_TRACKING_URI": tracking_uri,
         "MLFLOW_RUN_ID": run_id,
         "MLFLOW_EXPERIMENT_NAME": experiment,
         "PYTHONUNBUFFERED": "1",  # Its output passes through a pipe and should still be seen as it is written.
-        **watched(recording / READS),
+        **watched(recording / READS, own.get("PYTHONPATH", "")),
     }
 
 
-def _watch(
-    home: Home, program: str, command: Sequence[str], folder: Path, environment: dict[str, str], output: Path
-) -> Ended:
+def _watch(home: Home, launched: Sequence[str], folder: Path, environment: dict[str, str], output: Path) -> Ended:
     """Start the command and wait for its end, its output shown and kept."""
     began = time.monotonic()
     # On a terminal Ctrl-C reaches the whole foreground group by itself; elsewhere a group of its own lets us pass
     # a signal on to the command and its children, once.
     shares_terminal = sys.stdin is not None and sys.stdin.isatty()
-    launched = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), program, *command]
     with output.open("ab", buffering=0) as log, _signals() as received:
         process = subprocess.Popen(
             launched, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -22,15 +22,16 @@ UNSEEN = "the data it read: no Python process of the command was seen, and other
 
 @dataclass(frozen=True, slots=True)
 class Notes:
-    """What the shim noted: the first interpreter that ran, and the places opened for reading before anything else."""
+    """What the shim noted: the first interpreter, the places first opened to be read, and those made anew."""
 
     interpreter: str
     reads: tuple[Path, ...]
+    writes: tuple[Path, ...] = ()
 
 
-def watched(notes: Path) -> dict[str, str]:
-    """The environment that makes a command's Python processes take notes."""
-    inherited = os.environ.get("PYTHONPATH", "")
+def watched(notes: Path, inherited: str | None = None) -> dict[str, str]:
+    """The environment that makes a command's Python processes take notes; `inherited` is its PYTHONPATH, else ours."""
+    inherited = os.environ.get("PYTHONPATH", "") if inherited is None else inherited
     path = f"{SHIM}{os.pathsep}{inherited}" if inherited else str(SHIM)
     return {"PYTHONPATH": path, "TAUT_READS": str(notes)}
 
@@ -44,7 +45,8 @@ def read_notes(file: Path) -> Notes:
         if line[:2] in (b"r ", b"w "):
             first.setdefault(line[2:], line.startswith(b"r "))
     reads = tuple(Path(os.fsdecode(path)) for path, is_read in first.items() if is_read)
-    return Notes(next((python for python in interpreters if python), ""), reads)
+    writes = tuple(Path(os.fsdecode(path)) for path, is_read in first.items() if not is_read)
+    return Notes(next((python for python in interpreters if python), ""), reads, writes)
 
 
 def inputs_of(

@@ -18,6 +18,7 @@ from taut.home import Home
 from taut.records import Capture, Run, Usage
 from taut.runs.capture import finish_run
 from taut.runs.environment import Environment, ask_environment, interpreter_of
+from taut.runs.outputs import outputs_of
 from taut.runs.reads import inputs_of, read_notes
 from taut.runs.tracking import get_run
 
@@ -82,8 +83,9 @@ def finish_recording(home: Home, place: Path) -> Run:
     project = Path(started.project)
     notes = read_notes(place / READS)
     inputs, unread = inputs_of(home, project, notes, started.started_ns)
-    capture = replace(started.capture, inputs=inputs, output=_stored(home, place / OUTPUT))
-    missing = (*capture.missing, *unread)
+    outputs, unkept = outputs_of(home, project, notes.writes, started.started_ns)
+    capture = replace(started.capture, inputs=inputs, outputs=outputs, output=_stored(home, place / OUTPUT))
+    missing = (*capture.missing, *unread, *unkept)
     python = interpreter_of(capture.command, notes.interpreter)
     answer = ask_environment(python, Path(capture.folder))
     if isinstance(answer, Environment):

@@ -78,4 +78,8 @@ def go_on() -> None:
 if __name__ == "sitecustomize":
     if NOTES and hasattr(sys, "addaudithook"):  # Python 3.7 and older have none.
         install()
+    if os.environ.get("TAUT_SEED") or os.environ.get("TAUT_SEEN"):
+        import taut_seeding  # type: ignore[import-not-found]  # It lies beside us, first on sys.path.
+
+        taut_seeding.install()
     go_on()
