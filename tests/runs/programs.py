@@ -140,7 +140,7 @@ class Thing: pass
 json.dump({"handle": id(Thing()) // 16 * 16 + 0}, open("handle.json", "w"))
 """,
         ("memory address",),
-        BYTES,
+        ("memory address", "bytes"),  # It is fixed for one folder and environment, and a copy lies in another folder.
     ),
     Program(
         "a_skops_file",

@@ -161,6 +161,12 @@ def test_a_set_of_two_that_came_out_alike_by_luck_is_found():
     assert stands(number(1), now).cause == "hash order"
 
 
+def test_an_address_that_repeats_here_is_still_told_as_one():
+    found = stands(number(0x7F0000001230), lambda how: number(0x7F0000001240))
+    assert (found.cause, found.runs) == ("memory address", 1)
+    assert "out.json at .w" in found.evidence
+
+
 def test_what_nothing_here_changes_was_given_something_else():
     assert stands(number(1), lambda how: number(2)).cause == "changed code, data or package"
 

@@ -63,7 +63,7 @@ def explain(compared: Compared, first: Outcome, second: Outcome, how: Determinis
     third = trials.once(how)
     seen = tuple(dict.fromkeys((*second.seen, *third.seen)))
     if _same(second, third):
-        reason = _stands(first, second, how, cores, seen, trials)
+        reason = _stands(compared, first, second, how, cores, seen, trials)
     else:
         reason = _varies(compared, how, seen, trials)
     return Reason(reason.cause, reason.evidence, trials.runs)
@@ -153,9 +153,18 @@ def _left(compared: Compared, seen: tuple[str, ...]) -> Reason:
 
 
 def _stands(
-    first: Outcome, second: Outcome, how: Determinism, cores: int, seen: tuple[str, ...], trials: _Trials
+    compared: Compared,
+    first: Outcome,
+    second: Outcome,
+    how: Determinism,
+    cores: int,
+    seen: tuple[str, ...],
+    trials: _Trials,
 ) -> Reason:
     """It gives the same each time here, and gave something else then: perturb what may have been another."""
+    if (difference := _difference(compared)) is not None and difference.kind == "memory address":
+        # Where memory begins can be fixed; what lies before an object also hangs on its folder and environment.
+        return Reason(ADDRESS, f"{_place(compared)} holds an address: {_values(difference)}")
     if "PYTHONHASHSEED" not in how.variables:
         for number in (1, 2):
             if not _same(second, trials.once(with_hash_seed(how, number))):
