@@ -98,13 +98,17 @@ class InputRead:
 
 @dataclass(frozen=True, slots=True)
 class OutputWritten:
-    """A file that a run wrote and that stood when it ended; `link` where it is a symbolic link that the run made."""
+    """A file that a run wrote and that stood when it ended; `link` where it is a symbolic link that the run made.
+
+    With `kept` its bytes are in the object store, to be held against those of a repetition.
+    """
 
     path: str
     oid: str
     size_bytes: int
     link: str = ""
     executable: bool = False
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +180,26 @@ class Surroundings:
     seeds: tuple[Seeding, ...] = ()
 
 
+Level = Literal["off", "basic", "seeded", "strict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Determinism:
+    """What decides whether a run repeats: what was set for it, and what it found.
+
+    `variables` are those of the environment that count here, `fixed_addresses` whether memory lay where it always does,
+    `cores` those that it was kept to (empty for all), `cpu` names the processor and the instructions that kernels are
+    chosen by.
+    """
+
+    level: Level = "off"
+    seed: int | None = None
+    variables: dict[str, str] = field(default_factory=dict)
+    fixed_addresses: bool = False
+    cores: tuple[int, ...] = ()
+    cpu: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a run cost: wall and CPU seconds, cores there were, the largest memory of one of its processes, in bytes."""
@@ -212,6 +236,7 @@ class Capture:
     coverage: Literal["", "full", "partial"] = ""
     coverage_reason: str = ""
     surroundings: Surroundings | None = None
+    determinism: Determinism | None = None
 
     @property
     def data(self) -> tuple[InputRead, ...]:
@@ -242,6 +267,36 @@ class Run:
     def point(self) -> str:
         """Its name in the lineage."""
         return f"run:{self.id}"
+
+
+Sameness = Literal["bytes", "content", "predictions", "metrics", "different"]
+"""How far a repetition agreed with its run, the best first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """What came of running a run again: how far both agree, where they first differ, and why as far as it was found.
+
+    `cause` is one of a few words (`seed missing`, `hash order`, `data`, ...), `evidence` the sentence that shows it.
+    `gap` is the largest difference of predictions or metrics. `notes` say what was not as it was, or not compared.
+    """
+
+    id: str
+    run_id: str
+    verdict: Sameness
+    at_ms: int
+    actor: str
+    outputs: int = 0
+    first: str = ""
+    cause: str = ""
+    evidence: str = ""
+    gap: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def point(self) -> str:
+        """Its name in the lineage."""
+        return f"reproduction:{self.id}"
 
 
 # -- run -> model version -> gate

@@ -22,7 +22,7 @@ RUN = {
 }  # fmt: skip
 CAPTURE = {
     "command", "folder", "git", "environment", "python", "platform", "inputs", "output", "exit_status", "usage",
-    "missing", "outputs", "outside", "remote", "coverage", "coverage_reason", "surroundings",
+    "missing", "outputs", "outside", "remote", "coverage", "coverage_reason", "surroundings", "determinism",
 }  # fmt: skip
 
 
@@ -256,3 +256,55 @@ def test_a_run_compared_with_itself_differs_in_nothing(line):
     said = taut(line.folder, "runs", "compare", line.good, line.good)
     assert said.status == 0
     assert "accuracy" not in said.out
+
+
+# Runs that repeat
+
+
+DRAW = "import random; open('model', 'w').write(str(random.random()))"
+
+
+def test_running_twice_tells_the_verdict_and_the_cause(project):
+    said = taut(project, "run", "--twice", "--", sys.executable, "-c", DRAW)
+    assert said.status == 3
+    assert "reproduced: different, 1 outputs compared" in said.out
+    assert "cause: seed missing: " in said.out
+    seeded = taut(project, "run", "--determinism", "seeded", "--twice", "--json", "--", sys.executable, "-c", DRAW)
+    assert seeded.status == 0
+    assert seeded.json.keys() == {"run", "reproduction"}
+    assert seeded.json["reproduction"]["verdict"] == "bytes"
+    assert seeded.json["run"]["capture"]["determinism"]["seed"] == 0
+
+
+def test_a_run_is_reproduced_by_the_first_digits_of_its_id_and_wears_the_verdict(project):
+    run = taut(project, "run", "--determinism", "strict", "--json", "--", sys.executable, "-c", DRAW).json
+    said = taut(project, "reproduce", "--here", "--json", run["id"][:8])
+    assert (said.status, said.json["verdict"], said.json["run_id"]) == (0, "bytes", run["id"])
+    assert "reproduced   bytes, " in taut(project, "runs", "show", run["id"][:8]).out
+    assert "reproduced" in taut(project, "runs", "list").out.splitlines()[0]
+    assert taut(project, "runs", "show", run["id"], "--json").json["tags"]["taut.reproduced"] == "bytes"
+
+
+def test_reproducing_with_less_agreement_than_was_asked_for_ends_with_three(project):
+    command = "import json, time; json.dump({'at': time.time()}, open('m.json', 'w'))"
+    run = taut(project, "run", "--json", "--", sys.executable, "-c", command).json
+    assert taut(project, "reproduce", "--here", run["id"]).out.startswith("reproduced: identical content")
+    strict = taut(project, "reproduce", "--here", "--level", "bytes", run["id"])
+    assert (strict.status, "cause: time" in strict.out) == (3, True)
+
+
+def test_the_level_off_sets_nothing(project):
+    run = taut(project, "run", "--determinism", "off", "--json", "--", sys.executable, "-c", "pass").json
+    how = run["capture"]["determinism"]
+    assert (how["level"], how["fixed_addresses"], how["seed"]) == ("off", False, None)
+    assert "PYTHONHASHSEED" not in how["variables"]
+
+
+def test_one_thread_is_one_core(project):
+    command = "import os; print(len(os.sched_getaffinity(0)), os.environ['OMP_NUM_THREADS'])"
+    said = taut(project, "run", "--single-thread", "--", sys.executable, "-c", command)
+    assert said.out.splitlines()[0] == "1 1"
+
+
+def test_reproducing_what_cannot_be_is_an_error_of_two_lines(project):
+    assert is_two_lines(taut(project, "reproduce", "abcd1234"))

@@ -27,7 +27,7 @@ from taut.ground.settings import make_folder
 from taut.home import Home, open_home
 from taut.models import decide_promotion, promote_model, record_gate, record_model, request_promotion, require_approvals
 from taut.pipelines.steps import record_step
-from taut.records import Alert, DeploymentState, GateCheck, TreeFile
+from taut.records import Alert, DeploymentState, GateCheck, Reproduction, TreeFile
 from taut.runs import (
     DatasetInput,
     MetricPoint,
@@ -41,6 +41,7 @@ from taut.runs import (
     log_outputs,
     merge_records,
     put_artifact,
+    record_reproduction,
     tag_experiment,
     update_run,
 )
@@ -84,6 +85,7 @@ def _fill_elsewhere(home: Home) -> None:
 
 def _fill_runs(home: Home) -> None:
     run = create_run(home, name="first", run_id=RUN)
+    record_reproduction(home, RUN, Reproduction("", RUN, "content", 0, ""))
     tag_experiment(home, run.experiment_id, "team", "late")
     log_batch(
         home,

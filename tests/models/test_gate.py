@@ -5,7 +5,9 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
+import msgspec
 import pytest
 
 from taut.data import add_dataset
@@ -29,7 +31,8 @@ from taut.models import (
     show_model,
 )
 from taut.project import CheckSpec, GateSpec
-from taut.records import GateCheck, GateResult
+from taut.records import GateCheck, GateResult, Reproduction, Sameness
+from taut.runs import record_reproduction
 from tests.models.conftest import Shelf, damage, flights, logged, object_file
 
 YES = [GateCheck("rows", True, 1.0, 0.0, "enough rows")]
@@ -335,3 +338,42 @@ def test_a_check_may_have_a_bound_and_a_comparison_at_once(home: Home, shelf: Sh
     both = CheckSpec(measure="brier", at_most=0.0001, against="champion")
     result = gate_model(home, "late", 1, spec=GateSpec(data="rows.csv", target="late", checks=(both,)), folder=rows_csv)
     assert not result.passed and not by_name(result)["brier"].passed
+
+
+# Reproduced
+
+
+@pytest.mark.parametrize(
+    ("verdict", "wanted", "passed"),
+    [
+        ("bytes", "content", True),
+        ("content", "content", True),
+        ("metrics", "content", False),
+        ("different", "metrics", False),
+    ],
+)
+def test_a_gate_can_ask_that_the_run_repeats(
+    home: Home,
+    shelf: Shelf,
+    rows_csv: Path,
+    spec: GateSpec,
+    verdict: Sameness,
+    wanted: Literal["content", "metrics"],
+    passed: bool,
+):
+    run_id, _ = logged(home, shelf.folders["good"])
+    register_model(home, "late", run_id=run_id)
+    asked = msgspec.structs.replace(spec, reproduced=wanted)
+    unknown = by_name(gate_model(home, "late", 1, spec=asked, folder=rows_csv))["reproduced"]
+    assert not unknown.passed and "was never run again; try: taut reproduce" in unknown.text
+    record_reproduction(home, run_id, Reproduction("", run_id, verdict, 0, "", cause="seed missing"))
+    check = by_name(gate_model(home, "late", 1, spec=asked, folder=rows_csv))["reproduced"]
+    assert check.passed is passed
+    assert f"came out as {verdict}" in check.text and f"wanted {wanted} or better" in check.text
+
+
+def test_a_version_that_no_run_made_cannot_be_shown_to_repeat(home: Home, shelf: Shelf, rows_csv: Path, spec: GateSpec):
+    register_folder(home, "late", shelf.folders["good"])
+    result = gate_model(home, "late", 1, spec=msgspec.structs.replace(spec, reproduced="metrics"), folder=rows_csv)
+    assert not result.passed
+    assert "no run is known" in by_name(result)["reproduced"].text

@@ -8,6 +8,7 @@ import sys
 import threading
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,11 +29,11 @@ from tests.runs.observing import observer
 NOWHERE = "http://127.0.0.1:9"  # No test here logs through a client; those stand with the MLflow face.
 
 
-def execute(home: Home, *command: str, **options: str) -> Run:
+def execute(home: Home, *command: str, **options: Any) -> Run:
     return execute_run(home, command, tracking_uri=NOWHERE, folder=home.project, **options)
 
 
-def python(home: Home, program: str, **options: str) -> Run:
+def python(home: Home, program: str, **options: Any) -> Run:
     return execute(home, sys.executable, "-c", program, **options)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from taut.data.diff import ColumnChange, DatasetDiff, dataset_diff
     from taut.data.move import move_data, remove_pointer
     from taut.data.pointers import Pointer, pointer_over, read_pointer
-    from taut.data.reading import Digests, digest_file, md5_in_dataset
+    from taut.data.reading import Digests, copy_content, digest_file, md5_in_dataset
     from taut.data.status import DatasetState, dataset_status
     from taut.data.versions import find_dataset, find_versions, list_datasets, read_tree, record_dataset
 
@@ -24,7 +24,7 @@ PLACES = {
     "diff": ("ColumnChange", "DatasetDiff", "dataset_diff"),
     "move": ("move_data", "remove_pointer"),
     "pointers": ("Pointer", "pointer_over", "read_pointer"),
-    "reading": ("Digests", "digest_file", "md5_in_dataset"),
+    "reading": ("Digests", "copy_content", "digest_file", "md5_in_dataset"),
     "status": ("DatasetState", "dataset_status"),
     "versions": ("find_dataset", "find_versions", "list_datasets", "read_tree", "record_dataset"),
 }
@@ -39,6 +39,7 @@ __all__ = [
     "add_dataset",
     "checkout_dataset",
     "checkout_pointers",
+    "copy_content",
     "dataset_diff",
     "dataset_status",
     "digest_file",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from taut.data.add import index_folder, workspace_at
+from taut.data.digests import copied_file
 from taut.data.index import open_index
 from taut.data.snapshot import take_snapshot
 from taut.data.whole import explained
@@ -37,3 +38,17 @@ def md5_in_dataset(home: Home, path: Path) -> str:
     """DVC's digest of a file of the workspace, which is not read where the index knows it. Raises Denied, NotFound."""
     with open_index(index_folder(home)) as index:
         return take_snapshot(index, str(path), workspace_at(home, path).rules(str(path))).md5s[0]
+
+
+def copy_content(home: Home, md5: str, near: Path, target: Path) -> bool:
+    """Copy content into a new file out of the cache of the workspace around a place; whether it is there, and whole."""
+    source = workspace_at(home, near).cache.path_of(md5)
+    try:
+        if copied_file(source, str(target), mode=0o666).md5 == md5:
+            return True
+    except FileNotFoundError:
+        return False
+    except OSError as problem:
+        raise explained(problem, target, "written") from None
+    target.unlink()
+    return False

@@ -171,6 +171,8 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "run.note_model": "taut.runs.noting:note_model",
         "run.outputs": "taut.runs.batches:log_outputs",
         "run.page": "taut.runs.search:page_of_runs",
+        "run.reproduced": "taut.runs.reproductions:record_reproduction",
+        "run.reproductions": "taut.runs.reproductions:list_reproductions",
         "run.resolve": "taut.runs.tracking:resolve_run",
         "run.restore": "taut.runs.tracking:restore_run",
         "run.search": "taut.runs.search:search_runs",

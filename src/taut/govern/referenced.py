@@ -76,5 +76,6 @@ def _of_captures(tx: Tx, unreadable: Unreadable) -> Iterator[tuple[str, str]]:
             "patch": capture.git.patch if capture.git else "",
             "lock": capture.surroundings.lock if capture.surroundings else "",
             **{f"what {read.path} held": read.oid for read in capture.inputs if read.kept},
+            **{f"what it wrote to {one.path}": one.oid for one in capture.outputs if one.kept},
         }
         yield from ((f"run:{run_id} ({what})", oid) for what, oid in kept.items() if oid)

@@ -122,6 +122,7 @@ SCOPES: tuple[Scope, ...] = (
     Scope("experiment", ("id",), _point("experiment")),
     Scope("run", ("id", "experiment_id"), _run),
     *(Scope(table, ("run_id",), _point("run")) for table in ("run_input", "run_output", "run_model_input")),
+    Scope("reproduction", ("run_id",), _point("run"), order=("run_id", "id")),
     *(Scope(table, ("run_id",), _point("run")) for table in ("param", "run_tag")),
     # Whether a series has moved of late is housekeeping, and may be done by what is logged to another run.
     Scope(

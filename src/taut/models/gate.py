@@ -21,7 +21,8 @@ from taut.models.registry import find_model
 from taut.models.rows import LabelledRows, read_rows
 from taut.models.versions import CHAMPION
 from taut.project import CheckSpec, GateSpec, Measure
-from taut.records import GateCheck, GateResult, ModelVersion
+from taut.records import GateCheck, GateResult, ModelVersion, Sameness
+from taut.runs import is_as_good, list_reproductions
 
 ROWS_MIN = 100  # With fewer rows the interval of any measure is wider than what it is to decide.
 RESAMPLES = 500
@@ -71,6 +72,8 @@ def gate_model(
         failed = next((name for name in MAY_FAIL if name not in asked), "measures")
         checks.append(GateCheck(failed, False, None, None, problem.message))
     held = None if champion is None else champion.number
+    if spec.reproduced:
+        checks.append(_reproduced(home, version, spec.reproduced))
     data = _data_points(home, path)
     return record_gate(home, name, number, checks=checks, champion=held, data=data, gate_id=gate_id)
 
@@ -89,6 +92,22 @@ def _answered(
     if champion is not None:
         yield _differs(version, champion)
     yield from _judged(spec, Scored(rows, scores, _champion_scores(home, champion, rows)), seed)
+
+
+def _reproduced(home: Home, version: ModelVersion, wanted: Sameness) -> GateCheck:
+    """Whether the run that made the version was run again, and came out as much the same as is asked for."""
+    if not version.run_id:
+        return GateCheck("reproduced", False, None, None, "no run is known that made this version")
+    try:
+        newest = next(iter(list_reproductions(home, version.run_id)), None)
+    except NotFound as problem:
+        return GateCheck("reproduced", False, None, None, problem.message)
+    if newest is None:
+        text = f"run {version.run_id[:8]} was never run again; try: taut reproduce {version.run_id[:8]}"
+        return GateCheck("reproduced", False, None, None, text)
+    cause = f", for {newest.cause}" if newest.cause and newest.verdict != "content" else ""
+    text = f"run {version.run_id[:8]} came out as {newest.verdict}{cause}; wanted {wanted} or better"
+    return GateCheck("reproduced", is_as_good(newest.verdict, wanted), newest.gap, None, text)
 
 
 def _data_points(home: Home, path: Path) -> list[str]:

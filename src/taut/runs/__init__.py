@@ -16,6 +16,7 @@ from taut.runs.batches import Batch, delete_tag, log_batch, log_batches, log_inp
 from taut.runs.capture import finish_run
 from taut.runs.compare import Difference, RunComparison, compare_runs, render_comparison
 from taut.runs.detail import DatasetInput, ModelInput, ModelOutput, RunDetail
+from taut.runs.determinism import LEVELS, settings
 from taut.runs.evaluation import (
     EvaluationDataset,
     EvaluationPage,
@@ -82,6 +83,7 @@ from taut.runs.observed import OBSERVER
 from taut.runs.pages import page_of
 from taut.runs.points import MetricPoint
 from taut.runs.recording import reconcile_runs
+from taut.runs.reproductions import is_as_good, list_reproductions, record_reproduction
 from taut.runs.search import RunPage, page_of_runs, search_runs
 from taut.runs.sound import unsound_series
 from taut.runs.tally import Count, add_up, count_all, file_tally, logged_tally, run_tally, tally_logged_model, tally_run
@@ -97,6 +99,7 @@ from taut.runs.tracking import (
 )
 
 __all__ = [
+    "LEVELS",
     "OBSERVER",
     "Artifact",
     "Batch",
@@ -159,10 +162,12 @@ __all__ = [
     "holds",
     "import_experiment",
     "import_logged_model",
+    "is_as_good",
     "link_evaluation",
     "list_artifacts",
     "list_experiments",
     "list_records",
+    "list_reproductions",
     "log_batch",
     "log_batches",
     "log_inputs",
@@ -185,6 +190,7 @@ __all__ = [
     "put_artifact",
     "reconcile_runs",
     "record_capture",
+    "record_reproduction",
     "rename_experiment",
     "render_comparison",
     "resolve_run",
@@ -196,6 +202,7 @@ __all__ = [
     "search_evaluations",
     "search_logged_models",
     "search_runs",
+    "settings",
     "settle_imported_run",
     "split_root",
     "tag_evaluation",

@@ -1,5 +1,6 @@
 """`taut run -- CMD`: start a command so that its MLflow client lands in the run, watch it, and record how it ended."""
 
+import json
 import os
 import platform
 import shutil
@@ -18,7 +19,8 @@ from typing import IO
 from taut.errors import NotFound, UsageError
 from taut.ground.clock import new_id
 from taut.home import Home
-from taut.records import Capture, Run, Usage
+from taut.records import Capture, Determinism, Run, Usage
+from taut.runs.determinism import applied, cpu, found
 from taut.runs.environment import surroundings_here
 from taut.runs.git import git_state
 from taut.runs.observed import OBSERVER, observer_problem
@@ -34,6 +36,7 @@ from taut.runs.recording import (
     note_end,
     reconcile_runs,
 )
+from taut.runs.sandbox import Sandbox
 from taut.runs.tracking import create_run, record_capture, update_run
 
 LAUNCHER = Path(__file__).with_name("shim") / "launch.py"
@@ -50,22 +53,29 @@ def execute_run(
     cause: str = "manual",
     run_id: str = "",
     folder: Path | None = None,
+    determinism: Determinism | None = None,
+    sandbox: Sandbox | None = None,
 ) -> Run:
     """Run a command in `folder` and record code, data, environment, output, exit status and cost of it.
 
-    MLflow clients inside land in this run. An id that the caller chose is an idempotency key: a run of that id that
-    finished is returned and nothing starts; one that failed or was killed runs again. Signals are passed on, and what
+    `determinism` is set for it, see `taut.runs.determinism`; with none given nothing is. MLflow clients inside land in
+    this run. An id that the caller chose is an idempotency key: a run of that id that finished is returned and nothing
+    starts; one that failed or was killed runs again. Signals are passed on, and what
     a signal ends is KILLED. Raises NotFound for a program that does not exist, Conflict where the run still goes on.
     """
     place = (folder or Path.cwd()).absolute()
-    program = _program(command, place)
+    program = _program(command, place, sandbox)
     reconcile_runs(home)
     chosen = run_id or new_id()
     project = home.project if place.is_relative_to(home.project) else place
     git, missing = git_state(home, place)
+    beside = sandbox or Sandbox()
+    around = {**os.environ, **beside.variables}
+    how = determinism or Determinism(variables=found(around), cpu=cpu())
+    own = applied(around, how)
     capture = Capture(
         command=tuple(command), folder=str(place), git=git, platform=platform.platform(), missing=missing,
-        surroundings=surroundings_here(os.environ),
+        surroundings=surroundings_here(own), determinism=how,
     )  # fmt: skip
     unobserved = observer_problem()
     recording = begin_recording(home, chosen, project, capture, tracking_uri=tracking_uri, unobserved=unobserved)
@@ -80,42 +90,51 @@ def execute_run(
     if run.status != "RUNNING":
         update_run(home, chosen, status="RUNNING")
     record_capture(home, chosen, capture)
-    environment = _environment(tracking_uri, chosen, experiment, recording)
-    launched = _launched(program, command, recording, project, observed=not unobserved)
+    environment = _environment(own, tracking_uri, chosen, experiment, recording)
+    launched = _launched((program, *command), recording, project, how, beside, observed=not unobserved)
     note_end(recording, _watch(home, launched, place, environment, recording / OUTPUT))
     return finish_recording(home, recording)
 
 
-def _program(command: Sequence[str], folder: Path) -> str:
+def _program(command: Sequence[str], folder: Path, beside: Sandbox | None = None) -> str:
     if not command:
         raise UsageError("there is no command to run", hint="taut run -- python train.py")
     named = folder / command[0] if os.sep in command[0] else command[0]
-    found = shutil.which(named)
-    if found is None:
+    program = shutil.which(named, path=beside.variables.get("PATH") if beside else None)
+    if program is None:
         raise NotFound(f"no program {command[0]!r} that could be run", hint=f"command -v {command[0]}")
-    return os.path.abspath(found)
+    return os.path.abspath(program)
 
 
-def _environment(tracking_uri: str, run_id: str, experiment: str, recording: Path) -> dict[str, str]:
+def _environment(
+    own: dict[str, str], tracking_uri: str, run_id: str, experiment: str, recording: Path
+) -> dict[str, str]:
     return {
-        **{name: value for name, value in os.environ.items() if name != "TAUT_WATCHED"},  # Of a run around this one.
+        **{name: value for name, value in own.items() if name != "TAUT_WATCHED"},  # Of a run around this one.
         "MLFLOW_TRACKING_URI": tracking_uri,
         "MLFLOW_RUN_ID": run_id,
         "MLFLOW_EXPERIMENT_NAME": experiment,
         "PYTHONUNBUFFERED": "1",  # Its output passes through a pipe and should still be seen as it is written.
-        **watched(recording / READS),
+        **watched(recording / READS, own.get("PYTHONPATH", "")),
     }
 
 
 def _launched(
-    program: str, command: Sequence[str], recording: Path, project: Path, *, observed: bool
+    command: Sequence[str], recording: Path, project: Path, how: Determinism, beside: Sandbox, *, observed: bool
 ) -> tuple[str, ...]:
-    """What starts the command: the observer, or without it a few lines that tie its life to ours."""
-    if not observed:
-        return (sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), program, *command)
-    group = "shared" if _shares_terminal() else "own"
-    places = (str(recording / OPENED), str(recording / KEPT), os.path.realpath(project))
-    return (str(OBSERVER), str(os.getpid()), *places, group, program, *command)
+    """What starts a program and its arguments: the observer, and before it what asks the kernel for more than that.
+
+    Without the observer, a few lines tie the life of the command to ours.
+    """
+    parent = str(os.getpid())
+    asked = {"fixed_addresses": how.fixed_addresses, "cores": how.cores, **beside.bounds(recording)}
+    if observed:
+        group = "shared" if _shares_terminal() else "own"
+        places = (str(recording / OPENED), str(recording / KEPT), os.path.realpath(project))
+        command = (str(OBSERVER), str(OBSERVER), parent, *places, group, *command)
+        if not any(asked.values()):
+            return tuple(command[1:])
+    return (sys.executable, "-I", "-S", str(LAUNCHER), parent, json.dumps(asked), *command)
 
 
 def _shares_terminal() -> bool:

@@ -21,6 +21,7 @@ Role = Literal["data", "code"]
 OUTSIDE_BYTES_MAX = 1 << 30  # Reading a larger file again takes seconds; outside datasets its size must do.
 NAMED_MAX = 1_000_000  # Files of folders that were moved into place.
 BATCH = 256
+KEPT_BYTES_MAX = 64 << 20  # Of what a run wrote; larger files are known by their digests alone.
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +142,13 @@ class _Making:
                 return None
             if stat.S_ISLNK(now.mode):
                 return OutputWritten(name, "", now.size_bytes, link=shown(os.readlink(path)))
-            oid = self._digested(path, name, now.size_bytes).oid
-            return OutputWritten(name, oid, now.size_bytes, executable=bool(now.mode & 0o100))
+            executable, kept = bool(now.mode & 0o100), now.size_bytes <= KEPT_BYTES_MAX and not self._is_data(path)
+            if kept:
+                with open(path, "rb") as stream:
+                    oid = self._home.objects.put(stream)
+            else:
+                oid = self._digested(path, name, now.size_bytes).oid
+            return OutputWritten(name, oid, now.size_bytes, executable=executable, kept=kept)
         except (OSError, TautError) as problem:
             self.missing.append(f"the digest of {name}: {problem}")
             return None
@@ -188,9 +194,13 @@ class _Making:
     def _name(self, path: str) -> str:
         return shown(os.path.relpath(path, self._project) if path.startswith(f"{self._project}/") else path)
 
+    def _is_data(self, path: str) -> bool:
+        """Whether it is a dataset's file, or in the folder of one."""
+        return pointer_over(Path(path), Path(self._project)) is not None
+
     def _digested(self, path: str, name: str, size_bytes: int) -> InputRead:
         place = Path(path)
-        if pointer_over(place, Path(self._project)) is not None:
+        if self._is_data(path):
             return InputRead(name, md5_in_dataset(self._home, place), size_bytes, "")
         if not path.startswith(f"{self._project}/") and size_bytes > OUTSIDE_BYTES_MAX:
             return InputRead(name, "", size_bytes, "")

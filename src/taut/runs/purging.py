@@ -47,6 +47,7 @@ OF_RUN = (
     "DELETE FROM trace_link WHERE kind = 'run' AND target = :id",
     "DELETE FROM lineage WHERE source = 'run:' || :id OR target = 'run:' || :id",
     "DELETE FROM moved WHERE kind = 'run' AND ours = :id",
+    "DELETE FROM reproduction WHERE run_id = :id",
     "DELETE FROM run WHERE id = :id",
 )
 OF_MODEL = (

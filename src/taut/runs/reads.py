@@ -37,9 +37,9 @@ class Notes:
     seeds: tuple[Seeding, ...] = ()
 
 
-def watched(notes: Path) -> dict[str, str]:
-    """The environment that makes a command's Python processes take notes."""
-    inherited = os.environ.get("PYTHONPATH", "")
+def watched(notes: Path, inherited: str | None = None) -> dict[str, str]:
+    """The environment that makes a command's Python processes take notes; `inherited` is its PYTHONPATH, else ours."""
+    inherited = os.environ.get("PYTHONPATH", "") if inherited is None else inherited
     path = f"{SHIM}{os.pathsep}{inherited}" if inherited else str(SHIM)
     return {"PYTHONPATH": path, "TAUT_READS": str(notes)}
 

@@ -22,6 +22,7 @@ from taut.runs.environment import Environment, ask_environment, interpreter_of
 from taut.runs.inputs import Recording, files_of
 from taut.runs.locks import lock_of
 from taut.runs.observed import Observed, observed_by_kernel, observed_by_python
+from taut.runs.outputs import changed_files
 from taut.runs.reads import Notes, read_notes, remote_reads
 from taut.runs.tracking import get_run
 
@@ -108,6 +109,9 @@ def _with_all_seen(home: Home, place: Path, started: Started) -> tuple[Capture, 
     """The capture with what the command read, wrote and ran on, and what could not be recorded."""
     notes = read_notes(place / READS)
     seen = _observed(place, started, notes)
+    if seen.reason:  # Native code may have written what nobody saw.
+        changed = {os.path.realpath(path): None for path in changed_files(Path(started.project), started.started_ns)}
+        seen.written = {**changed, **seen.written}
     capture = started.capture
     answer = ask_environment(interpreter_of(capture.command, notes.interpreter), Path(capture.folder), seen.reads)
     distributions = answer.distributions if isinstance(answer, Environment) else {}

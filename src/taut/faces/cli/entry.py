@@ -24,6 +24,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
     "The line": {
         "data": ("data:data", "Snapshot data, compare versions, get one back"),
         "run": ("runs:run", "Run a command and record all it takes to run it again"),
+        "reproduce": ("reproduce:reproduce", "Run a run again and say how far both agree"),
         "runs": ("runs:runs", "List, show and compare runs"),
         "traces": ("traces:traces", "List and show traces of applications"),
         "model": ("model:model", "Register, list, show and promote models"),

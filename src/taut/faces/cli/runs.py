@@ -4,6 +4,7 @@ import difflib
 import sys
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,11 +13,15 @@ from taut.faces.cli.captured import captured_lines
 from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import Home, open_home
-from taut.records import Run
+from taut.records import Level, Run
+
+if TYPE_CHECKING:
+    from taut.records import Determinism, Reproduction
 
 LISTED_METRICS = 3  # As many as fit beside the rest in 100 columns.
 NAMED_MAX = 10  # In the two lines at the end of a run; `taut runs show` names all.
 NO_RUN = "no run yet; try: taut run -- python train.py"
+REPRODUCED = "taut.reproduced"  # The tag that a run gets with the verdict; named here, for lists need nothing else.
 NO_SUCH_RUN = "no run is so; try: taut runs list"
 
 
@@ -31,28 +36,79 @@ NO_SUCH_RUN = "no run is so; try: taut runs list"
 @click.option(
     "--run-id", default="", help="Id to give to the run; the same id again resumes it and starts nothing twice."
 )
+@click.option(
+    "--determinism",
+    "level",
+    default="basic",
+    show_default=True,
+    type=click.Choice(["off", "basic", "seeded", "strict"]),
+    help="basic: hash seed, commit time and memory addresses fixed; seeded: and every library's seed and threads; "
+    "strict: and algorithms and CPU kernels that repeat elsewhere.",
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0, 2**32 - 1), help="Seed of those levels.")
+@click.option("--single-thread", is_flag=True, help="One thread on one core: what races then repeats.")
+@click.option("--twice", is_flag=True, help="Run it once more in a fresh copy and say how far both agree.")
 @json_option
-def run(command: tuple[str, ...], name: str, experiment: str, cause: str, run_id: str, as_json: bool) -> None:
-    """Run a command and record code, data, environment, parameters, metrics, output and cost."""
+def run(
+    command: tuple[str, ...],
+    name: str,
+    experiment: str,
+    cause: str,
+    run_id: str,
+    level: Level,
+    seed: int,
+    single_thread: bool,
+    twice: bool,
+    as_json: bool,
+) -> None:
+    """Run a command and record code, data, environment, parameters, metrics, output and cost.
+
+    With --twice it ends with 3 where the second execution left something else.
+    """
     from taut.faces.http.embedded import embedded_server
     from taut.runs import execute_run
 
     if command[0].startswith("-"):  # Words behind an option that we do not know are another program's options.
         option = command[0].partition("=")[0]
         raise click.NoSuchOption(option, possibilities=_options_like(option))
+    how = _settings(level, seed, single_thread, command)
     with open_home() as home:
         # With --json stdout belongs to the answer, so that a program can read it; the command is heard on stderr.
         aside = redirect_stdout(sys.stderr) if as_json else nullcontext()
+        if twice:
+            from taut.faces.cli.reproduce import end_as, said_aside, told_reproduction
+            from taut.runs.reproducing import run_twice
+
+            with aside:
+                done, found = run_twice(
+                    home, list(command), serve=embedded_server, tell=said_aside, name=name, experiment=experiment,
+                    cause=cause, run_id=run_id, folder=Path.cwd(), determinism=how,
+                )  # fmt: skip
+            answer = {"run": done, "reproduction": found}
+            shown(answer, as_json, lambda _: f"{told_briefly(done)}\n{told_reproduction(found)}")
+            end_as(found)
+            return
         with embedded_server(home) as tracking_uri, aside:
             done = execute_run(
                 home, list(command), tracking_uri=tracking_uri, name=name, experiment=experiment,
-                cause=cause, run_id=run_id, folder=Path.cwd(),
+                cause=cause, run_id=run_id, folder=Path.cwd(), determinism=how,
             )  # fmt: skip
         shown(done, as_json, told_briefly)
     if done.capture.coverage == "partial":
         click.echo(f"taut: coverage: partial ({done.capture.coverage_reason})", err=True)
     if done.status != "FINISHED":
         sys.exit(_exit_status(done))
+
+
+def _settings(level: Level, seed: int, single_thread: bool, command: tuple[str, ...]) -> "Determinism":
+    import os
+
+    from taut.runs import settings
+    from taut.runs.environment import interpreter_of
+
+    return settings(
+        level, os.environ, folder=Path.cwd(), seed=seed, single_thread=single_thread, python=interpreter_of(command, "")
+    )
 
 
 def _options_like(word: str) -> list[str]:
@@ -91,10 +147,12 @@ def list_runs(experiment: str, written: str, limit: int, as_json: bool) -> None:
 @json_option
 def show(run_id: str, as_json: bool) -> None:
     """Show all that is known of a run; the first digits of its id are enough."""
-    from taut.runs import resolve_run
+    from taut.runs import list_reproductions, resolve_run
 
     with open_home() as home:
-        shown(resolve_run(home, run_id), as_json, told)
+        found = resolve_run(home, run_id)
+        judged = list_reproductions(home, found.id) if REPRODUCED in found.tags and not as_json else []
+        shown(found, as_json, lambda run: "\n".join([told(run), *_reproduced(judged)]))
 
 
 @runs.command(epilog="Example: taut runs compare 3fa1 9bc0")
@@ -147,6 +205,15 @@ def _few(names: list[str]) -> str:
     return ", ".join(names[:NAMED_MAX]) + more
 
 
+def _reproduced(judged: "list[Reproduction]") -> list[str]:
+    """The newest verdict on a run, in a line."""
+    return [
+        f"{'reproduced':<12} {one.verdict}, {iso(one.at_ms)[:19]}, by {one.actor}"
+        + (f": {one.cause}" if one.cause else "")
+        for one in judged[:1]
+    ]
+
+
 def _cost(run: Run) -> str:
     usage = run.capture.usage
     if usage is None:
@@ -170,6 +237,7 @@ def _check_experiment(home: Home, name: str) -> None:
 
 def _listed(page: list[Run], empty: str) -> str:
     keys = list(dict.fromkeys(key for one in page for key in sorted(one.metrics)))[:LISTED_METRICS]
+    judged = any(REPRODUCED in one.tags for one in page)
     rows = [
         (
             one.id[:8],
@@ -177,11 +245,14 @@ def _listed(page: list[Run], empty: str) -> str:
             one.status.lower(),
             iso(one.started_ms)[:19],
             one.cause[:20],
+            *([one.tags.get(REPRODUCED, "-")] if judged else []),
             *(one.metrics.get(k) for k in keys),
         )
         for one in page
     ]
-    return table(["run", "name", "status", "started", "cause", *keys], rows, empty=empty)
+    return table(
+        ["run", "name", "status", "started", "cause", *(["reproduced"] if judged else []), *keys], rows, empty=empty
+    )
 
 
 def _exit_status(done: Run) -> int:

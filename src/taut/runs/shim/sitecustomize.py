@@ -130,4 +130,8 @@ if __name__ == "sitecustomize":
         from importlib import import_module
 
         import_module("_taut_calls").install(note)  # Found while our folder is on the path.
+    if os.environ.get("TAUT_SEED") or os.environ.get("TAUT_SEEN"):
+        import taut_seeding  # type: ignore[import-not-found]  # It lies beside us, first on sys.path.
+
+        taut_seeding.install()
     go_on()

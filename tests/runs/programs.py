@@ -1,0 +1,354 @@
+"""Training programs that give something else each time, for one known reason each; and what is to be said of each."""
+
+from dataclasses import dataclass
+
+DATA = """
+import numpy as np
+chance = np.random.default_rng(7)
+X = chance.normal(size=(400, 6))
+y = (X[:, 0] + X[:, 1] ** 2 > 1).astype(int)
+"""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program; `plain` is what is to be said of it with nothing set, a verdict or a cause, `seeded` with seeds set.
+
+    `needs` are packages beyond those that every test has.
+    """
+
+    name: str
+    text: str
+    plain: tuple[str, ...]
+    seeded: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+
+
+SAME = ("bytes", "content")
+BYTES = ("bytes",)
+
+PROGRAMS = (
+    Program(
+        "forest_with_a_seed",
+        DATA
+        + """
+import pickle
+from sklearn.ensemble import RandomForestClassifier
+pickle.dump(RandomForestClassifier(10, random_state=0).fit(X, y), open("m.pkl", "wb"))
+""",
+        SAME,
+        BYTES,
+    ),
+    Program(
+        "forest_without_a_seed",
+        DATA
+        + """
+import pickle
+from sklearn.ensemble import RandomForestClassifier
+pickle.dump(RandomForestClassifier(10).fit(X, y), open("m.pkl", "wb"))
+""",
+        ("seed missing",),
+        BYTES,
+    ),
+    Program(
+        "forest_with_a_global_seed",
+        DATA
+        + """
+import pickle
+from sklearn.ensemble import RandomForestClassifier
+np.random.seed(3)
+pickle.dump(RandomForestClassifier(10).fit(X, y), open("m.pkl", "wb"))
+""",
+        SAME,
+        BYTES,
+    ),
+    Program(
+        "boosting_with_a_seed",
+        DATA
+        + """
+import joblib
+from sklearn.ensemble import HistGradientBoostingClassifier
+joblib.dump(HistGradientBoostingClassifier(max_iter=10, random_state=0).fit(X, y), "m.joblib")
+""",
+        SAME,
+        BYTES,
+    ),
+    Program(
+        "boosting_without_a_seed",
+        DATA
+        + """
+import joblib
+from sklearn.ensemble import HistGradientBoostingClassifier
+joblib.dump(HistGradientBoostingClassifier(max_iter=10, early_stopping=True).fit(X, y), "m.joblib")
+""",
+        ("seed missing",),
+        BYTES,
+    ),
+    Program(
+        "logistic_regression",
+        DATA
+        + """
+import joblib
+from sklearn.linear_model import LogisticRegression
+joblib.dump(LogisticRegression().fit(X, y), "m.joblib", compress=3)
+""",
+        SAME,
+        BYTES,
+    ),
+    Program(
+        "pca_and_kmeans",
+        DATA
+        + """
+import pickle
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+pickle.dump((PCA(2).fit(X), KMeans(3, n_init=2, random_state=1).fit(X)), open("m.pkl", "wb"))
+""",
+        SAME,
+        BYTES,
+    ),
+    Program(
+        "network_without_a_seed",
+        DATA
+        + """
+import pickle
+from sklearn.neural_network import MLPClassifier
+pickle.dump(MLPClassifier((4,), max_iter=400).fit(X, y), open("m.pkl", "wb"))
+""",
+        ("seed missing",),
+        BYTES,
+    ),
+    Program(
+        "a_memory_address_in_a_text_pipeline",
+        """
+import pickle
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+words = ["red apple", "green pear", "red pear", "blue plum"] * 5
+model = make_pipeline(TfidfVectorizer(stop_words=["blue"]), LogisticRegression()).fit(words, [0, 1, 1, 0] * 5)
+pickle.dump(model, open("m.pkl", "wb"))
+""",
+        SAME,
+        SAME,
+    ),
+    Program(
+        "a_memory_address_under_a_name_nobody_knows",
+        """
+import json
+class Thing: pass
+json.dump({"handle": id(Thing()) // 16 * 16 + 0}, open("handle.json", "w"))
+""",
+        ("memory address",),
+        ("memory address", "bytes"),  # It is fixed for one folder and environment, and a copy lies in another folder.
+    ),
+    Program(
+        "a_skops_file",
+        """
+import skops.io
+from sklearn.feature_extraction.text import TfidfVectorizer
+skops.io.dump(TfidfVectorizer(stop_words=["blue"]).fit(["red apple", "blue pear"]), "m.skops")
+""",
+        SAME,
+        SAME,
+    ),
+    Program(
+        "the_hash_order_of_texts",
+        """
+import pickle
+columns = list({f"column {number}" for number in range(40)})
+pickle.dump({"columns": columns, "weights": [hash(name) % 97 for name in columns]}, open("s.pkl", "wb"))
+""",
+        ("hash order",),
+        BYTES,
+    ),
+    Program(
+        "a_set_kept_as_a_set",
+        """
+import pickle
+pickle.dump({f"word {number}" for number in range(40)}, open("s.pkl", "wb"))
+""",
+        SAME,
+        BYTES,
+    ),
+    Program(
+        "generators_of_python_and_numpy",
+        """
+import random
+import numpy as np
+np.savez("x.npz", a=np.random.rand(3), b=np.random.default_rng().normal(size=3), c=[random.random()])
+""",
+        ("seed missing",),
+        SAME,
+    ),
+    Program(
+        "archives_with_the_time_of_packing",
+        """
+import gzip, io, tarfile, time, zipfile
+time.sleep(2.1)
+with zipfile.ZipFile("a.zip", "w") as archive:
+    archive.writestr("inside.csv", "a,b\\n1,2\\n")
+with tarfile.open("a.tar.gz", "w:gz") as archive:
+    about = tarfile.TarInfo("inside.csv")
+    about.size, about.mtime = 8, time.time()
+    archive.addfile(about, io.BytesIO(b"a,b\\n1,2\\n"))
+with gzip.open("a.csv.gz", "wt") as file:
+    file.write("a,b\\n1,2\\n")
+""",
+        ("content",),
+        ("content",),
+    ),
+    Program(
+        "the_time_in_a_model",
+        """
+import datetime, json, pickle, time
+pickle.dump({"weights": [1.0, 2.0], "trained_at": time.time()}, open("m.pkl", "wb"))
+json.dump({"score": 0.5, "created": datetime.datetime.now().isoformat(), "fit_time": time.perf_counter()},
+          open("m.json", "w"))
+""",
+        ("content",),
+        ("content",),
+    ),
+    Program(
+        "a_log_with_times",
+        """
+import logging, time
+logging.basicConfig(filename="train.log", level="INFO", format="%(asctime)s %(message)s")
+began = time.perf_counter()
+logging.info("epoch 1 loss 0.25")
+logging.info("took %.6f s", time.perf_counter() - began)
+""",
+        ("content",),
+        ("content",),
+    ),
+    Program(
+        "a_uuid",
+        """
+import uuid
+open("id", "w").write(str(uuid.uuid4()))
+""",
+        ("uuid/urandom",),
+        ("uuid/urandom",),
+    ),
+    Program(
+        "the_chance_of_the_system",
+        """
+import os, secrets
+open("salt", "w").write(secrets.token_hex(4) + os.urandom(4).hex())
+""",
+        ("uuid/urandom",),
+        ("uuid/urandom",),
+    ),
+    Program(
+        "a_seed_from_the_clock",
+        DATA
+        + """
+import time
+np.save("w.npy", np.random.default_rng(time.time_ns()).normal(size=3))
+""",
+        ("time in content",),
+        ("time in content",),
+    ),
+    Program(
+        "threads_that_race",
+        """
+import threading, time
+order = []
+def work(name):
+    for _ in range(200):
+        order.append(name)
+        time.sleep(0)
+workers = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+for worker in workers: worker.start()
+for worker in workers: worker.join()
+open("order", "w").write("".join(order))
+""",
+        ("racy algorithm", "unknown", "bytes"),
+        ("racy algorithm", "unknown", "bytes"),
+    ),
+    Program(
+        "groups_of_polars",
+        """
+import polars as pl
+frame = pl.DataFrame({"key": [f"k{n % 5000}" for n in range(200_000)], "value": list(range(200_000))})
+frame.group_by("key").agg(pl.col("value").sum()).write_parquet("g.parquet")
+""",
+        ("row order of a group-by",),
+        ("row order of a group-by",),
+        ("polars", "pyarrow"),
+    ),
+    Program(
+        "groups_of_duckdb",
+        """
+import duckdb
+duckdb.sql("SELECT hash(i) % 997 AS key, count(*) AS n FROM range(600000) t(i) GROUP BY 1").write_csv("g.csv")
+""",
+        ("row order of a group-by", "bytes", "racy algorithm"),
+        ("row order of a group-by", "bytes", "racy algorithm"),
+        ("duckdb",),
+    ),
+    Program(
+        "groups_in_the_order_of_a_set",
+        """
+import pandas as pd
+names = {f"group {number}" for number in range(30)}
+pd.DataFrame([(name, len(name)) for name in names], columns=["name", "n"]).to_csv("g.csv", index=False)
+""",
+        ("hash order",),
+        BYTES,
+    ),
+    Program(
+        "files_of_a_folder",
+        """
+import os
+for name in "abc": open(name + ".part", "w").write(name)
+open("all", "w").write("".join(open(name).read() for name in os.listdir(".") if name.endswith(".part")))
+""",
+        SAME,
+        SAME,
+    ),
+    Program(
+        "torch_with_a_seed",
+        """
+import torch
+torch.manual_seed(1)
+torch.save(torch.nn.Linear(4, 2).state_dict(), "m.pt")
+""",
+        SAME,
+        SAME,
+        ("torch",),
+    ),
+    Program(
+        "torch_without_a_seed",
+        """
+import torch
+torch.save(torch.nn.Linear(4, 2).state_dict(), "m.pt")
+""",
+        ("seed missing",),
+        SAME,
+        ("torch",),
+    ),
+    Program(
+        "xgboost_that_races",
+        DATA
+        + """
+import xgboost
+model = xgboost.XGBClassifier(booster="gblinear", updater="shotgun", n_estimators=20).fit(X, y)
+model.save_model("m.json")
+""",
+        ("racy algorithm", "bytes"),
+        ("racy algorithm", "bytes"),
+        ("xgboost",),
+    ),
+    Program(
+        "lightgbm_by_default",
+        DATA
+        + """
+import lightgbm
+lightgbm.LGBMClassifier(n_estimators=5, verbose=-1).fit(X, y).booster_.save_model("m.txt")
+""",
+        SAME,
+        SAME,
+        ("lightgbm",),
+    ),
+)
