@@ -19,6 +19,7 @@ from taut.ground.meta import connect_metadata
 from taut.ground.settings import Settings, make_folder
 from taut.home import Home, open_home
 from tests import parts
+from tests.runs.observing import make_observer
 
 if TYPE_CHECKING:
     from tests.databases import Databases
@@ -37,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):  # a worker of pytest-xdist asks the broker of the process that started it
         config.stash[BROKER] = parts.Broker()
+        make_observer()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -18,13 +18,18 @@ from taut.runs.observed import OBSERVER, Observed, observed_by_kernel, observer_
 HERE = Path(__file__).parent.parent.parent
 
 
-def observer() -> Path:
-    """The compiled observer: made now where it is absent or older than its source. Skips where nothing can make it."""
+def make_observer() -> None:
+    """Compile the observer where it is absent or older than its source and there is a compiler; before any test."""
     sources = [*OBSERVER.parent.glob("*.[ch]"), HERE / "hatch_build.py"]
-    if observer_problem() or OBSERVER.stat().st_mtime < max(file.stat().st_mtime for file in sources):
-        if sys.platform != "linux" or not shutil.which("cc"):
-            pytest.skip("there is no C compiler to make the observer with")
+    is_stale = observer_problem() or OBSERVER.stat().st_mtime < max(file.stat().st_mtime for file in sources)
+    if is_stale and sys.platform == "linux" and shutil.which("cc"):
         subprocess.run([sys.executable, str(HERE / "hatch_build.py")], check=True)
+
+
+def observer() -> Path:
+    """The compiled observer. Skips where there is none."""
+    if problem := observer_problem():
+        pytest.skip(problem)
     return OBSERVER
 
 

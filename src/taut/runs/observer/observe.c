@@ -81,7 +81,7 @@ static int peek_text(uint64_t from, char *into) {
         if (length > PATH_MAX - done) length = PATH_MAX - done;
         ssize_t count = peek(from + done, into + done, length);
         if (count <= 0) {
-            if (done == 0 && errno != EFAULT)
+            if (count < 0 && errno == EPERM)
                 tell_once('u', 0, NULL, "what processes opened that let nobody read their memory", "");
             return -1;
         }
