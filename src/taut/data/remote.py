@@ -14,13 +14,15 @@ class Content:
 
     `digest` is the MD5 of the bytes in 32 hexadecimal digits, with `.dir` behind it for the list of a folder.
     `ancestor` is the digest of the nearest earlier version of the same data, empty where there is none: a hint, which
-    a remote may use to store less.
+    a remote may use to store less. `ancestor_path` is where that version lies here, as in a cache; a remote that needs
+    it looks whether it is what it should be, and fetches it where it is not.
     """
 
     digest: str
     path: Path
     size_bytes: int
     ancestor: str = ""
+    ancestor_path: Path | None = None
 
 
 class Remote(Protocol):
