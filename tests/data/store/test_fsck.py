@@ -264,10 +264,11 @@ def test_a_store_of_a_newer_version_is_told(tmp_path):
     assert error.value.hint == "update taut"
 
 
-def test_a_format_without_a_good_copy_is_told(tmp_path):
+@pytest.mark.parametrize("data", [b"{}", b"", b'{"\xb4": 1}'], ids=["other", "empty", "no UTF-8"])
+def test_a_format_without_a_good_copy_is_told(tmp_path, data):
     new_store(tmp_path)
     for name in ("store.json", "store.copy.json"):
-        overwrite(tmp_path / "store" / name, b"{}")
+        overwrite(tmp_path / "store" / name, data)
     with pytest.raises(Corrupt, match="is damaged, and so is its copy"):
         again(tmp_path)
 
