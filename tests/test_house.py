@@ -22,6 +22,8 @@ HERE = Path(__file__).parent.parent
 SOURCE = HERE / "src" / "taut"
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 HEAVY = {
+    "backports",
+    "blake3",
     "cryptography",
     "graphql",
     "joserfc",

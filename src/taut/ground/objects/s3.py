@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import parse_qsl, urlsplit
 
@@ -32,6 +32,12 @@ def connect(url: str) -> "S3Objects":
 
     Raises UsageError where the driver is missing or an option is unknown, Unavailable where nothing answers.
     """
+    parts = urlsplit(url)
+    return S3Objects(f"s3://{parts.netloc}{parts.path}", s3_client(url, TIMEOUT), s3_client(url, COPY_TIMEOUT))
+
+
+def s3_client(url: str, timeout: str) -> "S3Store":
+    """What talks to the bucket of an s3:// URL, each request within `timeout`, as "60s". Raises UsageError."""
     try:
         from obstore.store import S3Store
     except ImportError:
@@ -41,17 +47,36 @@ def connect(url: str) -> "S3Objects":
     if unknown := options.keys() - OPTIONS.keys():
         raise UsageError(f"an s3:// URL has no option {min(unknown)!r}; it has {', '.join(OPTIONS)}")
     config = {OPTIONS[name]: value for name, value in options.items()}
+    return S3Store(
+        parts.netloc,
+        prefix=parts.path.strip("/") or None,
+        config=config,  # type: ignore[arg-type]  # The keys are checked against OPTIONS above.
+        client_options={"allow_http": config.get("endpoint", "").startswith("http://"), "timeout": timeout},
+        retry_config={"max_retries": 3},
+    )
 
-    def client(timeout: str) -> S3Store:
-        return S3Store(
-            parts.netloc,
-            prefix=parts.path.strip("/") or None,
-            config=config,  # type: ignore[arg-type]  # The keys are checked against OPTIONS above.
-            client_options={"allow_http": config.get("endpoint", "").startswith("http://"), "timeout": timeout},
-            retry_config={"max_retries": 3},
-        )
 
-    return S3Objects(f"s3://{parts.netloc}{parts.path}", client(TIMEOUT), client(COPY_TIMEOUT))
+@contextmanager
+def bucket_explained(url: str, what: str, *, passed: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+    """Tell errors of the object-store library as ours; those `passed` are the caller's to catch.
+
+    Raises NotFound, Denied or Unavailable.
+    """
+    from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+    try:
+        yield
+    except passed:
+        raise
+    except FileNotFoundError:
+        raise NotFound(f"no object {what} in {url}", hint="taut fsck") from None
+    except BaseError as problem:
+        # Of a refused listing the library knows only the words of the answer, not the kind.
+        if isinstance(problem, PermissionDeniedError | UnauthenticatedError) or " 403 Forbidden" in str(problem):
+            raise Denied(
+                f"{url} refused the credentials", hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            ) from None
+        raise Unavailable(f"{url} did not answer: {str(problem).strip().splitlines()[0][:200]}") from problem
 
 
 def remove(url: str) -> None:
@@ -133,18 +158,5 @@ class S3Objects:
             for batch in obstore.list(self._store):
                 obstore.delete(self._store, [str(entry["path"]) for entry in batch])
 
-    @contextmanager
-    def _explained(self, what: str) -> Iterator[None]:
-        from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-
-        try:
-            yield
-        except FileNotFoundError:
-            raise NotFound(f"no object {what[:12]} in {self._url}", hint="taut fsck") from None
-        except BaseError as problem:
-            # Of a refused listing the library knows only the words of the answer, not the kind.
-            if isinstance(problem, PermissionDeniedError | UnauthenticatedError) or " 403 Forbidden" in str(problem):
-                raise Denied(
-                    f"{self._url} refused the credentials", hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-                ) from None
-            raise Unavailable(f"{self._url} did not answer: {str(problem).strip().splitlines()[0][:200]}") from problem
+    def _explained(self, what: str) -> AbstractContextManager[None]:
+        return bucket_explained(self._url, what[:12])
