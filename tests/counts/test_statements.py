@@ -165,8 +165,8 @@ def test_a_step_of_the_loop_costs_its_row_and_its_entry(line):
     assert cost(line, lambda home: record_step(home, "alert:1", "export", {})) == (1, 0, 1)
 
 
-def test_a_token_costs_its_row_its_entry_and_the_note_that_access_changed(line):
-    assert cost(line, lambda home: create_token(home, "ci", "viewer")) == (1, 0, 5)
+def test_a_token_costs_its_row_its_entry_the_note_that_access_changed_and_a_look_for_old_ones(line):
+    assert cost(line, lambda home: create_token(home, "ci", "viewer")) == (1, 0, 6)
 
 
 @pytest.mark.parametrize("act", ["metrics", "params", "tags"])

@@ -44,7 +44,7 @@ def test_projects_are_made_listed_entered_and_ended(folder: Path):
     assert taut(folder, "--project", "fraud", "model", "list", "--json").json == []
     assert taut(folder, "model", "list", "--json", TAUT_PROJECT="nowhere").status == 10
     (bound,) = taut(folder, "access", "list", "--project", "fraud", "--json").json
-    assert bound == {"user": "bob", "project": "fraud", "role": "project-admin"}
+    assert bound == {"user": "bob", "project": "fraud", "role": "project-admin", "by": "hand"}
     assert taut(folder, "project", "delete", "fraud", "--yes").out == "project fraud is no more\n"
     assert taut(folder, "--project", "fraud", "model", "list").status == 10
     refused = taut(folder, "project", "delete", "default", "--yes")
@@ -62,7 +62,7 @@ def test_roles_are_bound_explained_and_unbound(folder: Path):
     refused = taut(folder, "access", "bind", "bob", "project-admin", "--project", "churn")
     assert (refused.status, "cannot be its project-admin too" in refused.err) == (3, True)
     why = taut(folder, "access", "explain", "bob", "pii:read", "--project", "churn", "--json").json
-    assert (why["allowed"], why["because"]) == (True, "the role dpo in churn")
+    assert (why["allowed"], why["because"]) == (True, "the role dpo in churn, given by hand")
     why = taut(folder, "access", "explain", "bob", "run:read", "experiment:0", "--json").json
     assert (why["allowed"], why["because"]) == (False, "no role binds them to default")
     assert taut(folder, "access", "unbind", "bob", "dpo", "--project", "churn").status == 0
