@@ -23,6 +23,7 @@ SOURCE = HERE / "src" / "taut"
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 HEAVY = {
     "cryptography",
+    "duckdb",
     "graphql",
     "joserfc",
     "mlflow",
@@ -30,6 +31,7 @@ HEAVY = {
     "obstore",
     "pandas",
     "psycopg",
+    "pyarrow",
     "scipy",
     "sklearn",
     "skops",

@@ -5,6 +5,7 @@ from taut.data.checkout import checkout_dataset, checkout_pointers
 from taut.data.diff import ColumnChange, DatasetDiff, dataset_diff
 from taut.data.index import Digests
 from taut.data.pointers import Pointer, pointer_over, read_pointer
+from taut.data.profiles import find_profile
 from taut.data.snapshot import digest_file, take_snapshot
 from taut.data.status import DatasetState, dataset_status
 from taut.data.versions import find_dataset, find_versions, list_datasets, read_tree, record_dataset
@@ -22,6 +23,7 @@ __all__ = [
     "dataset_status",
     "digest_file",
     "find_dataset",
+    "find_profile",
     "find_versions",
     "list_datasets",
     "path_in_project",

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from taut.data.dvc_cache import fill_dvc_cache
 from taut.data.pointers import pointer_file, read_pointer, write_pointer
-from taut.data.profile import profile_files
+from taut.data.profiles import keep_profile, profiled
 from taut.data.snapshot import Snapshot, require_unchanged, take_snapshot
 from taut.data.tree import ONE_FILE, tree_bytes
 from taut.data.versions import list_datasets, record_dataset
 from taut.errors import Conflict, NotFound
 from taut.home import Home
-from taut.records import Column, DatasetVersion
+from taut.records import Column, DatasetVersion, TableProfile
 
 
 def add_dataset(home: Home, path: Path, *, name: str = "") -> DatasetVersion:
@@ -26,12 +26,13 @@ def add_dataset(home: Home, path: Path, *, name: str = "") -> DatasetVersion:
     chosen = name or _name_of(home, place)
     snapshot = take_snapshot(home, place, store=True)
     tree = _put_tree(home, snapshot)
-    rows, columns = _profile(snapshot)
+    rows, columns, profile = _profile(snapshot)
     require_unchanged(snapshot)
     fill_dvc_cache(snapshot)
     version = record_dataset(
         home, chosen, path=path_in_project(home, place), tree=tree, rows=rows, columns=list(columns)
     )
+    keep_profile(home, version, profile)
     write_pointer(place, snapshot.files, version)
     return version
 
@@ -67,7 +68,7 @@ def _put_tree(home: Home, snapshot: Snapshot) -> str:
     return home.objects.put(io.BytesIO(tree_bytes(snapshot.files)))
 
 
-def _profile(snapshot: Snapshot) -> tuple[int | None, tuple[Column, ...]]:
-    return profile_files(
+def _profile(snapshot: Snapshot) -> tuple[int | None, tuple[Column, ...], TableProfile | None]:
+    return profiled(
         [snapshot.place if file.path == ONE_FILE else snapshot.place / file.path for file in snapshot.files]
     )
