@@ -33,8 +33,8 @@ class Column:
 class ColumnProfile:
     """What one pass saw of a column: counts exactly, ranks within `rank_error` rows.
 
-    `dtype` is `int`, `float`, `bool`, `date`, `timestamp`, `categorical`, `text`, `empty`, or Parquet's name of a nested
-    type; `stored` is how the file has it. `kinds` counts the cells of each kind, so that a mixed column is seen as one.
+    `dtype` is `int`, `float`, `bool`, `date`, `timestamp`, `categorical`, `text`, `empty`, or Parquet's name of a
+    nested type; `stored` is how the file has it. `kinds` counts the cells of each kind: a mixed column is seen as one.
     `points` are numbers in order (of dates: milliseconds since 1970), each with how many rows lie at or below it.
     `top` are the most frequent values; a count of them may be short by `top_error`. `distinct` stops at 100,000.
     """

@@ -2,7 +2,8 @@
 
 from taut.data.add import add_dataset, path_in_project
 from taut.data.checkout import checkout_dataset, checkout_pointers
-from taut.data.diff import ColumnChange, DatasetDiff, dataset_diff
+from taut.data.diff import ColumnChange, DatasetDiff, dataset_diff, workspace_diff
+from taut.data.diff_page import diff_page
 from taut.data.index import Digests
 from taut.data.pointers import Pointer, pointer_over, read_pointer
 from taut.data.profiles import find_profile
@@ -21,6 +22,7 @@ __all__ = [
     "checkout_pointers",
     "dataset_diff",
     "dataset_status",
+    "diff_page",
     "digest_file",
     "find_dataset",
     "find_profile",
@@ -32,4 +34,5 @@ __all__ = [
     "read_tree",
     "record_dataset",
     "take_snapshot",
+    "workspace_diff",
 ]

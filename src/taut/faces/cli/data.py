@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from taut.data import DatasetDiff
+from taut.data.rows import RowDiff
 from taut.errors import UsageError
 from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
@@ -51,13 +52,32 @@ def status(as_json: bool) -> None:
 @click.argument("name")
 @click.argument("old", type=int, required=False)
 @click.argument("new", type=int, required=False)
+@click.option(
+    "--key", default="", help="Columns that name a row, as id or id,day; without, rows are counted by content."
+)
+@click.option(
+    "--workspace", is_flag=True, help="Compare the version, else the newest, with what lies in the folder now."
+)
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Draw it as a page of its own.")
 @json_option
-def diff(name: str, old: int | None, new: int | None, as_json: bool) -> None:
-    """Compare two versions of a dataset, the newest two where none are named: files, and columns of tables."""
-    from taut.data import dataset_diff
+def diff(
+    name: str, old: int | None, new: int | None, key: str, workspace: bool, html: Path | None, as_json: bool
+) -> None:
+    """Compare two versions of a dataset, the newest two where none are named: files, rows, columns of tables."""
+    from taut.data import dataset_diff, diff_page, workspace_diff
 
+    if workspace and new is not None:
+        raise UsageError("the workspace is held against one version", hint=f"taut data diff {name} {old} --workspace")
+    columns = [column for column in key.split(",") if column]
     with open_home() as home:
-        shown(dataset_diff(home, name, old, new), as_json, _compared)
+        found = (
+            workspace_diff(home, name, old, key=columns)
+            if workspace
+            else dataset_diff(home, name, old, new, key=columns)
+        )
+    if html is not None:
+        html.write_text(diff_page(found), encoding="utf-8")
+    shown(found, as_json, _compared)
 
 
 @data.command(epilog="Example: taut data checkout flights@1 --to old/")
@@ -106,13 +126,42 @@ def _told(version: DatasetVersion) -> str:
 
 
 def _compared(diff: DatasetDiff) -> str:
-    lines = [f"{diff.name}@{diff.old} -> {diff.name}@{diff.new}"]
+    lines = [f"{diff.name}@{diff.old} -> {f'{diff.name}@{diff.new}' if diff.new else 'workspace'}"]
     for sign, paths in (("+", diff.added), ("-", diff.removed), ("~", diff.modified)):
         lines += [f"{sign} {path}" for path in paths]
     if None not in diff.rows:
         lines.append(f"rows {diff.rows[0]} -> {diff.rows[1]}, bytes {diff.size_bytes[0]} -> {diff.size_bytes[1]}")
+    if diff.table is not None:
+        lines += _rows_told(diff.table)
+    elif diff.not_compared and diff.rows != (None, None):
+        lines.append(f"rows are not compared: {diff.not_compared}")
     rows = [(change.name, _glance(change.old), _glance(change.new)) for change in diff.columns]
-    return "\n".join([*lines, table(["column", "before", "after"], rows, empty="no column tells anything new")])
+    told = [*lines, table(["column", "before", "after"], rows, empty="no column tells anything new")]
+    moved = [
+        (one.name, one.distance.psi, one.distance.ks, one.distance.wasserstein)
+        for one in diff.shifts
+        if one.distance.psi
+    ]
+    return "\n".join(
+        [*told, *([table(["distribution", "PSI", "KS", "Wasserstein"], moved, empty="")] if moved else [])]
+    )
+
+
+def _rows_told(found: RowDiff) -> list[str]:
+    by = f" by {', '.join(found.key)}" if found.key else " by content"
+    lines = [
+        f"rows{by}: {found.added} added, {found.removed} removed, {found.changed} changed, {found.unchanged} unchanged"
+    ]
+    for sign, rows in (("+", found.examples_added), ("-", found.examples_removed)):
+        lines += [f"  {sign} {_cells({**row.key, **row.old, **row.new})}" for row in rows]
+    for row in found.examples_changed:
+        cells = ", ".join(f"{name} {old} -> {row.new[name]}" for name, old in row.old.items())
+        lines.append(f"  ~ {_cells(row.key)}: {cells}")
+    return lines
+
+
+def _cells(row: dict[str, str | None]) -> str:
+    return ", ".join(f"{name}={'' if value is None else value}" for name, value in row.items())
 
 
 def _glance(column: Column | None) -> str:
