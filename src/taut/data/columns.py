@@ -199,7 +199,7 @@ class Tally:
             numbers = pc.cast(pc.utf8_trim_whitespace(values), pa.float64()).to_numpy(zero_copy_only=False)
             self._add_numbers(numbers, counts)
         elif kind in ("date", "timestamp"):
-            moments = [_moment(word) for word in values.to_pylist()]
+            moments = [moment_ms(word) for word in values.to_pylist()]
             is_known = np.array([moment is not None for moment in moments])
             numbers = np.array([moment for moment in moments if moment is not None], dtype=np.float64)
             self._add_numbers(numbers, counts[is_known])
@@ -335,7 +335,7 @@ def _words(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array([str(value) for value in values.to_pylist()], pa.string())])
 
 
-def _moment(word: str) -> float | None:
+def moment_ms(word: str) -> float | None:
     """Milliseconds since 1970 of a date or a moment, of UTC where no zone is written; None where it is none."""
     try:
         moment = datetime.fromisoformat(word)

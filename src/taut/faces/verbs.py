@@ -33,6 +33,7 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "assessment.delete": "taut.runs.traces.assessing:delete_assessment",
         "assessment.get": "taut.runs.traces.assessing:get_assessment",
         "assessment.update": "taut.runs.traces.assessing:update_assessment",
+        "data.contract": "taut.data.contracts:dataset_contract",
         "data.find": "taut.data.versions:find_versions",
         "data.list": "taut.data.versions:list_datasets",
         "data.profile": "taut.data.profiles:find_profile",

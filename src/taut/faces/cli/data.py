@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 
 from taut.data import DatasetDiff
+from taut.data.contracts import ContractResult
 from taut.data.rows import RowDiff
-from taut.errors import UsageError
+from taut.errors import Refused, UsageError
 from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import open_home
@@ -21,11 +22,17 @@ def data() -> None:
 @data.command(epilog="Example: taut data add data/flights.csv")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--name", default="", help="Name of the dataset  [default: the file's name without its endings]")
+@click.option("--check", "contract_file", type=click.Path(path_type=Path), help="Refuse data that break this contract.")
 @json_option
-def add(path: Path, name: str, as_json: bool) -> None:
+def add(path: Path, name: str, contract_file: Path | None, as_json: bool) -> None:
     """Snapshot a file or folder as a new version of a dataset; the same content is the same version."""
     from taut.data import add_dataset
 
+    if contract_file is not None and not (found := _checked(path, contract_file)).passed:
+        raise Refused(
+            f"{path} breaks {len(found.broken)} rules of {contract_file}",
+            hint=f"taut data check {path} --contract {contract_file}",
+        )
     with open_home() as home:
         shown(add_dataset(home, path, name=name), as_json, _told)
 
@@ -181,3 +188,45 @@ def _listed(versions: list[DatasetVersion]) -> str:
         rows,
         empty="no dataset yet; try: taut data add PATH",
     )
+
+
+@data.command(epilog="Example: taut data contract flights@3 > contract.yaml")
+@click.argument("version")
+@json_option
+def contract(version: str, as_json: bool) -> None:
+    """Infer a contract from a version: types, nullability, ranges, accepted values, uniqueness, row count."""
+    from taut.data.contracts import dataset_contract
+
+    with open_home() as home:
+        shown(dataset_contract(home, version), as_json, str.rstrip)
+
+
+@data.command(epilog="Example: taut data check data/flights.csv --contract contract.yaml")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--contract", "contract_file", type=click.Path(path_type=Path), default="contract.yaml", show_default=True
+)
+@json_option
+def check(path: Path, contract_file: Path, as_json: bool) -> None:
+    """Hold a table against a contract; status 3 where it is broken, with the first rows that break each rule."""
+    found = _checked(path, contract_file)
+    shown(found, as_json, _judged)
+    if not found.passed:
+        raise click.exceptions.Exit(3)
+
+
+def _checked(path: Path, contract_file: Path) -> ContractResult:
+    from taut.data.contracts import check_table, read_contract
+    from taut.data.tables import part_of
+    from taut.data.tree import walk_tree
+
+    return check_table([part_of(one.place) for one in walk_tree(path)], read_contract(contract_file))
+
+
+def _judged(found: ContractResult) -> str:
+    if found.passed:
+        return f"{found.rows} rows keep the contract"
+    lines = [f"{found.rows} rows break {len(found.broken)} rules"]
+    lines += [f"{times} x {rule}" for rule, times in found.broken.items()]
+    rows = [(one.row or "-", one.column, one.value, one.rule) for one in found.breaches]
+    return "\n".join([*lines, table(["row", "column", "value", "rule"], rows, empty="")])
