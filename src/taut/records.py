@@ -36,6 +36,42 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class ColumnProfile:
+    """What one pass saw of a column: counts exactly, ranks within `rank_error` rows.
+
+    `dtype` is `int`, `float`, `bool`, `date`, `timestamp`, `categorical`, `text`, `empty`, or Parquet's name of a
+    nested type; `stored` is how the file has it. `kinds` counts the cells of each kind: a mixed column is seen as one.
+    `points` are numbers in order (of dates: milliseconds since 1970), each with how many rows lie at or below it.
+    `top` are the most frequent values; a count of them may be short by `top_error`. `distinct` stops at 100,000.
+    """
+
+    name: str
+    dtype: str
+    stored: str
+    rows: int
+    missing: int
+    distinct: int
+    kinds: dict[str, int] = field(default_factory=dict)
+    low: int | float | str | None = None
+    high: int | float | str | None = None
+    mean: float | None = None
+    std: float | None = None
+    points: tuple[tuple[float, int], ...] = ()
+    rank_error: int = 0
+    top: tuple[tuple[str, int], ...] = ()
+    top_error: int = 0
+    length_max: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TableProfile:
+    """A table in some kilobytes: its rows, and each column; what `diff`, contracts and monitoring start from."""
+
+    rows: int
+    columns: tuple[ColumnProfile, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DatasetVersion:
     """A tree of files that was snapshot; `tree` is the oid of its list of files and so the digest of all."""
 

@@ -11,7 +11,8 @@ pytestmark = pytest.mark.slow  # Each test types real commands: a second or two 
 VERSION = {"name", "number", "tree", "path", "files", "size_bytes", "rows", "columns", "at_ms", "actor"}
 COLUMN = {"name", "kind", "missing", "distinct", "low", "high", "mean"}
 STATUS = {"path", "name", "number", "state", "newest", "added", "removed", "modified"}
-DIFF = {"name", "old", "new", "added", "removed", "modified", "rows", "size_bytes", "columns"}
+DIFF = {"name", "old", "new", "added", "removed", "modified", "rows", "size_bytes", "columns", "shifts", "table"}
+DIFF |= {"not_compared"}
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from taut.data.add import add_dataset, path_in_project
     from taut.data.cache import Cache
     from taut.data.checkout import checkout_dataset, checkout_pointers
-    from taut.data.diff import ColumnChange, DatasetDiff, dataset_diff
+    from taut.data.diff import ColumnChange, DatasetDiff, dataset_diff, workspace_diff
+    from taut.data.diff_page import diff_page
     from taut.data.move import move_data, remove_pointer
     from taut.data.pointers import Pointer, pointer_over, read_pointer
+    from taut.data.profiles import find_profile
     from taut.data.reading import Digests, copy_content, digest_file, md5_in_dataset
     from taut.data.status import DatasetState, dataset_status
     from taut.data.versions import find_dataset, find_versions, list_datasets, read_tree, record_dataset
@@ -21,9 +23,11 @@ PLACES = {
     "add": ("add_dataset", "path_in_project"),
     "cache": ("Cache",),
     "checkout": ("checkout_dataset", "checkout_pointers"),
-    "diff": ("ColumnChange", "DatasetDiff", "dataset_diff"),
+    "diff": ("ColumnChange", "DatasetDiff", "dataset_diff", "workspace_diff"),
+    "diff_page": ("diff_page",),
     "move": ("move_data", "remove_pointer"),
     "pointers": ("Pointer", "pointer_over", "read_pointer"),
+    "profiles": ("find_profile",),
     "reading": ("Digests", "copy_content", "digest_file", "md5_in_dataset"),
     "status": ("DatasetState", "dataset_status"),
     "versions": ("find_dataset", "find_versions", "list_datasets", "read_tree", "record_dataset"),
@@ -42,8 +46,10 @@ __all__ = [
     "copy_content",
     "dataset_diff",
     "dataset_status",
+    "diff_page",
     "digest_file",
     "find_dataset",
+    "find_profile",
     "find_versions",
     "list_datasets",
     "md5_in_dataset",
@@ -54,6 +60,7 @@ __all__ = [
     "read_tree",
     "record_dataset",
     "remove_pointer",
+    "workspace_diff",
 ]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from taut.data.cache import Cache
 from taut.data.index import Index, open_index
 from taut.data.pointers import ignore_in_git, pointer_file, read_pointer, write_pointer
-from taut.data.profile import profile_files
+from taut.data.profiles import keep_profile, profiled
 from taut.data.sharing import is_shared, share
 from taut.data.snapshot import Snapshot, settled, store_snapshot
 from taut.data.tree import tree_bytes
@@ -16,7 +16,7 @@ from taut.data.walk import ONE_FILE
 from taut.data.workspace import Workspace, workspace_of
 from taut.errors import Conflict, Invalid, NotFound
 from taut.home import Home
-from taut.records import Column, DatasetVersion
+from taut.records import Column, DatasetVersion, TableProfile
 
 
 def add_dataset(home: Home, path: Path, *, name: str = "") -> DatasetVersion:
@@ -35,12 +35,13 @@ def add_dataset(home: Home, path: Path, *, name: str = "") -> DatasetVersion:
     with workspace.locked(place), open_index(index_folder(home)) as index:
         chosen = name or _name_of(home, place)
         snapshot = store_snapshot(index, str(place), workspace.cache, rules)
-        rows, columns = _profile(snapshot)
+        rows, columns, profile = _profile(snapshot)
         settled(index, snapshot, workspace.cache, rules)
         tree = _put_tree(home, snapshot, index, workspace.cache)
         version = record_dataset(
             home, chosen, path=path_in_project(home, place), tree=tree, rows=rows, columns=list(columns)
         )
+        keep_profile(home, version, profile)
         _point(workspace, snapshot, version)
     return version
 
@@ -88,9 +89,9 @@ def _put_tree(home: Home, snapshot: Snapshot, index: Index, cache: Cache) -> str
     return home.objects.put(io.BytesIO(tree_bytes(files)))
 
 
-def _profile(snapshot: Snapshot) -> tuple[int | None, tuple[Column, ...]]:
+def _profile(snapshot: Snapshot) -> tuple[int | None, tuple[Column, ...], TableProfile | None]:
     places = (snapshot.place if path == ONE_FILE else snapshot.place / path for path, _ in snapshot.listed)
-    return profile_files(list(places))
+    return profiled(list(places))
 
 
 def _point(workspace: Workspace, snapshot: Snapshot, version: DatasetVersion) -> None:

@@ -2,18 +2,16 @@
 
 import csv
 import gzip
-import io
 import math
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import TextIO
 
+from taut.data.dialect import read_text, unzipped
 from taut.records import Column
 
-SUFFIXES = (".csv", ".csv.gz")
+SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 ROWS_AT_ONCE = 4096  # Columns of this many cells are worked on by C code; larger gains nothing measurable.
 DISTINCT_MAX = 100_000  # Beyond it nobody reads the exact number, and memory would grow with the file.
 # What pandas, R and databases write for a value that is not there.
@@ -23,7 +21,7 @@ MISSING = frozenset({"", "NA", "N/A", "NaN", "nan", "NULL", "null", "None", "<NA
 def profile_files(paths: Sequence[Path]) -> tuple[int | None, tuple[Column, ...]]:
     """Rows and columns of CSV files with one header, taken as one table; (None, ()) where they are no such table.
 
-    Plain or gzip (`.csv`, `.csv.gz`), comma-separated, UTF-8, the first line naming the columns. `missing` counts empty
+    Plain or gzip (`.csv`, `.tsv`, `.csv.gz`, `.tsv.gz`), the first line naming the columns. `missing` counts empty
     cells, NA, NaN, null and None; `distinct` stops at 100,000. A column is of numbers if every other cell is one.
     """
     if not paths or not all(path.name.lower().endswith(SUFFIXES) for path in paths):
@@ -31,29 +29,24 @@ def profile_files(paths: Sequence[Path]) -> tuple[int | None, tuple[Column, ...]
     rows, columns = 0, list[_Tally]()
     try:
         for path in paths:
-            with closing(_text(path)) as text:
-                reader = csv.reader(text)
-                header = next(reader, [])
+            with (
+                path.open("rb") as file,
+                unzipped(path.name, file) as stream,
+                read_text(stream) as (dialect, lines),
+            ):
                 if not columns:
-                    columns = [_Tally(name) for name in header]
-                if not header or header != [column.name for column in columns]:
+                    columns = [_Tally(name) for name in dialect.names]
+                if not dialect.names or list(dialect.names) != [column.name for column in columns]:
                     return None, ()
-                rows += sum(_tallied(columns, chunk) for chunk in _chunks(reader))
+                rows += sum(_tallied(columns, chunk) for chunk in _chunks(lines))
     except (csv.Error, gzip.BadGzipFile, zlib.error, EOFError):
         return None, ()  # It is called a table and is none: it is versioned as bytes, like any other file.
     return rows, tuple(column.summed() for column in columns)
 
 
-def _text(path: Path) -> TextIO:
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
-    stream = opened(path, "rb")
-    return io.TextIOWrapper(io.BufferedReader(stream, 1 << 20), encoding="utf-8-sig", errors="replace", newline="")
-
-
-def _chunks(reader: Iterator[list[str]]) -> Iterator[list[list[str]]]:
-    while chunk := list(islice(reader, ROWS_AT_ONCE)):
-        if full := [row for row in chunk if row]:  # An empty line is no row.
-            yield full
+def _chunks(rows: Iterator[list[str]]) -> Iterator[list[list[str]]]:
+    while chunk := list(islice(rows, ROWS_AT_ONCE)):
+        yield chunk
 
 
 def _tallied(columns: Sequence["_Tally"], rows: list[list[str]]) -> int:

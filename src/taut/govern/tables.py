@@ -153,6 +153,7 @@ SCOPES: tuple[Scope, ...] = (
     Scope("model_alias", ("name",), _point("model")),
     Scope("gate_result", ("id", "model"), lambda key: (f"gate:{key[0]}", f"model:{key[1]}")),
     Scope("dataset_version", ("name", "number"), _numbered("data")),
+    Scope("dataset_profile", ("name", "number"), _numbered("data")),
     Scope("lineage", ("source", "target"), _arrow),
     Scope("deployment", ("name", "revision"), _numbered("deployment")),
     Scope("deployment_state", ("name",), _point("deployment")),

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from taut.errors import UsageError
+from taut.errors import Refused, UsageError
 from taut.faces.cli.shown import Group, json_option, shown, table
 
 if TYPE_CHECKING:
     from taut.data import DatasetDiff, DatasetState
+    from taut.data.contracts import ContractResult
+    from taut.data.rows import RowDiff
     from taut.data.states import FileState, State
     from taut.records import Column, DatasetVersion
 
@@ -26,12 +28,18 @@ def data() -> None:
 @data.command(epilog="Example: taut data add data/flights.csv")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--name", default="", help="Name of the dataset  [default: the file's name without its endings]")
+@click.option("--check", "contract_file", type=click.Path(path_type=Path), help="Refuse data that break this contract.")
 @json_option
-def add(path: Path, name: str, as_json: bool) -> None:
+def add(path: Path, name: str, contract_file: Path | None, as_json: bool) -> None:
     """Snapshot a file or folder as a new version of a dataset; the same content is the same version."""
     from taut.data import add_dataset
     from taut.home import open_home
 
+    if contract_file is not None and not (found := _checked(path, contract_file)).passed:
+        raise Refused(
+            f"{path} breaks {len(found.broken)} rules of {contract_file}",
+            hint=f"taut data check {path} --contract {contract_file}",
+        )
     with open_home() as home:
         shown(add_dataset(home, path, name=name), as_json, _told)
 
@@ -68,14 +76,33 @@ def status(paths: tuple[Path, ...], granular: bool, as_json: bool) -> None:
 @click.argument("name")
 @click.argument("old", type=int, required=False)
 @click.argument("new", type=int, required=False)
+@click.option(
+    "--key", default="", help="Columns that name a row, as id or id,day; without, rows are counted by content."
+)
+@click.option(
+    "--workspace", is_flag=True, help="Compare the version, else the newest, with what lies in the folder now."
+)
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Draw it as a page of its own.")
 @json_option
-def diff(name: str, old: int | None, new: int | None, as_json: bool) -> None:
-    """Compare two versions of a dataset, the newest two where none are named: files, and columns of tables."""
-    from taut.data import dataset_diff
+def diff(
+    name: str, old: int | None, new: int | None, key: str, workspace: bool, html: Path | None, as_json: bool
+) -> None:
+    """Compare two versions of a dataset, the newest two where none are named: files, rows, columns of tables."""
+    from taut.data import dataset_diff, diff_page, workspace_diff
     from taut.home import open_home
 
+    if workspace and new is not None:
+        raise UsageError("the workspace is held against one version", hint=f"taut data diff {name} {old} --workspace")
+    columns = [column for column in key.split(",") if column]
     with open_home() as home:
-        shown(dataset_diff(home, name, old, new), as_json, _compared)
+        found = (
+            workspace_diff(home, name, old, key=columns)
+            if workspace
+            else dataset_diff(home, name, old, new, key=columns)
+        )
+    if html is not None:
+        html.write_text(diff_page(found), encoding="utf-8")
+    shown(found, as_json, _compared)
 
 
 @data.command(epilog="Example: taut data checkout flights@1 --to old/")
@@ -228,13 +255,42 @@ def _told(version: "DatasetVersion") -> str:
 
 
 def _compared(diff: "DatasetDiff") -> str:
-    lines = [f"{diff.name}@{diff.old} -> {diff.name}@{diff.new}"]
+    lines = [f"{diff.name}@{diff.old} -> {f'{diff.name}@{diff.new}' if diff.new else 'workspace'}"]
     for sign, paths in (("+", diff.added), ("-", diff.removed), ("~", diff.modified)):
         lines += [f"{sign} {path}" for path in paths]
     if None not in diff.rows:
         lines.append(f"rows {diff.rows[0]} -> {diff.rows[1]}, bytes {diff.size_bytes[0]} -> {diff.size_bytes[1]}")
+    if diff.table is not None:
+        lines += _rows_told(diff.table)
+    elif diff.not_compared and diff.rows != (None, None):
+        lines.append(f"rows are not compared: {diff.not_compared}")
     rows = [(change.name, _glance(change.old), _glance(change.new)) for change in diff.columns]
-    return "\n".join([*lines, table(["column", "before", "after"], rows, empty="no column tells anything new")])
+    told = [*lines, table(["column", "before", "after"], rows, empty="no column tells anything new")]
+    moved = [
+        (one.name, one.distance.psi, one.distance.ks, one.distance.wasserstein)
+        for one in diff.shifts
+        if one.distance.psi
+    ]
+    return "\n".join(
+        [*told, *([table(["distribution", "PSI", "KS", "Wasserstein"], moved, empty="")] if moved else [])]
+    )
+
+
+def _rows_told(found: "RowDiff") -> list[str]:
+    by = f" by {', '.join(found.key)}" if found.key else " by content"
+    lines = [
+        f"rows{by}: {found.added} added, {found.removed} removed, {found.changed} changed, {found.unchanged} unchanged"
+    ]
+    for sign, rows in (("+", found.examples_added), ("-", found.examples_removed)):
+        lines += [f"  {sign} {_cells({**row.key, **row.old, **row.new})}" for row in rows]
+    for row in found.examples_changed:
+        cells = ", ".join(f"{name} {old} -> {row.new[name]}" for name, old in row.old.items())
+        lines.append(f"  ~ {_cells(row.key)}: {cells}")
+    return lines
+
+
+def _cells(row: dict[str, str | None]) -> str:
+    return ", ".join(f"{name}={'' if value is None else value}" for name, value in row.items())
 
 
 def _glance(column: "Column | None") -> str:
@@ -256,3 +312,49 @@ def _listed(versions: "list[DatasetVersion]") -> str:
         rows,
         empty="no dataset yet; try: taut data add PATH",
     )
+
+
+@data.command(epilog="Example: taut data contract flights@3 > contract.yaml")
+@click.argument("version")
+@json_option
+def contract(version: str, as_json: bool) -> None:
+    """Infer a contract from a version: types, nullability, ranges, accepted values, uniqueness, row count."""
+    from taut.data.contracts import dataset_contract
+    from taut.home import open_home
+
+    with open_home() as home:
+        shown(dataset_contract(home, version), as_json, str.rstrip)
+
+
+@data.command(epilog="Example: taut data check data/flights.csv --contract contract.yaml")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--contract", "contract_file", type=click.Path(path_type=Path), default="contract.yaml", show_default=True
+)
+@json_option
+def check(path: Path, contract_file: Path, as_json: bool) -> None:
+    """Hold a table against a contract; status 3 where it is broken, with the first rows that break each rule."""
+    found = _checked(path, contract_file)
+    shown(found, as_json, _judged)
+    if not found.passed:
+        raise click.exceptions.Exit(3)
+
+
+def _checked(path: Path, contract_file: Path) -> "ContractResult":
+    from taut.data.contracts import check_table, read_contract
+    from taut.data.tables import part_of
+    from taut.data.walk import ONE_FILE, walk
+
+    names = sorted(walk(str(path)).paths)
+    return check_table(
+        [part_of(path if name == ONE_FILE else path / name) for name in names], read_contract(contract_file)
+    )
+
+
+def _judged(found: "ContractResult") -> str:
+    if found.passed:
+        return f"{found.rows} rows keep the contract"
+    lines = [f"{found.rows} rows break {len(found.broken)} rules"]
+    lines += [f"{times} x {rule}" for rule, times in found.broken.items()]
+    rows = [(one.row or "-", one.column, one.value, one.rule) for one in found.breaches]
+    return "\n".join([*lines, table(["row", "column", "value", "rule"], rows, empty="")])
