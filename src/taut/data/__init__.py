@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from taut.data.cache import Cache
     from taut.data.checkout import checkout_dataset, checkout_pointers
     from taut.data.diff import ColumnChange, DatasetDiff, dataset_diff, workspace_diff
-    from taut.data.diff_page import diff_page
+    from taut.data.diff_drawn import diff_page
     from taut.data.move import move_data, remove_pointer
     from taut.data.pointers import Pointer, pointer_over, read_pointer
     from taut.data.profiles import find_profile
@@ -24,7 +24,7 @@ PLACES = {
     "cache": ("Cache",),
     "checkout": ("checkout_dataset", "checkout_pointers"),
     "diff": ("ColumnChange", "DatasetDiff", "dataset_diff", "workspace_diff"),
-    "diff_page": ("diff_page",),
+    "diff_drawn": ("diff_page",),
     "move": ("move_data", "remove_pointer"),
     "pointers": ("Pointer", "pointer_over", "read_pointer"),
     "profiles": ("find_profile",),
