@@ -210,16 +210,6 @@ def test_without_an_anchor_the_last_state_is_taken_on_trust_and_what_is_missing_
     assert any(run.id in text for text in flaws(home))
 
 
-def test_a_state_of_an_earlier_schema_is_not_compared_and_that_is_said(home):
-    create_run(home)
-    anchor = anchor_ledger(home)
-    with home.meta.transaction() as tx:
-        tx.execute("INSERT INTO migration (number, name) VALUES (9000, 'later')")
-    found = verify_home(home, anchors=[anchor.note])
-    assert found.flaws == ()
-    assert ["before an upgrade" in note for note in found.notes] == [True]
-
-
 def test_two_anchors_at_once_are_one_after_the_other(home, monkeypatch):
     from taut.govern import anchors
 
