@@ -54,6 +54,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 PROJECT_ID = re.compile(r"[0-9a-f]{16}")
+REFUSED_FIRST = 3  # Refusals of one kind and caller that are written one by one, before others are only counted.
+REFUSED_MAX = 250  # Of one caller in a window, and one: more than there are verbs.
 OPEN_MAX = 16  # Projects that stay open while nobody uses them: some MB each, and up to four connections of PostgreSQL.
 
 
@@ -456,9 +458,20 @@ def require(home: Home, permission: str, *, verb: str, resource: str = "") -> No
 
 
 def note_refusal(home: Home, refusal: Mapping[str, str]) -> None:
-    """Write to the ledger what the actor may not do, in a transaction of its own."""
+    """Write to the ledger what the actor may not do, in a transaction of its own.
+
+    The first `REFUSED_FIRST` of a kind in a window are written; more of the same are counted, and the number is told
+    as `others` with the next one that is written.
+    """
+    source = f"{home.project_id}\0{home.actor.name}"
+    is_first, others = home.access.repeats.take(
+        source, "\0".join(refusal.values()), now_s=home.access.steady(), first=REFUSED_FIRST, kinds=REFUSED_MAX
+    )
+    if not is_first:
+        return
+    body = {**refusal, "others": others} if others else refusal
     with home.meta.transaction() as tx:
-        home.tell(tx, "access.denied", subject=f"actor:{home.actor.name}", body=refusal)
+        home.tell(tx, "access.denied", subject=f"actor:{home.actor.name}", body=body)
 
 
 def _committed(meta: Metadata) -> Metadata:

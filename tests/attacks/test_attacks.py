@@ -84,6 +84,20 @@ def test_a_costly_question_is_answered_or_refused_soon(target: Target, name: str
     assert len(said.message) < 1000  # Nobody's megabyte comes back in an error.
 
 
+def test_a_path_that_is_decoded_again_and_again_is_refused_soon(target: Target):
+    """Each turn takes two characters away: of 200,000 it took half a minute."""
+    path, began = "%" + "25" * 500_000, time.monotonic()
+    body = json.dumps({"root": "0/r/artifacts", "path": path}).encode()
+    headers = {**target.headers("ada"), "content-type": "application/json"}
+    for verb in ("artifact.find", "artifact.list", "artifact.delete"):
+        answer = POOL.request("POST", f"{target.url}/api/taut/v1/verbs/{verb}", body=body, headers=headers)
+        assert answer.status == 400, answer.data[:200]
+        assert len(answer.data) < 1000
+    said = target.speaker("ada").get("mlflow/artifacts/list", run_id="r", path=path[:20_000])
+    assert said.status == 400
+    assert time.monotonic() - began < WITHIN_S
+
+
 BODIES = {
     "a number past all": b'{"max_results": 1e999}',
     "ten million digits": b'{"max_results": ' + b"9" * 10_000_000 + b"}",

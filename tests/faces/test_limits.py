@@ -68,3 +68,21 @@ def test_what_a_verb_logs_in_its_thread_has_the_id_of_its_request():
 
     with threads() as pool:
         assert asyncio.run(asked()) == "request-1"
+
+
+def test_one_caller_holds_half_and_a_request_alone_may_hold_more():
+    limits = Limits(memory_bytes=8 * MIB)
+    first, second, other = Share(limits, "ada"), Share(limits, "ada"), Share(limits, "olga")
+    first.take(3 * MIB)
+    with pytest.raises(Busy, match="your other requests"):
+        second.take(2 * MIB)
+    second.take(MIB)
+    other.take(3 * MIB)
+    for share in (first, second, other):
+        share.give_back()
+    first.take(6 * MIB)  # Alone: else nobody could ever send so much.
+    first.take(MIB)
+    with pytest.raises(Busy, match="your other requests"):
+        second.take(MIB)
+    first.give_back()
+    assert (limits.held, limits.held_by) == (0, {})

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ import pytest
 from taut.errors import Unavailable
 from taut.faces.mlflow import graphql
 from taut.govern import create_token, create_user
+from taut.ground.meta import Tx
 from taut.home import Home
+from taut.models.versions import versions_in
+from taut.records import ModelVersion
 from taut.runs import create_experiment, create_run, log_batch
 from tests.faces.serving import served
 from tests.faces.speaking import INVALID, Said, Speaker, denials
@@ -280,6 +283,8 @@ def repeated(depth: int, times: int) -> str:
         "{ test { output } " + "# nothing\n" * 4900 + "}",
         "{ test(inputString: \"" + "a" * 49_000 + "\") { output } }",
         "{ test { " + " ".join(f"b{n}" for n in range(900)) + " } }",
+        "{ __typename } fragment f on Query { " + "test { output } " * 3000 + "}",
+        "{ __typename } fragment f on MlflowRunInfo { " + "runId " * 8000 + "}",
     ],
 )  # fmt: skip
 def test_a_query_made_to_cost_much_is_answered_soon(ask: Speaker, query: str):
@@ -294,6 +299,14 @@ def test_fields_are_repeated_a_hundred_times_and_no_more(ask: Speaker):
     assert told(queried(ask, '{ test(inputString: "a") { ' + "output " * 101 + "} }")) == []
     refused = told(queried(ask, '{ test(inputString: "a") { ' + "output " * 102 + "} }"))
     assert refused == ["GraphQL queries should have at most 100 repeated fields, got 101 repeated fields."]
+
+
+def test_a_fragment_that_nothing_uses_is_told_so_before_its_fields_are_compared(ask: Speaker):
+    """Each pair of them would be: 3,000 took a second and a half."""
+    query = "{ __typename } fragment f on Query { " + "test { output } " * 3000 + "}"
+    assert told(queried(ask, query)) == ["Fragment 'f' is never used."]
+    used = "{ ...f } fragment f on Query { test { ...g } } fragment g on Test { output }"
+    assert told(queried(ask, used)) == []
 
 
 def test_many_runs_cost_one_reading_of_experiments_and_versions(
@@ -321,6 +334,31 @@ def test_many_runs_cost_one_reading_of_experiments_and_versions(
     found = queried(ask, query).body["data"]["mlflowSearchRuns"]["runs"]
     assert found == [{"experiment": {"name": "Default"}, "modelVersions": []}] * 20
     assert read == {"experiments": 1, "versions": 1}
+
+
+def test_versions_of_other_runs_are_not_read_for_a_query(speak: As, home: Home, monkeypatch: pytest.MonkeyPatch):
+    """Of a registry with thousands, a page shows those of its runs."""
+    read: list[int] = []
+
+    def noted(tx: Tx, *names: str, run_ids: Sequence[str] | None = None) -> list[ModelVersion]:
+        found = versions_in(tx, *names, run_ids=run_ids)
+        read.append(len(found))
+        return found
+
+    monkeypatch.setattr("taut.models.registry.versions_in", noted)
+    admin = speak(prefix="/api/2.0/")
+    for name in ("mine", "other"):
+        create_run(home, run_id=name)
+        place = f"mlflow-artifacts/artifacts/0/{name}/artifacts/model/MLmodel"
+        assert admin("PUT", place, b"flavors:\n  python_function:\n    loader_module: late\n").status == 200
+        admin.told(f"{M}/create", name=name)
+        admin.told(f"{V}/create", name=name, source=f"runs:/{name}/model", run_id=name)
+    query = """{ mlflowSearchRuns(input: {experimentIds: ["0"], filter: "run_id = 'mine'"}) {
+      runs { modelVersions { name } } } }"""
+    read.clear()
+    found = queried(speak(), query).body["data"]["mlflowSearchRuns"]["runs"]
+    assert [[version["name"] for version in run["modelVersions"]] for run in found] == [["mine"]]
+    assert read == [1]
 
 
 def test_the_library_is_loaded_by_the_first_query_alone():

@@ -31,6 +31,7 @@ from taut.ground.settings import make_folder
 from taut.home import Home, open_home
 from taut.runs import create_run
 from tests.faces.serving import served
+from tests.marks import slow_on_postgresql
 
 HEX = "0123456789abcdef"
 
@@ -48,6 +49,7 @@ def flaws(home: Home, *anchors: str, key: str = "") -> list[str]:
 # Checkpoints
 
 
+@slow_on_postgresql
 def test_a_checkpoint_is_signed_and_says_what_the_ledger_is(home):
     fill(home)
     assert ledger_key(home) == ""
@@ -60,6 +62,7 @@ def test_a_checkpoint_is_signed_and_says_what_the_ledger_is(home):
     assert sign_checkpoint(home) == signed
 
 
+@slow_on_postgresql
 def test_a_ledger_that_grew_is_shown_to_begin_with_what_it_was(home):
     fill(home, 3)
     first = sign_checkpoint(home)
@@ -77,6 +80,7 @@ def test_a_ledger_that_grew_is_shown_to_begin_with_what_it_was(home):
 # Proofs
 
 
+@slow_on_postgresql
 def test_an_entry_is_proven_to_who_has_only_the_key(home):
     fill(home, 300)
     for seq in (1, 17, 256, 300, 301):
@@ -90,6 +94,7 @@ def test_an_entry_is_proven_to_who_has_only_the_key(home):
             prove(home, seq)
 
 
+@slow_on_postgresql
 def test_a_proof_that_was_changed_anywhere_proves_nothing(home):
     fill(home, 20)
     proof, key = prove(home, 7), read_public_key(ledger_key(home))
@@ -120,6 +125,7 @@ def test_a_proof_that_was_changed_anywhere_proves_nothing(home):
 # Erasure
 
 
+@slow_on_postgresql
 def test_an_erased_body_is_gone_and_the_entry_is_still_proven(home):
     fill(home)
     before, anchor = prove(home, 3), anchor_ledger(home)
@@ -138,6 +144,7 @@ def test_an_erased_body_is_gone_and_the_entry_is_still_proven(home):
     assert (told.subject, told.body, told.actor) == ("entry:3", '{"because":"asked to"}', "ada")
 
 
+@slow_on_postgresql
 def test_what_is_erased_or_not_there_or_the_ledgers_own_is_not_erased(home):
     fill(home)
     anchor_ledger(home)
@@ -175,6 +182,7 @@ def test_what_somebody_with_full_access_writes_anew_is_found_against_an_anchor(h
     assert f"the first {anchor.size} entries are not those that were anchored" in flaws(home, anchor.note)
 
 
+@slow_on_postgresql
 def test_entries_that_are_taken_from_the_end_are_found_against_an_anchor(home):
     fill(home, 5)
     anchor = anchor_ledger(home)
@@ -183,6 +191,7 @@ def test_entries_that_are_taken_from_the_end_are_found_against_an_anchor(home):
     assert f"the ledger ends at entry 3; when it was anchored it had {anchor.size}" in flaws(home, anchor.note)
 
 
+@slow_on_postgresql
 def test_an_anchor_of_another_home_or_key_is_told(home, tmp_path):
     fill(home)
     anchor = anchor_ledger(home)
@@ -197,6 +206,7 @@ def test_an_anchor_of_another_home_or_key_is_told(home, tmp_path):
         verify_home(home, key="no key")
 
 
+@slow_on_postgresql
 def test_without_an_anchor_the_last_state_is_taken_on_trust_and_what_is_missing_is_said(home):
     run = create_run(home)
     assert verify_home(home).notes == ("no state of the tables was anchored: taut ledger anchor",)
@@ -208,16 +218,6 @@ def test_without_an_anchor_the_last_state_is_taken_on_trust_and_what_is_missing_
     with home.meta.transaction() as tx:
         tx.execute("UPDATE run SET name = 'edited again'")
     assert any(run.id in text for text in flaws(home))
-
-
-def test_a_state_of_an_earlier_schema_is_not_compared_and_that_is_said(home):
-    create_run(home)
-    anchor = anchor_ledger(home)
-    with home.meta.transaction() as tx:
-        tx.execute("INSERT INTO migration (number, name) VALUES (9000, 'later')")
-    found = verify_home(home, anchors=[anchor.note])
-    assert found.flaws == ()
-    assert ["before an upgrade" in note for note in found.notes] == [True]
 
 
 def test_two_anchors_at_once_are_one_after_the_other(home, monkeypatch):
@@ -254,6 +254,7 @@ def other(tmp_path: Path) -> Iterator[Home]:
         yield opened
 
 
+@slow_on_postgresql
 def test_checkpoints_of_another_home_are_kept_as_long_as_they_only_add(home, other):
     fill(other, 3)
     first = sign_checkpoint(other)
@@ -276,6 +277,7 @@ def test_checkpoints_of_another_home_are_kept_as_long_as_they_only_add(home, oth
     assert told == [first.size, second.size]
 
 
+@slow_on_postgresql
 def test_what_takes_back_what_was_said_before_is_not_kept(home, other):
     key = SecretKey("taut.home/eve", bytes(32))
 
@@ -299,6 +301,7 @@ def test_what_takes_back_what_was_said_before_is_not_kept(home, other):
 # Who may
 
 
+@slow_on_postgresql
 @pytest.mark.parametrize(
     ("role", "may"),
     [
@@ -333,6 +336,7 @@ def test_each_role_does_what_it_may_and_no_more(home, role, may):
     assert flaws(home) == []
 
 
+@slow_on_postgresql
 def test_the_verbs_answer_over_a_server_as_they_do_here(home, monkeypatch):
     fill(home, 300)
     monkeypatch.setenv("TAUT_TOKEN", create_token(home, "ada", "owner").secret)

@@ -44,6 +44,7 @@ from taut.ground.settings import Settings, make_folder, read_settings
 from taut.home import Home, open_home, remove_project
 from taut.runs import create_run, search_runs
 from tests.faces.shell import taut
+from tests.marks import slow_on_postgresql
 from tests.parts import eventually
 
 WORD = "correct horse battery"
@@ -108,6 +109,7 @@ def test_a_project_that_ended_long_ago_leaves_with_all_that_it_holds(home: Home,
         restore_project(home, "churn")
 
 
+@slow_on_postgresql
 def test_a_project_comes_back_while_it_is_kept_and_its_members_do_not(home: Home, churn: Project):
     machine = f"Bearer {_token_in(home, churn)}"
     delete_project(home, "churn")
@@ -126,6 +128,7 @@ def test_a_project_comes_back_while_it_is_kept_and_its_members_do_not(home: Home
         restore_project(home, "churn")
 
 
+@slow_on_postgresql
 def test_a_project_of_an_old_name_has_no_old_rights_and_no_old_rows(home: Home, churn: Project):
     delete_project(home, "churn")
     later(home, 31 * DAY_MS)
@@ -155,7 +158,18 @@ def _without_rows(home: Home, project: Project) -> None:
     remove_metadata(read_settings(home.folder).metadata or f"sqlite://{home.folder / 'meta.db'}", project.id)
 
 
-@pytest.mark.parametrize("killed", [_condemned, _without_objects, _without_rows])
+@pytest.mark.parametrize(
+    ("home", "killed"),
+    [
+        ("sqlite", _condemned),
+        ("sqlite", _without_objects),
+        ("postgresql", _without_rows),
+        pytest.param("sqlite", _without_rows, marks=pytest.mark.slow),
+        pytest.param("postgresql", _condemned, marks=pytest.mark.slow),
+        pytest.param("postgresql", _without_objects, marks=pytest.mark.slow),
+    ],
+    indirect=["home"],
+)
 def test_what_was_killed_on_its_way_is_finished_by_the_next(
     home: Home, churn: Project, killed: Callable[[Home, Project], None]
 ):
@@ -168,6 +182,7 @@ def test_what_was_killed_on_its_way_is_finished_by_the_next(
     assert gone(home) == ["project.created", "project.deleted", "project.condemned", "project.purged"]
 
 
+@slow_on_postgresql
 def test_an_id_that_leads_elsewhere_removes_nothing(home: Home, churn: Project):
     """Whoever can write the database must not have `gc` remove a folder of their choice."""
     for id in ("", "..", "../../x", "default", "0123456789abcdeF"):
@@ -246,6 +261,7 @@ def _tokens(home: Home, **count: int) -> None:
                 )  # fmt: skip
 
 
+@slow_on_postgresql
 def test_tokens_are_forgotten_long_after_they_ended_and_each_by_an_entry(home: Home):
     create_user(home, "olga", WORD, role="owner")
     _tokens(home, session=230, exchanged=30, service=5)
@@ -265,6 +281,7 @@ def test_tokens_are_forgotten_long_after_they_ended_and_each_by_an_entry(home: H
     assert actor_of(home, f"Bearer {lasting.secret}") is None
 
 
+@slow_on_postgresql
 def test_each_token_that_is_made_takes_two_along_that_ended(home: Home):
     create_user(home, "olga", WORD, role="owner")
     _tokens(home, exchanged=7)
@@ -275,6 +292,7 @@ def test_each_token_that_is_made_takes_two_along_that_ended(home: Home):
     assert FORGOTTEN == 2
 
 
+@slow_on_postgresql
 def test_keys_and_shown_id_tokens_are_forgotten_too(home: Home):
     now_ms = home.clock.now_ms()
     create_user(home, "olga", WORD, role="owner")
@@ -292,6 +310,7 @@ def test_keys_and_shown_id_tokens_are_forgotten_too(home: Home):
         assert list(home.meta.ask("SELECT hash FROM shown_token")) == []
 
 
+@slow_on_postgresql
 def test_the_names_of_projects_that_ended_are_told_to_nobody(home: Home, churn: Project):
     delete_project(home, "churn")
     assert [one.name for one in show_projects(home)] == ["default"]

@@ -1,6 +1,7 @@
 """The key of the ledger changed for another: what either signed counts, and nothing that the chain does not hold."""
 
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from taut.govern import (
 )
 from taut.govern.checkpoints import FILE
 from taut.ground.access import Actor
-from taut.ground.ledger import Tree, size_of
+from taut.ground.ledger import Tree, append_event, keys, size_of
 from taut.ground.ledger.keys import KEY_FILE, rotate_key
 from taut.ground.ledger.notes import (
     Checkpoint,
@@ -44,6 +45,7 @@ from taut.ground.ledger.proofs import check_proof
 from taut.ground.settings import make_folder
 from taut.home import Home, open_home
 from tests.govern.test_anchors import fill, flaws
+from tests.marks import slow_on_postgresql
 
 OLD, NEW, OTHER = (SecretKey("taut.home/1", bytes([number]) * 32) for number in (1, 2, 3))
 
@@ -105,6 +107,7 @@ def test_a_note_of_two_keys_is_opened_with_either_and_no_third():
 # The key of a home
 
 
+@slow_on_postgresql
 def test_what_was_signed_before_and_after_is_held_against_either_key(home: Home):
     fill(home)
     before = anchor_ledger(home)
@@ -127,6 +130,7 @@ def test_what_was_signed_before_and_after_is_held_against_either_key(home: Home)
         open_note(after.note, read_public_key(before.key))
 
 
+@slow_on_postgresql
 def test_keys_may_be_changed_again_and_the_first_anchor_counts(home: Home):
     first = anchor_ledger(home)
     for _ in range(3):
@@ -146,6 +150,7 @@ def test_a_stolen_old_key_signs_nothing_that_came_after_it(home: Home):
         assert any("in whose place another signs" in said for said in flaws(home, signed_by(home, stolen), key=key))
 
 
+@slow_on_postgresql
 def test_a_key_that_nobody_handed_over_is_none_of_this_homes(home: Home):
     signed = anchor_ledger(home)
     rotate_ledger_key(home)
@@ -165,6 +170,7 @@ def test_a_key_that_nobody_handed_over_is_none_of_this_homes(home: Home):
     assert any("is not signed by" in said for said in flaws(home, signed_by(home, other), key=signed.key))
 
 
+@slow_on_postgresql
 def test_a_proof_is_checked_with_the_key_that_somebody_had_before(home: Home):
     fill(home)
     early = prove(home, 2)
@@ -182,7 +188,18 @@ def test_a_proof_is_checked_with_the_key_that_somebody_had_before(home: Home):
 # More than one project, and being killed
 
 
-@pytest.mark.parametrize("dies", ["before any", "between two projects", "before the file"])
+@pytest.mark.parametrize(
+    ("home", "dies"),
+    [
+        ("sqlite", "before any"),
+        ("sqlite", "before the file"),
+        ("postgresql", "between two projects"),
+        pytest.param("sqlite", "between two projects", marks=pytest.mark.slow),
+        pytest.param("postgresql", "before any", marks=pytest.mark.slow),
+        pytest.param("postgresql", "before the file", marks=pytest.mark.slow),
+    ],
+    indirect=["home"],
+)
 def test_a_change_that_was_broken_off_leaves_each_project_a_key_and_is_finished_later(
     home: Home, dies: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -224,6 +241,42 @@ def test_a_change_that_was_broken_off_leaves_each_project_a_key_and_is_finished_
     assert {path.name for path in home.folder.glob(f"{KEY_FILE}*")} == {KEY_FILE}
 
 
+@pytest.mark.parametrize("when", ["after it read the files", "while it has the turn"])
+def test_a_project_that_signs_first_while_the_key_is_changed_has_a_key_that_stays(
+    home: Home, when: str, monkeypatch: pytest.MonkeyPatch
+):
+    create_project(home, "churn")
+    sign_checkpoint(home)
+    changing, real_held, real_append = threading.Thread(target=rotate_ledger_key, args=[home]), keys._held, append_event
+
+    def held(path: Path | None) -> list[SecretKey]:
+        found = real_held(path)
+        if when == "after it read the files" and changing.ident is None:
+            changing.start()
+            changing.join(30)
+            assert not changing.is_alive()
+        return found
+
+    def append(*args, **kwargs):
+        if when == "while it has the turn" and changing.ident is None:
+            changing.start()
+            changing.join(0.3)
+            assert changing.is_alive()  # It waits for the project that is about to have a key.
+        return real_append(*args, **kwargs)
+
+    with home.entered(get_project(home, "churn")) as churn:
+        with monkeypatch.context() as patch:
+            patch.setattr(keys, "_held", held)
+            patch.setattr(keys, "append_event", append)
+            keys.signing_key(churn.meta, home.folder, actor="ada", at_ms=5)
+        changing.join(30)
+        assert ledger_key(churn) == ledger_key(home) == str(secret_of(home).public)
+        assert flaws(churn, sign_checkpoint(churn).note) == []
+        handed = len(show_hand_overs(churn))
+    assert handed == (when == "while it has the turn")
+
+
+@slow_on_postgresql
 def test_a_key_is_changed_by_who_has_it_where_it_lies(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(Refused, match="is not here"):
         rotate_ledger_key(home)
@@ -240,6 +293,7 @@ def test_a_key_is_changed_by_who_has_it_where_it_lies(home: Home, tmp_path: Path
     assert show_hand_overs(home) == ()
 
 
+@slow_on_postgresql
 def test_a_replica_that_has_the_old_key_signs_nothing_until_it_is_given_the_new_one(
     home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -255,6 +309,7 @@ def test_a_replica_that_has_the_old_key_signs_nothing_until_it_is_given_the_new_
         assert sign_checkpoint(home).key == ledger_key(home)
 
 
+@slow_on_postgresql
 def test_a_backup_carries_the_keys_that_were(home: Home, tmp_path: Path):
     fill(home)
     first = anchor_ledger(home)
@@ -270,6 +325,7 @@ def test_a_backup_carries_the_keys_that_were(home: Home, tmp_path: Path):
         assert check_home(restored).problems == ()
 
 
+@slow_on_postgresql
 def test_another_server_goes_on_keeping_only_what_it_is_shown_was_handed_over(home: Home, tmp_path: Path):
     (tmp_path / "other").mkdir()
     make_folder(tmp_path / "other")
@@ -295,6 +351,7 @@ def test_another_server_goes_on_keeping_only_what_it_is_shown_was_handed_over(ho
 # The newest checkpoint in the folder
 
 
+@slow_on_postgresql
 def test_fsck_says_where_the_end_of_the_ledger_was_taken_away_with_all_that_told_of_it(home: Home):
     fill(home)
     signed = anchor_ledger(home)
@@ -309,6 +366,7 @@ def test_fsck_says_where_the_end_of_the_ledger_was_taken_away_with_all_that_told
     assert any("not those that were anchored" in one.text for one in check_home(home).problems)
 
 
+@slow_on_postgresql
 def test_a_smaller_checkpoint_takes_no_larger_ones_place_and_a_damaged_one_is_told(home: Home):
     fill(home)
     signed = anchor_ledger(home)

@@ -32,9 +32,20 @@ from taut.ground.clock import SetClock
 from taut.ground.ledger import events, verify_ledger
 from taut.home import Home, open_home
 from taut.runs import Batch, create_experiment, create_run, list_experiments, log_batches, search_runs
+from tests.marks import slow_on_postgresql
 
 WORD = "correct horse battery"
-ROUNDS = 12
+# Each database and each kind of project once; the slow run asks for every pair.
+crosswise = pytest.mark.parametrize(
+    ("home", "team"),
+    [
+        ("sqlite", "default"),
+        ("postgresql", "churn"),
+        pytest.param("sqlite", "churn", marks=pytest.mark.slow),
+        pytest.param("postgresql", "default", marks=pytest.mark.slow),
+    ],
+    indirect=True,
+)
 
 
 def basic(user: str) -> str:
@@ -105,6 +116,7 @@ REMOVALS: list[tuple[Callable[[Home, str], str], Callable[[Home, str], object]]]
 ]
 
 
+@crosswise
 def test_who_was_let_in_before_a_removal_writes_nothing_after_it(team: Home):
     for number, (shown, remove) in enumerate(REMOVALS):
         name = f"u{number}"
@@ -122,6 +134,7 @@ def test_who_was_let_in_before_a_removal_writes_nothing_after_it(team: Home):
         assert written_by(team, name) - before == (remove is end_sessions and team.server is None), name
 
 
+@slow_on_postgresql
 def test_a_batch_of_somebody_else_in_the_same_group_is_written(team: Home):
     machine = let_in(team, of_token(team))
     vera = let_in(team, basic("vera"))
@@ -136,6 +149,7 @@ def test_a_batch_of_somebody_else_in_the_same_group_is_written(team: Home):
         assert tx.rows("SELECT key FROM param ORDER BY key") == [("b",), ("d",)]
 
 
+@slow_on_postgresql
 def test_what_changes_for_others_or_for_the_better_stops_nobody(team: Home):
     theirs = let_in(team, basic("vera"))
     create_user(team, "otto", WORD, role="viewer")
@@ -146,6 +160,7 @@ def test_what_changes_for_others_or_for_the_better_stops_nobody(team: Home):
     create_run(theirs, experiment_id=made.id)
 
 
+@slow_on_postgresql
 def test_a_grant_that_is_taken_or_turned_into_less_counts(team: Home):
     create_user(team, "vik", WORD, role="viewer")
     made = create_experiment(team, "theirs")
@@ -163,6 +178,7 @@ def test_a_grant_that_is_taken_or_turned_into_less_counts(team: Home):
     create_run(let_in(team, basic("vera")), experiment_id=made.id)
 
 
+@slow_on_postgresql
 def test_who_takes_something_from_themselves_may(team: Home):
     session = let_in(team, of_session(team))
     create_token(team, "other", scopes=["read"])  # So that access has changed since they were let in.
@@ -171,6 +187,7 @@ def test_who_takes_something_from_themselves_may(team: Home):
         create_run(session)
 
 
+@slow_on_postgresql
 def test_nobody_writes_into_a_project_that_ended(team: Home):
     if team.server is None:
         pytest.skip("the server's own home never ends")
@@ -218,7 +235,9 @@ def race(home: Home, other: Home, shown: str, remove: Callable[[], object]) -> t
         return at_answer, len(events(tx, limit=100_000))
 
 
-def test_no_write_is_committed_once_the_removal_was_answered_by_another_replica(team: Home):
+@crosswise
+@pytest.mark.parametrize("rounds", [2, pytest.param(12, marks=pytest.mark.slow)])
+def test_no_write_is_committed_once_the_removal_was_answered_by_another_replica(team: Home, rounds: int):
     """Two homes on the same stores share nothing in this process: each has its own connections and its own memory."""
     with ExitStack() as stack:
         other = stack.enter_context(
@@ -226,7 +245,7 @@ def test_no_write_is_committed_once_the_removal_was_answered_by_another_replica(
         )
         project = team.in_project
         there = stack.enter_context(other.entered(project)) if project is not None else other
-        for number in range(ROUNDS):
+        for number in range(rounds):
             if number % 2:
                 made = create_token(there, "ci", scopes=["read", "log"])
                 shown = f"Bearer {made.secret}"

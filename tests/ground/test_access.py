@@ -1,11 +1,15 @@
 """Access: default deny, roles that can be read whole, tokens that are never stored and always end."""
 
+import json
+
 import pytest
 
 from taut.errors import Denied, Invalid, NotFound
 from taut.govern import create_token, end_token, show_tokens
 from taut.ground.access import PERMISSIONS, ROLES, Actor, identity_of_token, is_allowed, local_actor
+from taut.ground.access.repeats import WINDOW_S
 from taut.ground.ledger import events
+from taut.home import REFUSED_FIRST, REFUSED_MAX, require
 
 
 def test_every_permission_of_every_role_exists():
@@ -77,3 +81,29 @@ def test_a_refusal_is_in_the_ledger_and_nothing_else_changed(home):
         denied = events(tx)
     assert [(event.kind, event.actor) for event in denied] == [("access.denied", "vera")]
     assert show_tokens(home) == []
+
+
+def test_a_caller_who_is_refused_without_an_end_does_not_fill_the_ledger(home):
+    steady = [0.0]
+    home.access.steady = lambda: steady[0]
+    vera, otto = (home.as_actor(Actor(name, "viewer")) for name in ("vera", "otto"))
+
+    def refused(asker, count: int) -> None:
+        for _ in range(count):
+            with pytest.raises(Denied):
+                create_token(asker, "mine", "owner")
+
+    refused(vera, 50)
+    refused(otto, 1)
+    for number in range(300):
+        with pytest.raises(Denied):
+            require(vera, "run:write", verb="run.create", resource=f"experiment:{number}")
+    steady[0] = WINDOW_S
+    refused(vera, 2)
+    with home.meta.read() as tx:
+        denied = [(one.actor, json.loads(one.body)) for one in events(tx, kind="access.denied")]
+    written = [body for actor, body in denied if actor == "vera"]
+    assert [body["verb"] for body in written[:3]] == ["token.create"] * REFUSED_FIRST
+    assert len(written) == REFUSED_MAX + 1 + 2
+    assert [body.get("others", 0) for body in written[-2:]] == [352 - len(written), 0]  # None is lost.
+    assert [body["verb"] for actor, body in denied if actor == "otto"] == ["token.create"]

@@ -345,6 +345,24 @@ def test_an_address_that_tries_many_names_waits_and_another_does_not(place: Home
     assert actor_of(place, basic("vera", WORD), address="192.0.2.2") is not None
 
 
+def test_a_stranger_keeps_nobody_out_of_where_they_have_logged_in_before(place: Home, steady: Steady, monkeypatch):
+    """Who knows a name could else keep its owner waiting for as long as they went on."""
+    monkeypatch.setattr("taut.faces.http.callers.is_password", lambda stored, password: password == WORD)
+    assert actor_of(place, basic("vera", WORD), address="192.0.2.2") is not None
+    for _ in range(BY_USER.burst):
+        assert actor_of(place, basic("vera", OTHER), address="192.0.2.1") is None
+    place.access._proofs.clear()
+    steady.now_s += FRESH_S + 0.01
+    for address in ("192.0.2.1", "192.0.2.3"):  # Nor do many addresses try more of one user than one does.
+        with pytest.raises(Throttled):
+            actor_of(place, basic("vera", OTHER), address=address)
+    assert actor_of(place, basic("vera", WORD), address="192.0.2.2") == Actor("vera", "viewer")
+    for _ in range(BY_USER.burst):
+        assert actor_of(place, basic("vera", OTHER), address="192.0.2.2") is None
+    with pytest.raises(Throttled):  # There too wrong ones are counted.
+        actor_of(place, basic("vera", OTHER), address="192.0.2.2")
+
+
 def test_right_passwords_are_not_counted(place: Home, steady: Steady):
     for _ in range(BY_USER.burst * 2):
         place.access._proofs.clear()

@@ -24,6 +24,7 @@ from taut.ground.ledger.notes import (
     read_secret_key,
     sign,
 )
+from tests.marks import slow_on_postgresql
 
 # The key and the note of the documentation of Go's package golang.org/x/mod/sumdb/note.
 GO_SECRET = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"
@@ -132,6 +133,7 @@ def key_of(home) -> SecretKey:
     return signing_key(home.meta, home.folder, actor="ada", at_ms=5)
 
 
+@slow_on_postgresql
 def test_a_key_is_made_once_kept_to_its_owner_and_written_down(home):
     first = key_of(home)
     assert key_of(home) == first
@@ -152,6 +154,7 @@ def test_replicas_that_ask_at_once_sign_with_one_key(home):
         assert len(events(tx, kind="ledger.key_made")) == 1
 
 
+@slow_on_postgresql
 def test_a_replica_without_the_key_signs_nothing_and_makes_none(home):
     key_of(home)
     (home.folder / KEY_FILE).rename(home.folder / "elsewhere")
@@ -161,6 +164,7 @@ def test_a_replica_without_the_key_signs_nothing_and_makes_none(home):
     assert not (home.folder / KEY_FILE).exists()
 
 
+@slow_on_postgresql
 def test_a_replica_with_another_key_signs_nothing(home, tmp_path, monkeypatch):
     key_of(home)
     (tmp_path / "other.key").write_text(f"{KEY}\n")
@@ -169,6 +173,7 @@ def test_a_replica_with_another_key_signs_nothing(home, tmp_path, monkeypatch):
         key_of(home)
 
 
+@slow_on_postgresql
 def test_a_key_that_is_given_is_used_and_none_is_made_beside_it(home, tmp_path, monkeypatch):
     (tmp_path / "given.key").write_text(f"{KEY}\n")
     monkeypatch.setenv("TAUT_LEDGER_KEY", str(tmp_path / "given.key"))
@@ -177,11 +182,13 @@ def test_a_key_that_is_given_is_used_and_none_is_made_beside_it(home, tmp_path, 
     assert signing_key(home.meta, None, actor="ada", at_ms=5) == KEY
 
 
+@slow_on_postgresql
 def test_without_a_folder_the_key_has_to_be_given(home):
     with pytest.raises(Refused, match="no folder"):
         signing_key(home.meta, None, actor="ada", at_ms=5)
 
 
+@slow_on_postgresql
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_may_not_be_written_is_told(home):
     home.folder.chmod(0o500)

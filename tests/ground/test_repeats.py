@@ -29,3 +29,12 @@ def test_what_is_remembered_is_bounded_by_sources_too():
         repeats.take(f"{number}", "a", now_s=number / 1000)
     assert len(repeats._windows) == SOURCES_MAX
     assert repeats.take("5", "a", now_s=2) == (True, 0)  # Forgotten, being the oldest.
+
+
+def test_more_than_the_first_may_be_written_and_no_kind_without_an_end():
+    repeats = Repeats()
+    assert [repeats.take("i", "a", now_s=0, first=3)[0] for _ in range(5)] == [True, True, True, False, False]
+    written = sum(repeats.take("i", f"{number % 100}", now_s=1, first=3)[0] for number in range(1000))
+    assert 3 + written == KINDS_MAX + 1
+    assert repeats.take("i", "a", now_s=WINDOW_S, first=3) == (True, 2 + 1000 - written)
+    assert repeats.take("i", "a", now_s=WINDOW_S, first=3) == (True, 0)

@@ -15,7 +15,7 @@ from taut.ground.access import ROLES, Actor, identity_of_token, role_in
 from taut.ground.clock import SetClock
 from taut.ground.ledger import verify_ledger
 from taut.ground.settings import make_folder
-from taut.home import open_home
+from taut.home import REFUSED_FIRST, open_home
 from taut.pipelines.steps import Facts, list_steps, record_step
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -87,7 +87,9 @@ class HomeMachine(RuleBasedStateMachine):
     def a_stranger_tries(self, role: str) -> None:
         with pytest.raises(Denied):
             create_token(self.home.as_actor(Actor("eve", role)), "mine", "owner")
-        self.events.append(("access.denied", "actor:eve"))
+        refused = ("access.denied", "actor:eve")
+        if self.events.count(refused) < REFUSED_FIRST:  # More of the same are only counted.
+            self.events.append(refused)
 
     @rule(plan=st.sampled_from(["alert:a", "alert:b"]), name=st.sampled_from(["export", "run", "gate"]), fact=TEXT)
     def record(self, plan: str, name: str, fact: str) -> None:

@@ -15,6 +15,7 @@ import msgspec
 
 from taut.errors import Corrupt, Invalid
 from taut.govern.tables import CATALOGUE, HOUR_MS, SCOPES, Key, Scope, without_number
+from taut.govern.upgrades import upgraded_since
 from taut.ground import wire
 from taut.ground.ledger import Event, events
 from taut.ground.meta import Tx
@@ -106,11 +107,14 @@ def tables_of(tx: Tx) -> set[str]:
     return {str(name) for (name,) in tx.rows(TABLES[tx.dialect])}
 
 
-def state_now(tx: Tx, scope: Scope, bounds: Mapping[str, int]) -> State:
-    """The digest of each group of a scope: SHA-256 over its rows as MessagePack, in their order."""
+def state_now(tx: Tx, scope: Scope, bounds: Mapping[str, int], *, without: frozenset[str] = frozenset()) -> State:
+    """The digest of each group of a scope: SHA-256 over its rows as MessagePack, in their order.
+
+    As it was before the columns `without` were added.
+    """
     digests = defaultdict[Key, Any](hashlib.sha256)
     width, encode = len(scope.key), msgspec.msgpack.Encoder().encode
-    query = SELECT_CATALOGUE[tx.dialect] if scope is CATALOGUE else _query(tx, scope)
+    query = SELECT_CATALOGUE[tx.dialect] if scope is CATALOGUE else _query(tx, scope, without)
     for row in tx.each(query, {name: bounds[name] for name in bounds if f":{name}" in scope.where}):
         digests[tuple(map(str, row[:width]))].update(encode(row[width:]))
     return {key: hashed.digest() for key, hashed in digests.items()}
@@ -199,13 +203,17 @@ class Comparison:
     def __init__(self, tx: Tx, oldest: int) -> None:
         self._tx = tx
         self._named = named_since(tx, oldest)
-        self._now: dict[tuple[str, tuple[int, ...]], State] = {}
+        self._now: dict[tuple[str, tuple[int, ...], frozenset[str]], State] = {}
 
     def changes(self, seq: int, anchored: Anchored) -> Iterator[Change]:
-        """Each group that is not what it was at an anchor though no entry has named it since. Raises Corrupt."""
-        states = states_at(self._tx, seq)
-        for scope in (CATALOGUE, *SCOPES):
-            before, now = states.get(scope.called, {}), self._state(scope, anchored.bounds)
+        """Each group that is not what it was at an anchor though no entry has named it since. Raises Corrupt.
+
+        What an upgrade after the anchor rewrote is left out; `Upgraded.lost` names it.
+        """
+        states, upgraded = states_at(self._tx, seq), upgraded_since(anchored.schema, self._tx.dialect)
+        for scope in filter(upgraded.compares, (CATALOGUE, *SCOPES)):
+            without = upgraded.added.get(scope.table, frozenset())
+            before, now = states.get(scope.called, {}), self._state(scope, anchored.bounds, without)
             for key in sorted(before.keys() | now.keys()):
                 if before.get(key) == now.get(key) or (scope.name and key not in before):
                     continue
@@ -215,10 +223,10 @@ class Comparison:
                 what = "changed" if key in before and key in now else "added" if key in now else "taken out"
                 yield Change(scope.table, key, subjects[0] if subjects else "", what)
 
-    def _state(self, scope: Scope, bounds: Mapping[str, int]) -> State:
-        asked = (scope.called, tuple(bounds.values()) if scope.where else ())
+    def _state(self, scope: Scope, bounds: Mapping[str, int], without: frozenset[str]) -> State:
+        asked = (scope.called, tuple(bounds.values()) if scope.where else (), without)
         if asked not in self._now:
-            self._now[asked] = state_now(self._tx, scope, bounds)
+            self._now[asked] = state_now(self._tx, scope, bounds, without=without)
         return self._now[asked]
 
 
@@ -237,9 +245,10 @@ def _of_kinds(tx: Tx, kinds: Iterable[str], after: int) -> Iterator[Event]:
             last = page[-1].seq
 
 
-def _query(tx: Tx, scope: Scope) -> str:
+def _query(tx: Tx, scope: Scope, without: frozenset[str]) -> str:
     """The statement that reads a scope: key, then columns, in an order that depends on nothing but the rows."""
-    columns = [(str(name), str(kind), int(str(place))) for name, kind, place in _columns(tx, scope.table)]
+    every = [(str(name), str(kind), int(str(place))) for name, kind, place in _columns(tx, scope.table)]
+    columns = [column for column in every if column[0] not in without]
     texts = {name for name, kind, _ in columns if kind.upper() == "TEXT"}
     table = scope.table
 

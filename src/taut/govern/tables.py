@@ -204,7 +204,7 @@ SCOPES: tuple[Scope, ...] = (
 )  # fmt: skip
 
 CATALOGUE = Scope("catalogue", (), lambda _: ())
-"""The tables, indexes, triggers and functions themselves: nothing changes them but an upgrade, which anchors anew."""
+"""The tables, indexes, triggers and functions themselves: only an upgrade changes them."""
 
 EXEMPT: dict[str, str] = {
     "ledger": "the tree covers it",

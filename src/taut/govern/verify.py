@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from taut.errors import Corrupt
 from taut.govern.checkpoints import held_against, signed_wrongly
 from taut.govern.fsck import check_objects
-from taut.govern.state import Anchored, Comparison, anchors_in, kept_wrongly, schema_of, tables_of
-from taut.govern.tables import EXEMPT, SCOPES
+from taut.govern.state import Anchored, Comparison, anchors_in, kept_wrongly, tables_of
+from taut.govern.tables import CATALOGUE, EXEMPT, SCOPES
+from taut.govern.upgrades import upgraded_since
 from taut.ground.ledger import Walk
 from taut.ground.ledger.keys import Held, key_history
 from taut.ground.ledger.notes import read_note, read_public_key
@@ -90,18 +91,22 @@ def _tables(tx: Tx, sizes: Sequence[int]) -> tuple[int, list[Flaw], tuple[str, .
         held = [one for one in known if one[0] in covered] if sizes else known[-1:]
         if not held:
             return 0, flaws, ("no state of the tables was anchored: taut ledger anchor",)
-        comparable = [one for one in held if one[1].schema == schema_of(tx)]
-        notes = tuple(_older(seq, anchored) for seq, anchored in held if (seq, anchored) not in comparable)
+        notes = tuple(told for seq, anchored in held if (told := _older(seq, anchored, tx.dialect)))
         comparison = Comparison(tx, min(anchored.until for _, anchored in held))
-        for seq, anchored in comparable:
+        for seq, anchored in held:
             for change in comparison.changes(seq, anchored):
                 place = f"{change.table} ({', '.join(change.key)})" if change.key else change.table
                 said = f"{place} was {change.what} after entry {anchored.until} and no entry says so"
                 flaws.append(Flaw(change.table, change.subject, said))
     except Corrupt as problem:
         return 0, [*flaws, Flaw("ledger_state", "ledger", problem.message)], ()
-    return max((anchored.until for _, anchored in comparable), default=0), flaws, notes
+    return max(anchored.until for _, anchored in held), flaws, notes
 
 
-def _older(seq: int, anchored: Anchored) -> str:
-    return f"the tables at entry {seq} were those of schema {anchored.schema}, before an upgrade: anchor again"
+def _older(seq: int, anchored: Anchored, dialect: str) -> str:
+    """What of an anchor an upgrade has left nothing to compare with; empty where there was none since."""
+    upgraded = upgraded_since(anchored.schema, dialect)
+    if not upgraded.is_any:
+        return ""
+    lost = ", ".join((CATALOGUE.called, *upgraded.lost))
+    return f"the state at entry {seq} is from before an upgrade, which changed {lost}: not compared; anchor again"

@@ -33,10 +33,14 @@ def find_folder(start: Path) -> Path:
 
 
 def make_folder(project: Path, settings: Settings | None = None) -> Path:
-    """Make `project/.taut`, ignored by git; an existing one is left as it is. Raises Denied where it cannot be made."""
+    """Make `project/.taut`, ignored by git and for its owner alone; an existing one is left as it is.
+
+    Raises Denied where it cannot be made.
+    """
     folder = project / FOLDER
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        project.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)  # Rows hold the hashes of passwords, whatever the umask is.
         (folder / ".gitignore").write_text("*\n")
         if settings is not None:
             values = wire.plain(settings)

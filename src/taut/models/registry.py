@@ -137,13 +137,16 @@ def show_model(home: Home, name: str) -> RegisteredModel:
 
 
 @verb("model.versions", needs="model:read", on=of_model)
-def list_versions(home: Home, name: str = "") -> list[ModelVersion]:
-    """Every version, oldest first, of one model where it is named. Raises NotFound for an unknown name."""
+def list_versions(home: Home, name: str = "", *, run_ids: list[str] | None = None) -> list[ModelVersion]:
+    """Every version, oldest first, of one model where it is named, of some runs where they are.
+
+    Raises NotFound for an unknown name.
+    """
     seen = sight(home, "model", "model:read")
     with home.meta.read() as tx:
         if name:
             model_in(tx, name)
-        return [version for version in versions_in(tx, name) if seen.sees(version.name)]
+        return [version for version in versions_in(tx, name, run_ids=run_ids) if seen.sees(version.name)]
 
 
 @verb("model.find", needs="model:read", on=of_reference)

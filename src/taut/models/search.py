@@ -12,7 +12,7 @@ from taut.models.registry import list_models, list_versions
 from taut.models.rights import of_model
 from taut.models.versions import RegisteredModel
 from taut.records import ModelVersion
-from taut.runs import Found, holds, lookup, page_of, parse_filter, parse_order
+from taut.runs import Comparison, Found, holds, lookup, page_of, parse_filter, parse_order
 
 T = TypeVar("T", RegisteredModel, ModelVersion)
 
@@ -68,7 +68,7 @@ def search_versions(
     Those that were changed last come first where no order is said, then by name, newest version first. Raises
     Invalid for a filter that cannot be read.
     """
-    versions = sorted(list_versions(home), key=lambda version: (version.name, -version.number))
+    versions = sorted(list_versions(home, run_ids=_runs_of(filter)), key=lambda one: (one.name, -one.number))
     if not order_by:
         versions.sort(key=lambda version: version.updated_ms, reverse=True)
     found = _chosen(versions, filter, order_by or [], _facts_of_version)
@@ -84,6 +84,16 @@ def latest_versions(home: Home, name: str, *, stages: list[str] | None = None) -
     newest = {version.stage: version for version in list_versions(home, name)}
     wanted = {stage.lower() for stage in stages or newest}
     return [version for stage, version in newest.items() if stage.lower() in wanted]
+
+
+def _runs_of(written: str) -> list[str] | None:
+    """The runs that a filter asks for by their ids, which it mostly does: then nothing else is read. None for any."""
+    for one in parse_filter(written):
+        if not isinstance(one, Comparison) or (one.entity, one.key) != ("attribute", "run_id"):
+            continue
+        if one.operator in ("=", "IN"):
+            return [str(value) for value in one.values]
+    return None
 
 
 def _chosen(things: list[T], written: str, order_by: list[str], facts: Callable[[T], Mapping[str, Found]]) -> list[T]:

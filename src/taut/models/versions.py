@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
@@ -26,6 +27,8 @@ VERSION_COLUMNS = """name, number, source, run_id, model_id, digest, signature, 
 SELECT_VERSION = f"SELECT {VERSION_COLUMNS} FROM model_version WHERE name = :name AND number = :number"  # noqa: S608
 SELECT_VERSIONS = f"""SELECT {VERSION_COLUMNS} FROM model_version
 WHERE (:name = '' OR name = :name) AND status <> 'DELETED' ORDER BY name, number"""  # noqa: S608
+SELECT_OF_RUNS = f"""SELECT {VERSION_COLUMNS} FROM model_version
+WHERE run_id IN [:run_ids] AND (:name = '' OR name = :name) AND status <> 'DELETED' ORDER BY name, number"""  # noqa: S608
 SELECT_NEWEST = "SELECT MAX(number) FROM model_version WHERE name = :name AND status <> 'DELETED'"
 SELECT_HIGHEST = "SELECT MAX(number) FROM model_version WHERE name = :name"
 SELECT_ALIASES = "SELECT name, alias, number FROM model_alias WHERE :name = '' OR name = :name ORDER BY name, alias"
@@ -149,12 +152,15 @@ def version_of_row(row: Row, aliases: tuple[str, ...] = ()) -> ModelVersion:
     )  # fmt: skip
 
 
-def versions_in(tx: Tx, name: str = "") -> list[ModelVersion]:
-    """Every version, of one model where it is named, in order of name and number."""
+def versions_in(tx: Tx, name: str = "", *, run_ids: Sequence[str] | None = None) -> list[ModelVersion]:
+    """Every version, of one model where it is named and of some runs where they are, in order of name and number."""
     pointed: dict[tuple[str, int], list[str]] = {}
     for model, alias, number in tx.rows(SELECT_ALIASES, {"name": name}):
         pointed.setdefault((str(model), _whole(number)), []).append(str(alias))
-    rows = tx.rows(SELECT_VERSIONS, {"name": name})
+    if run_ids is None:
+        rows = tx.rows(SELECT_VERSIONS, {"name": name})
+    else:
+        rows = tx.rows(SELECT_OF_RUNS, {"name": name, "run_ids": list(run_ids)})
     return [version_of_row(row, tuple(pointed.get((str(row[0]), _whole(row[1])), ()))) for row in rows]
 
 

@@ -10,13 +10,10 @@ from typing import Final, Literal
 
 from taut.errors import Unavailable
 from taut.ground.access import (
-    BY_ADDRESS,
-    BY_USER,
     PREFIX,
     PROOF_S,
     AccessState,
     Actor,
-    Allowance,
     Caller,
     Grants,
     Identity,
@@ -156,13 +153,12 @@ def _user(root: Home, name: str, password: str, address: str) -> Identity | None
 
 def _is_right(home: Home, name: str, password: str, stored: str, address: str) -> bool:
     access = home.access
-    counted: dict[tuple[str, bytes], Allowance] = {("user", access.sealed(name)): BY_USER}
-    if address:
-        counted["address", access.sealed(address)] = BY_ADDRESS
+    counted = access.counted(name, address)
     access.throttle.take(counted, now_s=access.steady())
     if not is_password(stored, password):
         return False
     access.throttle.give_back(counted, now_s=access.steady())
+    access.note_place(name, address)
     return True
 
 

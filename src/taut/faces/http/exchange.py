@@ -72,13 +72,22 @@ async def answer(send: Send, data: bytes, status: int = 200, *more: tuple[bytes,
 
 
 async def caller_of(pool: ThreadPoolExecutor, home: Home, scope: Scope, *, trusted: str = "") -> Actor | None:
-    """Who calls, see `callers.actor_of`: at once where that is known, else from a thread."""
+    """Who calls, see `callers.actor_of`: at once where that is known, else from a thread. What it holds is theirs."""
     authorization = header(scope, b"authorization")
-    actor = cached_actor_of(home, authorization, trusted=trusted)
-    if actor is not MISS:
-        return actor
-    address = (scope.get("client") or ("",))[0]
-    return await in_thread(pool, actor_of, home, authorization, trusted=trusted, address=address)
+    known = cached_actor_of(home, authorization, trusted=trusted)
+    if known is not MISS:
+        found = known
+    else:
+        address = (scope.get("client") or ("",))[0]
+        found = await in_thread(pool, actor_of, home, authorization, trusted=trusted, address=address)
+    if found is not None:
+        share_of(scope).caller = name_of(found)
+    return found
+
+
+def name_of(actor: Actor) -> str:
+    """What tells one caller from another: a machine's token may be called as a user is."""
+    return f"token:{actor.token}" if actor.grants is None and actor.token else actor.name
 
 
 def again_after(error: TautError) -> list[tuple[bytes, bytes]]:

@@ -1,12 +1,13 @@
 """What all requests together may hold in memory, and how large one file may be: `TAUT_MEMORY_MIB`, `TAUT_ARTIFACT_MIB`.
 
 Each request has a limit of its own, but a hundred that are each just below it would be gigabytes. So what is received
-counts against one budget until its request is answered, and beyond it a request is told to come again.
+counts against one budget until its request is answered, and beyond it a request is told to come again. So does a large
+answer until it was read. All that one caller has under way holds no more than half: something is left for others.
 """
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from taut.errors import Invalid, TooLarge, Unavailable
@@ -37,6 +38,8 @@ class Limits:
     artifact_bytes: int | None = None
     held: int = 0
     """What the requests under way have taken."""
+    held_by: dict[str, int] = field(default_factory=dict)
+    """The same by caller, of those that hold anything."""
 
     def check_artifact(self, size_bytes: int) -> None:
         """Raise TooLarge for a file past the limit of this server, where it has one."""
@@ -45,26 +48,41 @@ class Limits:
 
 
 class Share:
-    """What one request holds, given back when it is answered."""
+    """What one request holds, given back when it is answered. `caller` is said before anything is taken."""
 
-    __slots__ = ("_held", "limits")
+    __slots__ = ("_held", "caller", "limits")
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, caller: str = "") -> None:
         self.limits = limits
+        self.caller = caller
         self._held = 0
 
     def take(self, size_bytes: int) -> None:
-        """Hold so much more; the first bytes are free. Raises Busy where all of it is taken."""
-        held = max(0, self._held + size_bytes - FREE_BYTES) - max(0, self._held - FREE_BYTES)
-        if held and self.limits.held + held > self.limits.memory_bytes:
-            raise Busy("this server holds as much of other requests as it may", hint="try again in a second")
-        self.limits.held += held
+        """Hold so much more; the first bytes are free. Raises Busy where all of it is taken, or the caller's half.
+
+        A caller's only request that holds anything may hold all there is: else none larger than half could be made.
+        """
+        limits, counted = self.limits, max(0, self._held - FREE_BYTES)
+        more = max(0, self._held + size_bytes - FREE_BYTES) - counted
+        if more:
+            theirs = limits.held_by.get(self.caller, 0)
+            if limits.held + more > limits.memory_bytes:
+                raise Busy("this server holds as much of other requests as it may", hint="try again in a second")
+            if theirs > counted and theirs + more > limits.memory_bytes // 2:
+                raise Busy("your other requests hold half of what this server may", hint="try again in a second")
+            limits.held += more
+            limits.held_by[self.caller] = theirs + more
         self._held += size_bytes
 
     def give_back(self) -> None:
         """Hold nothing any more."""
-        self.limits.held -= max(0, self._held - FREE_BYTES)
-        self._held = 0
+        counted, self._held = max(0, self._held - FREE_BYTES), 0
+        if counted:
+            limits = self.limits
+            limits.held -= counted
+            limits.held_by[self.caller] -= counted
+            if not limits.held_by[self.caller]:
+                del limits.held_by[self.caller]
 
 
 def share_of(scope: Mapping[str, Any]) -> Share:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from taut.faces.http.guard import App, Message, Receive, Scope, Send
-from taut.faces.http.limits import SHARE, Limits, Share
+from taut.faces.http.limits import FREE_BYTES, SHARE, Busy, Limits, Share
 from taut.faces.http.logs import REQUEST_ID
 from taut.faces.http.metrics import Requests
 from taut.faces.http.tracing import Tracing
@@ -72,14 +72,23 @@ class Observed:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id)]
-                if status >= 400:  # An error is sent once its body was looked at.
-                    held = message
-                    return
-            elif held is not None:
+                held = message  # Sent once the body was looked at.
+                return
+            size, is_last = len(message.get("body", b"")), not message.get("more_body", False)
+            if held is not None:
+                if is_last and size > FREE_BYTES:
+                    try:
+                        share.take(size)
+                    except Busy as busy:  # Others read so slowly that this one would have to lie here as well.
+                        held, message = _busy(busy, request_id)
+                        status, size = busy.http_status, 0
                 start, held = held, None
-                await send(self._covered(start, message))
+                await send(self._covered(start, message) if status >= 400 else start)
+            if is_last and size > FREE_BYTES:  # The end of it is sent after most was read, and the share held so long.
+                await send({**message, "more_body": True})
+                message = {"type": "http.response.body", "body": b""}
             await send(message)
-            is_whole = message["type"] == "http.response.body" and not message.get("more_body", False)
+            is_whole = is_last
 
         requests = self._requests
         requests.active += 1
@@ -124,6 +133,18 @@ class Observed:
                 length if name == b"content-length" else (name, value) for name, value in start["headers"]
             ]
         return start
+
+
+def _busy(busy: Busy, request_id: bytes) -> tuple[Message, Message]:
+    """The answer in the place of one that there is no room for, as taut's clients and as MLflow's read it."""
+    said = {"error": busy.kind, "error_code": "TEMPORARILY_UNAVAILABLE", "message": busy.message, "hint": busy.hint}
+    body = json.dumps(said).encode()
+    headers = [
+        (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)),
+        (b"retry-after", b"%d" % busy.retry_after_s), (b"x-request-id", request_id),
+    ]  # fmt: skip
+    start = {"type": "http.response.start", "status": busy.http_status, "headers": headers}
+    return start, {"type": "http.response.body", "body": body}
 
 
 def places_of(home: Home) -> list[str]:

@@ -20,7 +20,8 @@ from taut.errors import Conflict, Denied, Invalid, TautError, UsageError
 from taut.faces.http.alone import only_server
 from taut.faces.http.app import State, make_app
 from taut.faces.http.guard import HEADERS, LOOPBACK, hosts_of
-from taut.faces.http.strict import StrictProtocol
+from taut.faces.http.places import BACKLOG, Places, backlog_of, files_of_process, most_of_environment
+from taut.faces.http.strict import in_places
 from taut.faces.http.telling import webhooks_told
 from taut.faces.http.tracing import Tracing, tracing_of_environment
 from taut.govern import seal_secrets
@@ -130,11 +131,16 @@ def look_for_cycles_rarely() -> None:
 
 
 def server_config(app: object, tls: Tls | None = None) -> uvicorn.Config:
-    """How every HTTP server of taut runs: uvloop and httptools, strict, quiet, with a bound on the end."""
+    """How every HTTP server of taut runs: uvloop and httptools, strict, quiet, its places and its end bounded.
+
+    Raises Invalid for a limit of connections in the environment that is none.
+    """
     proxies = os.environ.get("TAUT_PROXIES", "").strip()  # Whoever else says where a request came from may lie.
+    files = files_of_process()
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]  # An ASGI application; uvicorn names its own types for the same.
-        loop="uvloop", http=StrictProtocol, lifespan="off", log_config=None, access_log=False, server_header=False,
+        loop="uvloop", http=in_places(Places(most_of_environment(files))), backlog=backlog_of(files),
+        lifespan="off", log_config=None, access_log=False, server_header=False,
         headers=HEADERS, timeout_graceful_shutdown=GRACE_S, ws="none",
         proxy_headers=bool(proxies), forwarded_allow_ips=proxies,
     )  # fmt: skip
@@ -161,7 +167,7 @@ def bound(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(2048)
+        listener.listen(BACKLOG)
     except PermissionError:
         listener.close()
         raise Denied(f"port {port} of {host} is not for this user", hint="take a port of 1024 or more") from None

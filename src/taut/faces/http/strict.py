@@ -11,6 +11,8 @@ from typing import Any, Protocol, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from taut.faces.http.places import MOST, Places
+
 HEADERS_MAX = 100
 HEAD_BYTES_MAX = 64 << 10
 # Those of Apache's mod_reqtimeout: who is slower over so long is no client that waits for an answer.
@@ -75,8 +77,10 @@ class Joined:
 
 
 class StrictProtocol(HttpToolsProtocol):
-    """uvicorn's own, which refuses what is ambiguous, too large or too slow, and closes the connection then."""
+    """uvicorn's own, which refuses what is ambiguous, too large, too slow or one too many, and closes then."""
 
+    places = Places(MOST)
+    """Those of the server; see `in_places`."""
     _watch: asyncio.TimerHandle | None = None
     _intake: Receiver | None = None
     _refusal: tuple[int, str] = (400, "this is no request that can be read in one way only")
@@ -88,13 +92,23 @@ class StrictProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # As uvicorn's own.
         """A client is there, and has some time to ask."""
         super().connection_made(cast("asyncio.Transport", Joined(transport, self.loop)))
+        if not self.places.enter(self):
+            self._refusal = 503, "this server has as many connections as it may"
+            if not self.places.tell(self):
+                self.transport.abort()
+                return
         self._watch = self.loop.call_later(WATCHED_S, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""
         if self._watch is not None:
             self._watch.cancel()
+        self.places.give_back(self)
         super().connection_lost(exc)
+
+    def leave(self) -> None:
+        """Close a connection that asks for nothing, to make place for another."""
+        self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Read on; what cannot be read is told in one line and ends the connection."""
@@ -136,13 +150,22 @@ class StrictProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is there: it is held against the limits before anybody is asked."""
         self._in_head = False
+        if self._refusal[0] == 503:
+            raise ValueError(503)
         if len(self.headers) > HEADERS_MAX or (self._head_bytes > HEAD_BYTES_MAX and self._is_too_large()):
             self._refusal = 431, "the head of this request is too large"
             raise ValueError(len(self.headers))
         # The target may name another host than the header does; older parsers take a length beside chunks.
         if (self.url[:1] != b"/" and self.url != b"*") or self._seen & BOTH == BOTH:
             raise ValueError(self.url[:80])
+        self.places.ask(self)
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """One request was answered; where none waits behind it, the connection asks for nothing."""
+        super().on_response_complete()
+        if not self.pipeline:
+            self.places.rest(self)
 
     def resume_writing(self) -> None:
         """The client has read what we had for it."""
@@ -155,7 +178,13 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _look(self) -> None:
         """Every now and then: whoever is too slow over what they have begun has waited long enough."""
-        if self.transport.is_closing():
+        if self.transport.is_closing():  # It is closed once all was sent, which a client that reads nothing puts off.
+            left = self.transport.get_write_buffer_size()
+            if left > self._before[3] - BYTES_PER_S_MIN * WATCHED_S and self._before[3]:
+                self.transport.abort()
+            elif left:
+                self._before = *self._before[:3], left
+                self._watch = self.loop.call_later(WATCHED_S, self._look)
             return
         got = self._got if self._intake is None else self._got + self._intake.received()
         waiting = self.transport.get_write_buffer_size() if self.flow.write_paused else 0
@@ -190,6 +219,12 @@ class StrictProtocol(HttpToolsProtocol):
         lines = [STATUS_LINE[status]]
         lines += [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
         lines += [b"content-type: text/plain; charset=utf-8\r\ncontent-length: %d\r\n" % len(body)]
+        lines += [b"retry-after: 1\r\n"] if status == 503 else []
         lines += [b"connection: close\r\n\r\n", body]
         self.transport.write(b"".join(lines))
         self.transport.close()
+
+
+def in_places(places: Places) -> type[StrictProtocol]:
+    """The protocol of a server that has these places."""
+    return type("StrictProtocol", (StrictProtocol,), {"places": places})

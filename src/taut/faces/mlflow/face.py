@@ -12,7 +12,7 @@ from starlette.routing import Route as HttpRoute
 from taut.errors import Ended, Invalid, TautError
 from taut.faces.http.asking import asking
 from taut.faces.http.callers import look
-from taut.faces.http.exchange import Gone, answer, body_of, caller_of, header, in_thread
+from taut.faces.http.exchange import Gone, answer, body_of, caller_of, header, in_thread, name_of
 from taut.faces.http.gathering import Gathering
 from taut.faces.http.guard import App, Receive, Scope, Send
 from taut.faces.http.once import answer_once, digest_of_request
@@ -105,7 +105,7 @@ class _Endpoint:
             asked = self._asked(row.takes, scope, body)
             answers: Answer = row.answers  # type: ignore[assignment]  # A row with `takes` does not read itself.
             if self._heeds_keys and (key := header(scope, b"idempotency-key")):
-                keyed = Keyed(actor.name, key, digest_of_request(scope, body))
+                keyed = Keyed(name_of(actor), key, digest_of_request(scope, body))
                 data, is_known = await in_thread(
                     self._threads, answer_once, theirs, keyed, partial(_answered, answers, asked),
                     of_server=row.of_server,

@@ -1,7 +1,7 @@
 """How large a GraphQL query may be: by what it would make the server do, told before any of it is done.
 
 Depth, selections, root fields and aliases are bounded as MLflow's server bounds them, in its words. Repeats are ours:
-each pair of them is compared when a query is checked.
+each pair of them is compared when a query is checked, and in fragments that no operation uses as well.
 """
 
 from collections import deque
@@ -34,16 +34,19 @@ def check_bounds(document: DocumentNode) -> None:
     operations = [one for one in document.definitions if isinstance(one, OperationDefinitionNode)]
     pending = [(operation.selection_set, 1) for operation in operations]
     counted = roots = aliases = repeats = 0
+    used: set[str] = set()
     while pending:
         selected, depth = pending.pop()
         if depth > DEPTH_MAX:
             raise GraphQLError(f"Query exceeds maximum depth of {DEPTH_MAX}")
-        fields, visited = _fields(selected, named, SELECTIONS_MAX - counted)
+        fields, visited = _fields(selected, named, used, SELECTIONS_MAX - counted)
         counted += visited
         roots += len(fields) if depth == 1 else 0
         aliases = max(aliases, sum(field.alias is not None for field in fields))
         repeats += len(fields) - len({(field.alias or field.name).value for field in fields})
         pending += [(field.selection_set, depth + 1) for field in fields if field.selection_set is not None]
+    if unused := named.keys() - used:
+        raise GraphQLError(f"Fragment '{min(unused)[:80]}' is never used.")
     for found, most, what in (
         (roots, ROOT_FIELDS_MAX, "root fields"), (aliases, ALIASES_MAX, "aliases"),
         (repeats, REPEATS_MAX, "repeated fields"),
@@ -52,8 +55,11 @@ def check_bounds(document: DocumentNode) -> None:
             raise GraphQLError(f"GraphQL queries should have at most {most} {what}, got {found} {what}.")
 
 
-def _fields(selected: SelectionSetNode, named: Fragments, left: int) -> tuple[list[FieldNode], int]:
-    """The fields of a selection, those of its fragments among them, and how many parts were looked at to find them."""
+def _fields(selected: SelectionSetNode, named: Fragments, used: set[str], left: int) -> tuple[list[FieldNode], int]:
+    """The fields of a selection, those of its fragments among them, and how many parts were looked at to find them.
+
+    The names of the fragments go into `used`.
+    """
     fields: list[FieldNode] = []
     pending: deque[SelectionNode] = deque(selected.selections)
     spread: set[str] = set()
@@ -69,6 +75,7 @@ def _fields(selected: SelectionSetNode, named: Fragments, left: int) -> tuple[li
             pending.extend(part.selection_set.selections)
         elif isinstance(part, FragmentSpreadNode) and part.name.value not in spread:
             spread.add(part.name.value)
+            used.add(part.name.value)
             if (fragment := named.get(part.name.value)) is not None:
                 pending.extend(fragment.selection_set.selections)
     return fields, visited

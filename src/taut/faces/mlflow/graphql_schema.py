@@ -1,10 +1,10 @@
 """What stands behind the fields of `schema.graphql`: the functions that REST calls, with their permissions."""
 
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -46,6 +46,8 @@ ROOTS: dict[str, tuple[type[msgspec.Struct], Callable[[Home, Any], Json]]] = {
 }
 
 
+RUNS_AT_ONCE = 500  # Of which it is asked at once what was made of them; a filter takes some thousand values.
+
 # What protocol buffers have where nothing is said, which MLflow's pages are made for.
 EMPTY: dict[str, str | int | bool] = {"String": "", "LongString": 0, "Boolean": False}
 
@@ -56,7 +58,9 @@ class Asking:
 
     home: Home
     experiments: dict[str, Json] = field(default_factory=dict)
-    versions: dict[str, list[Json]] | None = None
+    versions: dict[str, list[Json]] = field(default_factory=dict)
+    runs: dict[str, None] = field(default_factory=dict)
+    """The runs that were found so far and of which nobody asked yet what was made of them."""
 
     def experiment(self, experiment_id: str) -> Json:
         """The experiment of that id, with the caller's rights. Raises NotFound, Denied."""
@@ -67,16 +71,21 @@ class Asking:
 
     def versions_of(self, run_id: str) -> list[Json]:
         """The model versions that were made of a run, those that the caller may read."""
-        if self.versions is None:
-            self.versions = defaultdict(list)
-            asked = registry.SearchVersions()
+        if run_id not in self.versions:
+            self.runs.pop(run_id, None)
+            wanted = [run_id, *islice(self.runs, RUNS_AT_ONCE - 1)]
+            for one in wanted:
+                self.runs.pop(one, None)
+                self.versions[one] = []
+            listed = ", ".join(f"'{one}'" for one in wanted)
+            asked = registry.SearchVersions(filter=f"run_id IN ({listed})")
             while True:
                 page = registry.search_all_versions(self.home, asked)
                 for version in page["model_versions"]:
                     self.versions[version["run_id"]].append(version)
                 if not (token := page.get("next_page_token")):
                     break
-                asked = registry.SearchVersions(page_token=token)
+                asked = msgspec.structs.replace(asked, page_token=token)
         return self.versions[run_id]
 
 
@@ -149,7 +158,10 @@ def _root(_: Any, info: GraphQLResolveInfo, input: Json | None = None) -> Json: 
         found.setdefault("run_id", found["run_uuid"])
     asked = converted(takes, found)
     check_said(asked)
-    return answers(info.context.home, asked)
+    answer, asking = answers(info.context.home, asked), info.context
+    for run in (*answer.get("runs", ()), *([answer["run"]] if "run" in answer else ())):
+        asking.runs[run["info"]["run_id"]] = None
+    return answer
 
 
 def _echo(_: Any, __: GraphQLResolveInfo, inputString: str | None = None) -> Json:  # The schema's name.

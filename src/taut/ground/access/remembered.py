@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from taut.ground.access.actors import Actor
 from taut.ground.access.repeats import Repeats
 from taut.ground.access.state import AccessState
-from taut.ground.access.throttle import Throttle
+from taut.ground.access.throttle import BY_ADDRESS, BY_USER, Allowance, Throttle
 from taut.ground.access.tokens import Identity
 from taut.ground.bounded import Bounded
 from taut.ground.oidc.issuers import Issuers
@@ -64,6 +64,7 @@ class Access:
         self._seen = 0
         self._callers: Bounded[Caller] = Bounded(CALLERS_MAX)
         self._proofs: Bounded[Proof] = Bounded(CALLERS_MAX) if beside is None else beside._proofs
+        self._places: Bounded[bool] = Bounded(CALLERS_MAX) if beside is None else beside._places
         self.owners: Bounded[str] = Bounded(OWNERS_MAX)
         """Which experiment a run belongs to: asked for often, and it never changes."""
 
@@ -129,3 +130,20 @@ class Access:
     def prove(self, seal: bytes, hash: str) -> None:
         """Remember that a password fitted a hash."""
         self._proofs.put(seal, Proof(hash, self.steady() + PROOF_S))
+
+    def counted(self, name: str, address: str) -> dict[tuple[str, bytes], Allowance]:
+        """What a wrong password of that user, said at that address, counts against.
+
+        Where they have logged in before it is not what strangers elsewhere have used up: else anybody who knows a name
+        keeps its owner out.
+        """
+        if not address:
+            return {("user", self.sealed(name)): BY_USER}
+        place = self.sealed("place", name, address)
+        by_user = ("place", place) if self._places.get(place) else ("user", self.sealed(name))
+        return {by_user: BY_USER, ("address", self.sealed(address)): BY_ADDRESS}
+
+    def note_place(self, name: str, address: str) -> None:
+        """Remember that the user has shown their password there."""
+        if address:
+            self._places.put(self.sealed("place", name, address), True)

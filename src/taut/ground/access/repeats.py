@@ -11,30 +11,37 @@ SOURCES_MAX = 1000
 @dataclass(slots=True)
 class _Window:
     began_s: float
-    counts: dict[str, int] = field(default_factory=dict)
+    written: dict[str, int] = field(default_factory=dict)
+    counted: int = 0
 
 
 class Repeats:
-    """Counts of one process: of a source and what it did, the first of a window is to be written, later ones counted.
+    """Counts of one process: of a source and what it did, the first of a window are to be written, later ones counted.
 
     What was counted is told with the first one that is written in the next window. So a source writes no more than
-    `KINDS_MAX` and one entries in a window, and whatever it does is told sooner or later, unless this process ends.
+    `kinds` and one entries in a window, whatever they are of, and all it does is told with its next one, unless this
+    process ends or `SOURCES_MAX` others came in between.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._windows: dict[str, _Window] = {}
 
-    def take(self, source: str, kind: str, *, now_s: float) -> tuple[bool, int]:
-        """Whether this one is to be written, and how many others of the window before are told with it."""
+    def take(self, source: str, kind: str, *, now_s: float, first: int = 1, kinds: int = KINDS_MAX) -> tuple[bool, int]:
+        """Whether this one is to be written, as the `first` of its kind are, and how many before it are told with it.
+
+        These are those of the window before that were only counted.
+        """
         with self._lock:
             window, before = self._windows.get(source), 0
             if window is None or now_s - window.began_s >= WINDOW_S:
-                before = sum(window.counts.values()) if window is not None else 0
+                before = window.counted if window is not None else 0
                 window = self._windows[source] = _Window(now_s)
                 while len(self._windows) > SOURCES_MAX:
                     del self._windows[min(self._windows, key=lambda one: self._windows[one].began_s)]
-            known = kind if kind in window.counts or len(window.counts) < KINDS_MAX else ""
-            is_first = known not in window.counts
-            window.counts[known] = 0 if is_first else window.counts[known] + 1
+            known = kind if kind in window.written or len(window.written) < kinds else ""
+            written = window.written.get(known, 0)
+            is_first = written < (first if known else 1) and sum(window.written.values()) <= kinds
+            window.written[known] = written + is_first
+            window.counted += not is_first
             return is_first, before

@@ -15,7 +15,7 @@ import msgspec
 
 from taut.errors import Corrupt, Denied, Invalid, Refused
 from taut.ground import wire
-from taut.ground.ledger.events import Event, append_event, events
+from taut.ground.ledger.events import Event, append_event, events, take_turn
 from taut.ground.ledger.notes import (
     PublicKey,
     SecretKey,
@@ -57,19 +57,19 @@ def signing_key(meta: Metadata, folder: Path | None, *, actor: str, at_ms: int) 
     path = key_path(folder)
     with meta.read() as tx:
         known = public_key(tx)
-    keys = [] if path is None else [key for place in (path, _next(path)) if (key := _read(place)) is not None]
-    if not keys and known is None and path is not None:
-        keys = [_make(path)]
-    if not keys:
-        raise _not_here(known, path)
-    found = next((key for key in keys if key.public == known), keys[-1])
-    if known is None:
-        public = str(found.public)
+    keys = _held(path)
+    if known is None and path is not None:
+        if not keys:
+            _make(path)
         with meta.transaction() as tx:
-            if tx.execute(INSERT_KEY, {"origin": found.name, "key": public, "at_ms": at_ms}):
-                append_event(tx, MADE, subject="ledger:key", actor=actor, at_ms=at_ms, body={"key": public})
+            take_turn(tx)  # Whoever changes the key has been here, and the new file is there, or comes after.
+            keys = _held(path)
+            public = {"origin": keys[0].name, "key": str(keys[0].public)} if keys else {}
+            if public and tx.execute(INSERT_KEY, {**public, "at_ms": at_ms}):
+                append_event(tx, MADE, subject="ledger:key", actor=actor, at_ms=at_ms, body={"key": public["key"]})
             known = public_key(tx)
-    if known != found.public:
+    found = next((key for key in keys if key.public == known), None)
+    if found is None:
         raise _not_here(known, path)
     return found
 
@@ -127,8 +127,10 @@ def begin_rotation(folder: Path | None) -> tuple[SecretKey, SecretKey]:
 def rotate_key(tx: Tx, old: SecretKey, new: SecretKey, *, actor: str, at_ms: int) -> bool:
     """Let the new key sign from the next entry on; False where this home has it already, or has signed nothing yet.
 
+    It is asked in the ledger's turn: a first key that somebody is about to make is here then, or is the new one.
     Raises Refused where its key is another.
     """
+    take_turn(tx)
     change: dict[str, Value] = {"old": str(old.public), "new": str(new.public), "at_ms": at_ms}
     if tx.execute(CHANGE_KEY, change):
         body = {"key": str(new.public), "before": str(old.public), "handed": hand_over(old, new)}
@@ -175,6 +177,13 @@ def _readable(tx: Tx) -> PublicKey | None:
 
 def _next(path: Path) -> Path:
     return path.with_name(f"{path.name}.next")
+
+
+def _held(path: Path | None) -> list[SecretKey]:
+    """The keys that are here, the new one first; it is read first, since it moves into the other's place."""
+    if path is None:
+        return []
+    return [key for place in (_next(path), path) if (key := _read(place)) is not None]
 
 
 def _read(path: Path) -> SecretKey | None:

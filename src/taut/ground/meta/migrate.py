@@ -16,8 +16,8 @@ INSERT_APPLIED = "INSERT INTO migration (number, name) VALUES (:number, :name)"
 PLAIN_ORDER = {"sqlite": "", "postgresql": ' COLLATE "C"'}
 
 
+STEP = re.compile(r"\{python ([a-z_]+)\}")
 _ONLY = re.compile(r"\{only ([a-z]+)\}\s+")
-_STEP = re.compile(r"\{python ([a-z_]+)\}")
 
 
 class Migration(NamedTuple):
@@ -52,15 +52,15 @@ def migrate(tx: Tx, dialect: str) -> int:
     due = [migration for migration in known if migration.number not in applied]
     for migration in due:
         for statement in migration.statements:
-            if step := _STEP.fullmatch(statement):
+            if step := STEP.fullmatch(statement):
                 import_module(f"taut.ground.meta.steps.{step[1]}").apply(tx)
-            elif spoken := _in(dialect, statement):
+            elif spoken := in_dialect(dialect, statement):
                 tx.execute(spoken)
         tx.execute(INSERT_APPLIED, {"number": migration.number, "name": migration.name})
     return len(due)
 
 
-def _in(dialect: str, statement: str) -> str:
+def in_dialect(dialect: str, statement: str) -> str:
     """A statement in this dialect; empty where it is for another."""
     only, plain = _ONLY.match(statement), PLAIN_ORDER[dialect]
     if only is None:
