@@ -248,6 +248,17 @@ class Filling:
             self._cache.verified[md5] = stamp
         return True
 
+    @property
+    def staging(self) -> str:
+        """Where files are made that `take` is for; it goes when the block ends."""
+        return self._staging
+
+    def take(self, staged: str, md5: str) -> None:
+        """Move a file in that was made in `staging` and verified."""
+        if self._sync_each:
+            _sync_file(staged)
+        self._adopt(staged, md5)
+
     def sync(self) -> None:
         """Have all that was put on disk."""
         if not self._is_dirty:
@@ -355,6 +366,14 @@ def sync_all(folder: str) -> None:
         elif syncfs(descriptor):
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), folder)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_file(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

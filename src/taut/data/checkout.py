@@ -78,6 +78,17 @@ def checkout_pointers(home: Home, folder: Path, *, force: bool = False, only: Se
     return list(dict.fromkeys(placed))
 
 
+def put_out(
+    index: Index, workspace: Workspace, target: Path, files: Sequence[tuple[str, str]], *, force: bool, is_exec: bool
+) -> None:
+    """Make the target hold files (path, MD5) that are all in the cache, without asking any home.
+
+    Raises NotFound where one is not there, and what `checkout_dataset` raises. The caller holds the workspace's lock.
+    """
+    wanted = tuple(TreeFile(path, md5=md5) for path, md5 in files)
+    _put(None, index, workspace, target, wanted, name="", force=force, is_exec=is_exec)
+
+
 def _was_exec(target: Path) -> bool:
     """Whether the pointer says that its owner may run the file."""
     file = pointer_file(target)
@@ -111,7 +122,7 @@ def _files_of(home: Home, cache: Cache, pointer: Pointer, out: Out) -> tuple[Tre
 
 
 def _put(
-    home: Home, index: Index, workspace: Workspace, target: Path, files: tuple[TreeFile, ...], *, name: str,
+    home: Home | None, index: Index, workspace: Workspace, target: Path, files: tuple[TreeFile, ...], *, name: str,
     force: bool, is_exec: bool = False,
 ) -> Snapshot:  # fmt: skip
     """Make the target hold these files; returns what lies there then."""
@@ -129,7 +140,8 @@ def _put(
     try:
         staged = _write(cache, files, target, present, is_exec=is_exec)
     except Corrupt:
-        if not (damaged := [file for file in files if file.oid and not _is_whole(cache, file)]):
+        damaged = [file for file in files if file.oid and not _is_whole(cache, file)]
+        if not damaged or home is None:
             raise
         fetch(home, damaged, cache, str(target))
         staged = _write(cache, files, target, present, is_exec=is_exec)
@@ -138,11 +150,16 @@ def _put(
     return take_snapshot(index, str(target), rules)
 
 
-def _bring(home: Home, index: Index, cache: Cache, files: tuple[TreeFile, ...], digest: str, target: Path) -> None:
+def _bring(
+    home: Home | None, index: Index, cache: Cache, files: tuple[TreeFile, ...], digest: str, target: Path
+) -> None:
     """Have all content in the cache, and a folder's list, by which DVC knows that it is."""
     index.load_verified(cache, digest, [file.md5 for file in files])
     absent = cache.missing(file.md5 for file in files)
-    fetch(home, [file for file in files if file.md5 in absent], cache, str(target))
+    if home is not None:
+        fetch(home, [file for file in files if file.md5 in absent], cache, str(target))
+    elif absent:
+        raise NotFound(f"{len(absent)} files of {target} are not in the cache {cache.folder}", hint="taut data pull")
     if digest.endswith(DIR) and not cache.has(digest):
         cache.put_bytes(listing_bytes((file.path, file.md5) for file in files), DIR)
 
@@ -155,12 +172,13 @@ def _is_whole(cache: Cache, file: TreeFile) -> bool:
     return True
 
 
-def _require_kept(home: Home, cache: Cache, name: str, present: Snapshot, files: tuple[TreeFile, ...]) -> None:
+def _require_kept(home: Home | None, cache: Cache, name: str, present: Snapshot, files: tuple[TreeFile, ...]) -> None:
     """Raise Conflict where content that would go is nowhere else."""
     stays = {(file.path, file.md5) for file in files}
     goes = {md5 for path, md5 in present.listed if (path, md5) not in stays}
     lost = cache.missing(goes)
-    for version in list_datasets(home, name) if lost and name else ():
+    for version in list_datasets(home, name) if lost and name and home is not None else ():
+        assert home is not None
         lost -= {file.md5 for file in read_tree(home, version.tree) if file.oid}
     if lost:
         raise Conflict(

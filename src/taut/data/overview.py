@@ -40,7 +40,7 @@ def workspace_states(folder: Path, only: Sequence[Path] = ()) -> list[FileState]
     """
     project, taut = project_of(str(folder))
     wanted = [os.path.abspath(path) for path in only]
-    with open_index(_index_folder(project, taut)) as index:
+    with open_index(index_place(project, taut)) as index:
         return list(states_below(index, project, project, taut, str(folder), wanted))
 
 
@@ -80,7 +80,8 @@ def project_of(folder: str) -> tuple[str, str]:
     return place, f"{place}/{TAUT}"
 
 
-def _index_folder(project: str, taut: str) -> str:
+def index_place(project: str, taut: str) -> str:
+    """Where the index of a project is kept: its `.taut`, else DVC's folder for what is temporary."""
     if taut:
         return taut
     own = os.path.join(project, FOLDER, "tmp", OWN)

@@ -9,6 +9,9 @@ from typing import NamedTuple
 from taut.data.cache import Cache
 from taut.data.ignore import Rules, rules_over
 from taut.data.repository import CACHE, Repository, repository_of
+from taut.data.whole import explained
+
+LOCK = "lock"  # In a cache that no DVC repository guards.
 
 
 class Workspace(NamedTuple):
@@ -23,13 +26,32 @@ class Workspace(NamedTuple):
         return rules_over(place, self.root)
 
     @contextmanager
-    def locked(self, *places: Path) -> Iterator[None]:
-        """Nobody else changes pointers, cache or data while the block runs. Raises Conflict where DVC does."""
+    def locked(self, *places: Path, alone: bool = False) -> Iterator[None]:
+        """Nobody else changes pointers, cache or data while the block runs. Raises Conflict where DVC does.
+
+        Without DVC's lock several may work at once, but beside one that is `alone`, as what removes content, none.
+        """
         if self.repository is None:
-            yield
+            with _cache_locked(self.cache, alone=alone):
+                yield
             return
         with self.repository.locked(tuple(map(str, places))):
             yield
+
+
+@contextmanager
+def _cache_locked(cache: Cache, *, alone: bool) -> Iterator[None]:
+    """Hold a cache's lock; it is waited for."""
+    import fcntl
+
+    try:
+        cache.folder.mkdir(parents=True, exist_ok=True)
+        stream = (cache.folder / LOCK).open("ab")
+    except OSError as problem:
+        raise explained(problem, cache.folder, "locked") from None
+    with stream:
+        fcntl.flock(stream, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
 
 
 def workspace_of(place: str, project: str, folder: str) -> Workspace:

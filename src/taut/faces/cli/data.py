@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from taut.errors import Refused, UsageError
+from taut.faces.cli.data_remotes import commands
 from taut.faces.cli.shown import Group, json_option, shown, table
 
 if TYPE_CHECKING:
@@ -358,3 +359,7 @@ def _judged(found: "ContractResult") -> str:
     lines += [f"{times} x {rule}" for rule, times in found.broken.items()]
     rows = [(one.row or "-", one.column, one.value, one.rule) for one in found.breaches]
     return "\n".join([*lines, table(["row", "column", "value", "rule"], rows, empty="")])
+
+
+for _one in commands():
+    data.add_command(_one)
