@@ -138,6 +138,8 @@ def test_a_project_without_dvc_has_a_file_of_its_own(tmp_path):
         find_remote(places)
     add_remote(places, "one", "/a", default=True)
     assert find_remote(places_of(str(tmp_path), str(tmp_path / ".taut"))).url == "/a"
+    set_option(places, "one", "jobs", "2")
+    assert find_remote(places).option("jobs") == "2"
     assert not (tmp_path / ".dvc").exists()
 
 

@@ -52,7 +52,7 @@ class RemoteSpec(NamedTuple):
 
 
 class Places(NamedTuple):
-    """The files of a project's config: those that are read, in order, and those that are written to."""
+    """The files of a project's config: those that are read, in order, where they are, and those that are written to."""
 
     read: tuple[str, ...]
     shared: str
@@ -66,10 +66,10 @@ def places_of(project: str, taut: str) -> Places:
     if os.path.isdir(f"{project}/{FOLDER}"):
         folder = f"{project}/{FOLDER}"
         own = f"{folder}/{OWN}"
-        read = (*config_files(project), *([own] if os.path.isfile(own) else []))
+        read = (*config_files(project), own)
         return Places(read, f"{folder}/config", f"{folder}/config.local", own, True)
     file = f"{taut or project}/{PROJECT_FILE}"
-    return Places((file,) if os.path.isfile(file) else (), file, file, file, False)
+    return Places((file,), file, file, file, False)
 
 
 def read_remotes(places: Places) -> dict[str, RemoteSpec]:
