@@ -13,8 +13,8 @@ from taut.faces.cli.shown import Group, json_option, shown, table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taut.data.remotes.config import Places, RemoteSpec
     from taut.data.bringing import Moved
+    from taut.data.remotes.config import Places, RemoteSpec
 
 F = TypeVar("F", bound="Callable[..., Any]")
 PLAIN = "A DVC remote holds the bytes of the data as they are: whoever reads the place reads the data."
