@@ -33,6 +33,11 @@ class Remote(Protocol):
         """Where it is, without secrets."""
         ...
 
+    @property
+    def takes_deltas(self) -> bool:
+        """Whether it stores less of what names an ancestor that it has."""
+        ...
+
     def missing(self, digests: Collection[str]) -> set[str]:
         """Those of the digests that are not there. Raises Unavailable where nothing answers."""
         ...

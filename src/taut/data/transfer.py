@@ -5,7 +5,7 @@ list, and the same command goes on from there.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,9 +25,10 @@ from taut.errors import Corrupt, NotFound
 from taut.ground.progress import progress
 
 if TYPE_CHECKING:
-    pass
+    from taut.home import Home
 
 TOLD_MAX = 3  # Paths that a message names.
+EARLIER_MAX = 10  # Versions back in which the remote may have what new content is stored against.
 
 
 @dataclass(slots=True)
@@ -55,7 +56,7 @@ def push(folder: Path, targets: Sequence[str] = (), *, remote: str = "", jobs: i
             if chosen.out.md5 in lists - broken:
                 shown |= {md5: f"{chosen.out.target}/{path}" for path, md5 in _listed(batch.cache, chosen)}
         absent = batch.remote.missing(shown)
-        contents, gone = _contents(batch.cache, absent)
+        contents, gone = _contents(batch.cache, absent, _ancestors(folder, batch, absent))
         lost += [shown[digest] for digest in gone]
         moved.present += len(shown) - len(absent)
         with progress("pushing", sum(one.size_bytes for one in contents), unit="B") as bar:
@@ -161,16 +162,49 @@ def _shown(outs: list[Chosen]) -> dict[str, str]:
     return {chosen.out.md5: chosen.out.target for chosen in outs}
 
 
-def _contents(cache: Cache, digests: set[str]) -> tuple[list[Content], set[str]]:
-    """What the cache has of them, and what it has not."""
+def _contents(cache: Cache, digests: set[str], ancestors: Mapping[str, str]) -> tuple[list[Content], set[str]]:
+    """What the cache has of them, with what each may be stored against, and what it has not."""
     found, gone = [], set()
     for digest in digests:
-        path = cache.path_of(digest)
+        path, ancestor = cache.path_of(digest), ancestors.get(digest, "")
+        earlier = Path(cache.path_of(ancestor)) if ancestor and cache.has(ancestor) else None
         try:
-            found.append(Content(digest, Path(path), os.stat(path).st_size))
+            found.append(Content(digest, Path(path), os.stat(path).st_size, ancestor, earlier))
         except FileNotFoundError:
             gone.add(digest)
     return found, gone
+
+
+def _ancestors(folder: Path, batch: _Batch, absent: set[str]) -> dict[str, str]:
+    """For content that a remote of deltas lacks: the digest of the same file in the nearest version that it has.
+
+    Only versions that the project's home knows count; DVC's remotes store every file whole.
+    """
+    project, taut = project_of(str(folder))
+    named = [one for one in batch.outs if one.pointer is not None and one.pointer.name and one.pointer.number > 1]
+    if not batch.remote.takes_deltas or not taut or not absent or not named:
+        return {}
+    from taut.home import open_home
+
+    found: dict[str, str] = {}
+    with open_home(Path(project)) as home:
+        for chosen in named:
+            for earlier in _earlier(home, chosen):
+                todo = {path: md5 for path, md5 in _listed(batch.cache, chosen) if md5 in absent and md5 not in found}
+                known = {path: earlier[path] for path in todo if path in earlier}
+                lost = batch.remote.missing(set(known.values()))
+                found |= {todo[path]: md5 for path, md5 in known.items() if md5 not in lost}
+    return found
+
+
+def _earlier(home: "Home", chosen: Chosen) -> Iterator[dict[str, str]]:
+    """The files of the versions before a pointer's, newest first: digests by path."""
+    from taut.data.versions import list_datasets, read_tree
+
+    assert chosen.pointer is not None, "only data with a name has versions"
+    before = [one for one in list_datasets(home, chosen.pointer.name) if one.number < chosen.pointer.number]
+    for version in before[:EARLIER_MAX]:
+        yield {file.path: file.md5 for file in read_tree(home, version.tree)}
 
 
 def _some(paths: list[str]) -> str:

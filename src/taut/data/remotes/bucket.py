@@ -81,6 +81,8 @@ def connect(spec: RemoteSpec, *, is_legacy: bool, jobs: int) -> "BucketRemote":
 class BucketRemote:
     """Objects below a prefix. An upload appears whole or not at all, as these services promise."""
 
+    takes_deltas = False
+
     def __init__(self, url: str, store: "ObjectStore", *, is_legacy: bool, jobs: int) -> None:
         self._url, self._store, self._is_legacy, self._jobs = url, store, is_legacy, jobs
 

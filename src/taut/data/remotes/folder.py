@@ -24,6 +24,8 @@ ABANDONED_S = 24 * 3600.0  # Of a push from a machine that nobody asked whether 
 class FolderRemote:
     """`FOLDER/files/md5/ab/cdef…`, or `FOLDER/ab/cdef…` where `is_legacy`; files are read-only copies, never links."""
 
+    takes_deltas = False
+
     def __init__(self, folder: Path, *, is_legacy: bool = False) -> None:
         self._folder, self._is_legacy = folder, is_legacy
         self._names = LegacyCache(folder) if is_legacy else Cache(folder)

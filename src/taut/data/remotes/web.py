@@ -48,6 +48,8 @@ def write_stream(pieces: Iterable[bytes], path: Path, bar: Progress) -> str:
 class WebRemote:
     """`URL/files/md5/ab/cdef…` by GET and HEAD."""
 
+    takes_deltas = False
+
     def __init__(self, spec: RemoteSpec, *, is_legacy: bool, jobs: int) -> None:
         from urllib3 import PoolManager, make_headers
 

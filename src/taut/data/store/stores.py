@@ -28,6 +28,8 @@ PATIENCE_S = 30.0
 class Store:
     """A remote in taut's own format. One object may be used by one thread at a time; processes may be many."""
 
+    takes_deltas = True
+
     def __init__(self, place: Place, root: Root, keys: KeyProvider | None) -> None:
         self._place, self._root, self._keys = place, root, keys
         self._indexes = Indexes(place, root)
