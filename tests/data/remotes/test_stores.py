@@ -1,4 +1,4 @@
-"""taut's own store as a remote: later versions as what changed, every byte back, encrypted where DVC does not share it."""
+"""taut's own store as a remote: later versions as what changed, every byte back, encrypted unless DVC shares it."""
 
 import random
 import shutil
