@@ -243,9 +243,9 @@ def test_a_trace_costs_the_same_however_many_were_asked(line):
     assert before[:2] == (0, 1)
 
 
-def test_fsck_reads_the_rows_in_one_moment_and_the_list_of_projects_in_another(line):
+def test_fsck_reads_the_rows_in_one_moment_and_lists_projects_and_datasets_in_two_more(line):
     transactions, reads, statements = cost(line, check_home)
-    assert (transactions, reads) == (0, 2)
+    assert (transactions, reads) == (0, 3)
     for number in range(20):
         create_run(line, name=str(number))
     assert cost(line, check_home)[2] == statements

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -175,6 +176,8 @@ def test_a_folder_that_may_not_be_read_is_denied_with_the_command_that_shows_why
     make_folder(as_nobody)
     (as_nobody / "secret").mkdir(mode=0o700)
     with open_home(as_nobody) as home:
+        for place in (as_nobody / ".taut", *(as_nobody / ".taut").rglob("*")):
+            shutil.chown(place, 65534)
         os.seteuid(65534)  # After the home is open: it is root's.
         with pytest.raises(Denied, match=r"secret cannot be read: Permission denied") as denied:
             add_dataset(home, as_nobody / "secret")

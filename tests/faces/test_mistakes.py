@@ -155,7 +155,7 @@ def test_corrupted_object(folder):
     (folder / "rows.csv").write_text("a,b\n1,2\n")
     assert taut(folder, "data", "add", "rows.csv").status == 0
     (folder / "rows.csv").unlink()
-    for path in (folder / ".taut" / "objects").rglob("*"):
+    for path in (folder / ".taut" / "cache").rglob("*"):
         if path.is_file() and path.read_bytes().startswith(b"a,b"):
             path.chmod(0o644)
             path.write_bytes(b"a,b\n1,3\n")

@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
@@ -61,11 +61,19 @@ def something(hint: Any) -> object:
     """A small value of a type."""
     if get_origin(hint) in (list, tuple, Sequence):
         return []
-    if get_origin(hint) in (dict, Mapping) or is_dataclass(hint):
+    if get_origin(hint) in (dict, Mapping):
         return {}
+    if is_dataclass(hint):
+        hints = get_type_hints(hint)
+        return {one.name: something(hints[one.name]) for one in fields(hint) if is_required(one)}
     if get_origin(hint) is Literal:
         return get_args(hint)[0]
     return SOMETHING.get(hint)
+
+
+def is_required(one: Field[Any]) -> bool:
+    """Whether a record cannot be without the field."""
+    return one.default is MISSING and one.default_factory is MISSING
 
 
 def test_every_verb_refuses_a_number_past_64_bits_by_the_name_of_the_argument(url):

@@ -350,7 +350,7 @@ def test_a_backup_of_datasets_that_was_damaged_is_not_restored(project: Path, tm
             restore(other, tmp_path / "copy")
         saved.unlink(missing_ok=True)
     with open_home(project) as home:
-        (stored,) = [path for path in (project / ".taut" / "cache").rglob("*") if path.is_file()]
+        (stored,) = [path for path in (project / ".taut" / "cache" / "files").rglob("*") if path.is_file()]
         stored.unlink()
         with pytest.raises(Corrupt, match="the cache has no file"):
             back_up(home, tmp_path / "second")
