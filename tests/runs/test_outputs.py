@@ -81,6 +81,14 @@ def test_a_large_file_is_known_by_its_digest_alone(home: Home, monkeypatch: pyte
     assert home.objects.missing([one.oid]) == {one.oid}
 
 
+def test_of_many_outputs_the_bytes_of_some_are_kept(home: Home, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("taut.runs.inputs.KEPT_FILES", 2)
+    command = ["/bin/sh", "-c", "for n in 1 22 333 4444; do echo $n > $n; done"]
+    outputs = execute_run(home, command, tracking_uri=NOWHERE, folder=home.project).capture.outputs
+    assert {one.path: one.kept for one in outputs} == {"1": True, "22": True, "333": False, "4444": False}
+    assert all(len(one.oid) == 64 for one in outputs)
+
+
 def test_what_nobody_saw_being_written_is_known_by_its_time(home: Home, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("taut.runs.execute.observer_problem", lambda: "there is no compiler here")
     done = execute_run(home, ["/bin/sh", "-c", "echo x > by-shell"], tracking_uri=NOWHERE, folder=home.project)

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,9 @@ Role = Literal["data", "code"]
 OUTSIDE_BYTES_MAX = 1 << 30  # Reading a larger file again takes seconds; outside datasets its size must do.
 NAMED_MAX = 1_000_000  # Files of folders that were moved into place.
 BATCH = 256
-KEPT_BYTES_MAX = 64 << 20  # Of what a run wrote; larger files are known by their digests alone.
+# The bytes of what a run wrote are kept, so that a repetition can be held against them, of this many files and bytes of
+# each and of all; what is more is known by its digest alone.
+KEPT_FILES, KEPT_BYTES_MAX, KEPT_BYTES = 1000, 64 << 20, 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ def files_of(home: Home, recording: Recording, seen: Observed, distributions: Ma
     writes = [path for path in written if surveyor.area(path) in ("project", "data")]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = [*_made(pool, making.input, sorted(reads))]
+        making.keep(sorted(writes))
         made = [*_made(pool, making.output, sorted(writes))]
     found += making.aliases(found, surveyor)
     made += making.links(surveyor)
@@ -96,6 +99,7 @@ class _Making:
         self.missing: list[str] = []
         self._home, self._recording, self._seen, self._written = home, recording, seen, written
         self._project = os.path.realpath(recording.project)
+        self._to_keep: set[str] = set()
         self._md5s: dict[str, str] = {}  # By SHA-256: versions know content by the other digest.
 
     def input(self, path: str) -> InputRead | None:
@@ -134,6 +138,17 @@ class _Making:
         size = then.size_bytes if then is not None else now.size_bytes
         return InputRead(name, "", size, "", role, changed=True)
 
+    def keep(self, paths: Iterable[str]) -> None:
+        """Choose the outputs whose bytes are kept: the smallest first, and no data of datasets, which versions keep."""
+        sizes = {path: now.size_bytes for path in paths if (now := stamp_of(path)) is not None}
+        left = KEPT_BYTES
+        for path in sorted(sizes, key=lambda path: (sizes[path], path)):
+            left -= sizes[path]
+            if left < 0 or sizes[path] > KEPT_BYTES_MAX or len(self._to_keep) == KEPT_FILES:
+                break
+            if not self._is_data(path):
+                self._to_keep.add(path)
+
     def output(self, path: str) -> OutputWritten | None:
         """A file that was written, with the digest of what it holds; None for what is no file."""
         name, now = self._name(path), stamp_of(path)
@@ -142,7 +157,7 @@ class _Making:
                 return None
             if stat.S_ISLNK(now.mode):
                 return OutputWritten(name, "", now.size_bytes, link=shown(os.readlink(path)))
-            executable, kept = bool(now.mode & 0o100), now.size_bytes <= KEPT_BYTES_MAX and not self._is_data(path)
+            executable, kept = bool(now.mode & 0o100), path in self._to_keep
             if kept:
                 with open(path, "rb") as stream:
                     oid = self._home.objects.put(stream)
