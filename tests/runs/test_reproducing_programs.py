@@ -47,7 +47,11 @@ def test_a_program_with_nothing_set_agrees_or_its_reason_is_named(home: Home, pr
     assert said(found) in program.plain, found
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+# Of what agrees with nothing set, seeding takes nothing away.
+DIFFERING = [program for program in PROGRAMS if not {"bytes", "content"}.issuperset(program.plain)]
+
+
+@pytest.mark.parametrize("program", DIFFERING, ids=lambda program: program.name)
 def test_a_seeded_program_agrees_or_what_no_seed_reaches_is_named(home: Home, program: Program):
     found = twice(home, program, "seeded")
     assert said(found) in program.seeded, found
