@@ -57,7 +57,10 @@ def test_adding_the_same_content_again_is_the_same_version(project):
     assert first.keys() == VERSION
     assert (first["name"], first["number"], first["rows"]) == ("trips", 1, 1)
     assert all(column.keys() == COLUMN for column in first["columns"])
-    assert [entry["kind"] for entry in taut(project, "ledger", "show", "--json").json] == ["data.recorded", "data.profiled"]
+    assert [entry["kind"] for entry in taut(project, "ledger", "show", "--json").json] == [
+        "data.recorded",
+        "data.profiled",
+    ]
 
 
 def test_a_dataset_takes_the_name_that_is_given(project):
