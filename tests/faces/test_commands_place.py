@@ -127,6 +127,12 @@ def test_a_command_answers_the_same_over_a_server(served_line, words, tmp_path):
     here = taut(own.folder, *typed, "--json")
     there = taut(tmp_path, *typed, "--json", TAUT_HOME=url)
     assert (there.status, there.err) == (0, ""), there
+    if "diff" in words:  # Rows lie in the cache of whoever added them.
+        assert "has no" in there.json["not_compared"]
+        assert {**here.json, **dict.fromkeys(("table", "not_compared"))} == {
+            **there.json, **dict.fromkeys(("table", "not_compared"))
+        }  # fmt: skip
+        return
     assert there.json == here.json
 
 

@@ -132,13 +132,15 @@ def _tables(
     parts: tuple[Sequence[Part], Sequence[Part]], key: Sequence[str],
     profiles: tuple[TableProfile | None, TableProfile | None],
 ) -> tuple[TableDiff | None, str]:  # fmt: skip
-    """The rows and columns of two tables, or why they are not compared; whoever names a key asked for nothing else."""
+    """The rows and columns of two tables, or why rows are not compared; whoever names a key asked for nothing else."""
     try:
         return table_diff(*parts, key, profiles=profiles), ""
-    except (Invalid, UsageError) as problem:
+    except (Invalid, NotFound, UsageError) as problem:  # What lies in a cache elsewhere cannot be read from here.
         if key:
             raise
-        return None, problem.message
+        one, other = profiles
+        told = None if one is None or other is None else TableDiff(one, other, _shifts(one, other))
+        return told, problem.message
 
 
 def _told(found: TableDiff | None) -> tuple[tuple[Shift, ...], RowDiff | None]:

@@ -116,12 +116,12 @@ def _bring(home: Home, pristine: Pristine, read: InputRead) -> str:
     """Put an input where the run read it, at its recorded digest; or say why it cannot be had."""
     if not read.oid:
         return "" if Path(read.path).exists() else f"data: {read.path} is not there, and its content was not recorded"
-    if os.path.isabs(read.path):
-        return _as_recorded(Path(read.path), read)
-    target = pristine.root / pristine.project / read.path
+    here = pristine.original / pristine.project / read.path  # An absolute path stays what it is.
+    if not here.is_relative_to(pristine.original):
+        return _as_recorded(here, read)
+    target = pristine.root / here.relative_to(pristine.original)
     if _holds(target, read):
         return ""
-    here = pristine.original / pristine.project / read.path
     target.parent.mkdir(parents=True, exist_ok=True)
     if _holds(here, read):
         shutil.copy2(here, target)
@@ -162,8 +162,11 @@ def _as_recorded(place: Path, read: InputRead) -> str:
         return f"data: {read.path} is not there any more, and no version of it is stored"
     if _holds(place, read):
         return ""
-    recorded = read.digest[: read.digest.index(":") + 1 + ABBREVIATED]
-    return f"data: {read.path} is not {recorded} any more, and no version of it is stored"
+    algorithm, _, recorded = read.digest.partition(":")
+    now = digest_file(place)
+    found = now.md5 if algorithm == "md5" else now.oid
+    was, is_now = (f"{algorithm}:{digest[:ABBREVIATED]}" for digest in (recorded, found))
+    return f"data: {read.path} was {was} and is {is_now} now, and no version of it is stored"
 
 
 def _holds(place: Path, read: InputRead) -> bool:
