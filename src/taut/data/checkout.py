@@ -75,7 +75,7 @@ def checkout_pointers(home: Home, folder: Path, *, force: bool = False, only: Se
                 placed.append(pointer)
     if wanted and not placed:
         raise NotFound(f"no pointer names {min(map(str, wanted))}", hint="taut data list")
-    return list(dict.fromkeys(placed))
+    return list({pointer.file: pointer for pointer in placed}.values())
 
 
 def put_out(
