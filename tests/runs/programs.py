@@ -258,7 +258,7 @@ def work(name):
     for _ in range(200):
         order.append(name)
         time.sleep(0)
-workers = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+workers = [threading.Thread(target=work, args=(name,)) for name in "xy"]
 for worker in workers: worker.start()
 for worker in workers: worker.join()
 open("order", "w").write("".join(order))

@@ -346,5 +346,5 @@ def test_a_file_system_that_the_command_itself_serves_hangs_nobody_and_is_told(f
     seen = observe(folder, sys.executable, "-S", "-c", SERVED_FROM_WITHIN)
     if seen.status:
         pytest.skip("this user may not mount, or there is no FUSE")
-    assert "answered" in seen.outputs
+    assert (folder / "answered").exists()  # Whether that was seen depends on when the keeper steps back.
     assert seen.observed.unseen == ["files opened while a file system did not answer"]
