@@ -10,15 +10,10 @@ import pytest
 from taut.ground.access import Actor
 from taut.ground.objects import read_object
 from taut.home import Home, open_home
-from taut.records import Determinism
 from taut.runs import execute_run
 from taut.runs.outputs import changed_files
-from taut.runs.sandbox import Sandbox, landlock_version
 
 NOWHERE = "http://127.0.0.1:9"
-SHIM = Path(__file__).parents[2] / "src" / "taut" / "runs" / "shim"
-
-needs_landlock = pytest.mark.skipif(landlock_version() < 1, reason="this kernel has no Landlock")
 
 
 @pytest.fixture
@@ -26,19 +21,6 @@ def home(project: Path) -> Iterator[Home]:
     """On SQLite alone: where rows are kept makes no difference to what a command is given."""
     with open_home(project, actor=Actor("ada", "owner")) as opened:
         yield opened
-
-
-def run(home: Home, program: str, how: Determinism | None = None, sandbox: Sandbox | None = None) -> str:
-    """What a program prints."""
-    done = execute_run(
-        home,
-        [sys.executable, "-c", program],
-        tracking_uri=NOWHERE,
-        folder=home.project,
-        determinism=how,
-        sandbox=sandbox,
-    )
-    return read_object(home.objects, done.capture.output).decode().strip() if done.capture.output else ""
 
 
 # What a run wrote

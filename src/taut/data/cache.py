@@ -356,18 +356,9 @@ def clone(source: str, target: str) -> None:
 
 def sync_all(folder: str) -> None:
     """Have everything on a folder's file system on disk, in one call."""
-    import ctypes
+    from taut.ground.objects.disk import sync_file_system
 
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
-        if syncfs is None:
-            os.sync()
-        elif syncfs(descriptor):
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code), folder)
-    finally:
-        os.close(descriptor)
+    sync_file_system(Path(folder))
 
 
 def _sync_file(path: str) -> None:

@@ -117,7 +117,7 @@ def sync_file_system(path: Path) -> None:
         elif call(descriptor):
             import ctypes
 
-            raise OSError(code := ctypes.get_errno(), os.strerror(code))
+            raise OSError(code := ctypes.get_errno(), os.strerror(code), str(path))
     finally:
         os.close(descriptor)
 
