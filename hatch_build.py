@@ -12,7 +12,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-FOLDER = "src/taut/runs/observer"
+FOLDER = "src/taut/runs/capture/observer"
 PROGRAM = "observe"
 MACHINES = ("x86_64", "AMD64", "aarch64", "arm64")
 FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2", "-fPIE", "-pie")

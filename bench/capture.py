@@ -21,8 +21,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from taut.runs.observed import OBSERVER, observer_problem
-from taut.runs.reads import watched
+from taut.runs.capture.observed import OBSERVER, observer_problem
+from taut.runs.capture.reads import watched
 
 FILES, SIZE_BYTES, OPENS = 20_000, 4096, 5000
 CPU_SHARE_MAX, OPEN_US_MAX = 0.05, 15.0

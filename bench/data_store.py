@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from taut.data.remote import Content
+from taut.data.exchange.remote import Content
 from taut.data.store import create_store, make_key_file, open_store
 from taut.data.store.codec import shrunk
 from taut.ground.progress import Silent

@@ -19,7 +19,7 @@ from taut.ground.meta import connect_metadata
 from taut.ground.settings import Settings, make_folder
 from taut.home import Home, open_home
 from tests import parts
-from tests.runs.observing import make_observer
+from tests.runs.capture.observing import make_observer
 
 if TYPE_CHECKING:
     from tests.databases import Databases

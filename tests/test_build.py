@@ -13,7 +13,7 @@ import pytest
 
 HERE = Path(__file__).parent.parent
 BUILD = "import sys; from hatchling import build; print(getattr(build, sys.argv[1])(sys.argv[2]))"
-PROGRAM = "taut/runs/observer/observe"
+PROGRAM = "taut/runs/capture/observer/observe"
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_without_a_compiler_the_wheel_fits_all_and_says_what_is_lost(tree: Path)
 
 @needs_compiler
 def test_sources_that_do_not_compile_stop_no_installation(tree: Path):
-    (tree / "src/taut/runs/observer/calls.h").write_text("#error broken\n")
+    (tree / "src/taut/runs/capture/observer/calls.h").write_text("#error broken\n")
     done = build(tree, "build_wheel")
     assert done.stdout.strip().endswith("-py3-none-any.whl")
     assert "broken" in done.stderr
@@ -77,6 +77,6 @@ def test_sources_that_do_not_compile_stop_no_installation(tree: Path):
 
 @needs_compiler
 def test_the_observer_compiles_without_a_warning(tmp_path: Path):
-    source = HERE / "src/taut/runs/observer/observe.c"
+    source = HERE / "src/taut/runs/capture/observer/observe.c"
     flags = ["-std=gnu11", "-O3", "-Wall", "-Wextra", "-Wshadow", "-Wstrict-prototypes", "-Werror"]
     subprocess.run(["cc", *flags, "-o", str(tmp_path / "observe"), str(source)], check=True, capture_output=True)

@@ -16,7 +16,7 @@ from taut.data import (
     list_datasets,
     record_dataset,
 )  # fmt: skip
-from taut.data.tree import tree_bytes
+from taut.data.workspace.tree import tree_bytes
 from taut.errors import Corrupt
 from taut.home import Home
 from taut.records import DatasetVersion, TreeFile

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taut.data.digests import listing_bytes
-from taut.data.profile import MISSING, profile_files
-from taut.data.tree import dvc_digest, tree_bytes, tree_oid
-from taut.data.walk import walk
+from taut.data.tables.profile import MISSING, profile_files
+from taut.data.workspace.digests import listing_bytes
+from taut.data.workspace.tree import dvc_digest, tree_bytes, tree_oid
+from taut.data.workspace.walk import walk
 from taut.errors import Invalid, NotFound
 from taut.records import Column, TreeFile
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import taut
 from taut.deploy.wheel import write_wheel
-from tests.runs.observing import observer
+from tests.runs.capture.observing import observer
 
 
 def test_two_wheels_of_one_installation_are_the_same_bytes(tmp_path: Path):
@@ -49,8 +49,8 @@ def test_the_wheel_fits_every_machine_for_the_compiled_observer_stays_out(tmp_pa
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert wheel.name.endswith("-py3-none-any.whl")
-    assert "taut/runs/observer/observe.c" in names
-    assert "taut/runs/observer/observe" not in names
+    assert "taut/runs/capture/observer/observe.c" in names
+    assert "taut/runs/capture/observer/observe" not in names
 
 
 def test_pip_installs_the_wheel_and_what_it_installed_runs(tmp_path: Path):

@@ -24,7 +24,7 @@ import os, signal, sys
 from pathlib import Path
 from taut.data.store import folder
 from tests.data.store.scene import BAR, again
-from taut.data.remote import Content
+from taut.data.exchange.remote import Content
 
 where, verb, when, left = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
 

@@ -14,7 +14,7 @@ from taut.ground.compute import is_alive
 from taut.ground.objects import read_object
 from taut.home import open_home
 from taut.runs import execute_run, get_run, reconcile_runs, update_run
-from taut.runs.recording import recordings
+from taut.runs.capture.recording import recordings
 from tests.parts import eventually
 
 RUN = """
@@ -115,7 +115,7 @@ def test_a_run_that_goes_on_is_left_alone(project: Path):
 def test_killed_before_the_run_was_made_leaves_nothing_to_finish(project: Path):
     from taut.ground import wire
     from taut.records import Capture
-    from taut.runs.recording import Started
+    from taut.runs.capture.recording import Started
 
     with open_home(project) as home:
         place = recordings(home) / ("e" * 32)
@@ -129,7 +129,7 @@ def test_killed_before_the_run_was_made_leaves_nothing_to_finish(project: Path):
 
 def test_a_server_that_went_away_at_the_end_costs_no_result(project: Path, monkeypatch: pytest.MonkeyPatch):
     from taut.errors import Unavailable
-    from taut.runs import recording
+    from taut.runs.capture import recording
 
     def gone(*_: object) -> None:
         raise Unavailable("no taut server answers")

@@ -11,7 +11,7 @@ from taut.errors import NotFound, UsageError
 from taut.govern import create_project, create_user, show_projects
 from taut.home import Home, open_home
 from taut.runs import create_run, search_runs
-from taut.runs.recording import recordings
+from taut.runs.capture.recording import recordings
 from tests.faces.serving import served
 from tests.faces.shell import taut
 from tests.faces.speaking import POOL

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from taut.data.importing import import_data, update_import
-from taut.data.transfer import pull, push
+from taut.data.exchange.importing import import_data, update_import
+from taut.data.exchange.transfer import pull, push
 from taut.errors import Conflict, NotFound
 from tests.peers.repositories import DVC, clone, commit, contents, dvc, fill, make_repository
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from taut.data.transfer import fetch, pull, push
+from taut.data.exchange.transfer import fetch, pull, push
 from tests.faces.shell import taut
 from tests.peers.repositories import DVC, clone, commit, contents, dvc, fill, make_repository
 
@@ -134,7 +134,7 @@ def legacy(tmp_path: Path) -> Path:
     """A repository as DVC 2 left it: entries without `hash: md5`, content in the old layout."""
     folder = make_repository(tmp_path / "one")
     fill(folder, {"dos.txt": "a\r\nb\r\n", "tree/x.txt": "x\r\n", "tree/y.bin": b"\0y\r\n"})
-    from taut.data.digests import dos2unix_digest, listing_bytes, md5_of
+    from taut.data.workspace.digests import dos2unix_digest, listing_bytes, md5_of
 
     cache = folder / ".dvc" / "cache"
 

@@ -7,29 +7,29 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from taut.data.add import add_dataset, path_in_project
-    from taut.data.cache import Cache
-    from taut.data.checkout import checkout_dataset, checkout_pointers
-    from taut.data.diff import ColumnChange, DatasetDiff, dataset_diff, workspace_diff
-    from taut.data.diff_drawn import diff_page
-    from taut.data.move import move_data, remove_pointer
-    from taut.data.pointers import Pointer, pointer_over, read_pointer
-    from taut.data.profiles import find_profile
-    from taut.data.reading import Digests, copy_content, digest_file, md5_in_dataset
-    from taut.data.status import DatasetState, dataset_status
+    from taut.data.tables.diff import ColumnChange, DatasetDiff, dataset_diff, workspace_diff
+    from taut.data.tables.diff_drawn import diff_page
+    from taut.data.tables.profiles import find_profile
     from taut.data.versions import find_dataset, find_versions, list_datasets, read_tree, record_dataset
+    from taut.data.workspace.add import add_dataset, path_in_project
+    from taut.data.workspace.cache import Cache
+    from taut.data.workspace.checkout import checkout_dataset, checkout_pointers
+    from taut.data.workspace.move import move_data, remove_pointer
+    from taut.data.workspace.pointers import Pointer, pointer_over, read_pointer
+    from taut.data.workspace.reading import Digests, copy_content, digest_file, md5_in_dataset
+    from taut.data.workspace.status import DatasetState, dataset_status
 
 PLACES = {
-    "add": ("add_dataset", "path_in_project"),
-    "cache": ("Cache",),
-    "checkout": ("checkout_dataset", "checkout_pointers"),
-    "diff": ("ColumnChange", "DatasetDiff", "dataset_diff", "workspace_diff"),
-    "diff_drawn": ("diff_page",),
-    "move": ("move_data", "remove_pointer"),
-    "pointers": ("Pointer", "pointer_over", "read_pointer"),
-    "profiles": ("find_profile",),
-    "reading": ("Digests", "copy_content", "digest_file", "md5_in_dataset"),
-    "status": ("DatasetState", "dataset_status"),
+    "workspace.add": ("add_dataset", "path_in_project"),
+    "workspace.cache": ("Cache",),
+    "workspace.checkout": ("checkout_dataset", "checkout_pointers"),
+    "tables.diff": ("ColumnChange", "DatasetDiff", "dataset_diff", "workspace_diff"),
+    "tables.diff_drawn": ("diff_page",),
+    "workspace.move": ("move_data", "remove_pointer"),
+    "workspace.pointers": ("Pointer", "pointer_over", "read_pointer"),
+    "tables.profiles": ("find_profile",),
+    "workspace.reading": ("Digests", "copy_content", "digest_file", "md5_in_dataset"),
+    "workspace.status": ("DatasetState", "dataset_status"),
     "versions": ("find_dataset", "find_versions", "list_datasets", "read_tree", "record_dataset"),
 }
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taut import __version__
-from taut.data.cache import Cache, Filling
-from taut.data.contents import cached_contents
-from taut.data.workspace import own_cache
+from taut.data.workspace.cache import Cache, Filling
+from taut.data.workspace.contents import cached_contents
+from taut.data.workspace.opened import own_cache
 from taut.errors import Conflict, Corrupt, Invalid, NotFound, UsageError
 from taut.govern.referenced import objects_named
 from taut.ground import wire

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from taut.data.contents import Content, cached_contents
+from taut.data.workspace.contents import Content, cached_contents
 from taut.errors import Corrupt, NotFound
 from taut.govern.checkpoints import held_wrongly, newest_size
 from taut.govern.referenced import objects_named

@@ -52,7 +52,7 @@ def objects_named(
                 unreadable.append((point, error.message))
                 continue
         for file in known[tree]:
-            if not file.oid:  # In the workspace cache, by its MD5: see `taut.data.contents`.
+            if not file.oid:  # In the workspace cache, by its MD5: see `taut.data.workspace.contents`.
                 continue
             named.setdefault(file.oid, []).append(f"{point} ({file.path})")
     return named

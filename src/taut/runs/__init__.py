@@ -13,10 +13,12 @@ from taut.runs.artifacts import (
     split_root,
 )
 from taut.runs.batches import Batch, delete_tag, log_batch, log_batches, log_inputs, log_outputs
-from taut.runs.capture import finish_run
+from taut.runs.capture.determinism import LEVELS, settings
+from taut.runs.capture.execute import execute_run
+from taut.runs.capture.observed import OBSERVER
+from taut.runs.capture.recording import reconcile_runs
 from taut.runs.compare import Difference, RunComparison, compare_runs, render_comparison
 from taut.runs.detail import DatasetInput, ModelInput, ModelOutput, RunDetail
-from taut.runs.determinism import LEVELS, settings
 from taut.runs.evaluation import (
     EvaluationDataset,
     EvaluationPage,
@@ -36,7 +38,6 @@ from taut.runs.evaluation_records import (
     list_records,
     merge_records,
 )
-from taut.runs.execute import execute_run
 from taut.runs.experiments import (
     Experiment,
     create_experiment,
@@ -61,6 +62,7 @@ from taut.runs.filters import (
     parse_filter,
     parse_order,
 )
+from taut.runs.finish import finish_run
 from taut.runs.history import History, chart_history, metric_history
 from taut.runs.importing import begin_imported_run, import_experiment, import_logged_model, settle_imported_run
 from taut.runs.logged import (
@@ -79,10 +81,8 @@ from taut.runs.logged import (
 )
 from taut.runs.moved import Moved, all_moved, moved_in, note_moved
 from taut.runs.noting import note_model
-from taut.runs.observed import OBSERVER
 from taut.runs.pages import page_of
 from taut.runs.points import MetricPoint
-from taut.runs.recording import reconcile_runs
 from taut.runs.reproductions import is_as_good, list_reproductions, record_reproduction
 from taut.runs.search import RunPage, page_of_runs, search_runs
 from taut.runs.sound import unsound_series

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from taut.data.cache import Cache
-from taut.data.digests import HEX, file_digest, listing_bytes
+from taut.data.exchange.transfer import pull, push
 from taut.data.remotes.config import add_remote, places_of
 from taut.data.remotes.folder import FolderRemote
-from taut.data.transfer import pull, push
+from taut.data.workspace.cache import Cache
+from taut.data.workspace.digests import HEX, file_digest, listing_bytes
 
 PROGRAM = """
 import os, pathlib, sys
-from taut.data import transfer
+from taut.data.exchange import transfer
 name, after = sys.argv[1], int(sys.argv[2])
 calls = [0]
 def count(frame, event, function):

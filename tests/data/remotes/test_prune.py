@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from taut.data.add import add_dataset
-from taut.data.cache import Cache
-from taut.data.prune import Kept, prune
+from taut.data.exchange.prune import Kept, prune
+from taut.data.exchange.transfer import pull, push
 from taut.data.remotes.config import add_remote, places_of
 from taut.data.remotes.folder import FolderRemote
-from taut.data.repository import repository_of
-from taut.data.transfer import pull, push
-from taut.data.workspace import Workspace
+from taut.data.workspace.add import add_dataset
+from taut.data.workspace.cache import Cache
+from taut.data.workspace.opened import Workspace
+from taut.data.workspace.repository import repository_of
 from taut.errors import NotFound, Refused
 from taut.ground.settings import make_folder
 from taut.home import open_home
@@ -41,7 +41,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def keep(folder: Path, name: str, *contents: str) -> None:
     """Have a folder `name` with these files in cache and pointer, as DVC's add leaves it."""
-    from taut.data.digests import listing_bytes
+    from taut.data.workspace.digests import listing_bytes
 
     cache = Cache(folder / ".dvc" / "cache")
     files = [(f"{at}.txt", cache.put_bytes(text.encode())) for at, text in enumerate(contents)]
@@ -166,7 +166,7 @@ def test_a_gc_that_is_killed_leaves_all_that_is_named(repository):
         keep(repository, "data", *(f"{number} {at}" for at in range(50)))
     program = (
         "import os, sys, pathlib\n"
-        "from taut.data import prune\n"
+        "from taut.data.exchange import prune\n"
         "left = [int(sys.argv[1])]\n"
         "real = prune._unlink\n"
         "def unlink(path):\n"

@@ -8,10 +8,10 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from taut.data.digests import md5_of
-from taut.data.remote import Content, Remote
+from taut.data.exchange.remote import Content, Remote
 from taut.data.remotes.config import RemoteSpec
 from taut.data.remotes.connect import open_remote
+from taut.data.workspace.digests import md5_of
 from taut.errors import Corrupt, Denied, Invalid, NotFound, Unavailable, UsageError
 from taut.ground.progress import Silent
 from tests.parts import S3Server
@@ -68,7 +68,7 @@ def test_what_was_pushed_is_pulled_listed_and_deleted(spec, made, tmp_path):
 
 def test_many_names_are_asked_for_by_listing(spec, made, monkeypatch):
     monkeypatch.setattr("taut.data.remotes.bucket.ASKED_MAX", 3)
-    monkeypatch.setattr("taut.data.cache.LISTED", 3)
+    monkeypatch.setattr("taut.data.workspace.cache.LISTED", 3)
     remote = open_remote(spec)
     contents = [made(str(number).encode()) for number in range(20)]
     remote.push(contents[::2], Silent())

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from taut.data.digests import md5_of
-from taut.data.remote import Content
+from taut.data.exchange.remote import Content
 from taut.data.remotes.config import RemoteSpec
 from taut.data.remotes.connect import open_remote
+from taut.data.workspace.digests import md5_of
 from taut.errors import Corrupt, Denied, NotFound, Unavailable
 from taut.ground.progress import Silent
 

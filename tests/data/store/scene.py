@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterable
 from pathlib import Path
 
-from taut.data.remote import Content
+from taut.data.exchange.remote import Content
 from taut.data.store import create_store, make_key_file, open_store
 from taut.data.store.keys import LocalKey
 from taut.data.store.stores import Store

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from taut.data.remote import Content
+from taut.data.exchange.remote import Content
 from taut.data.store import open_store
 from taut.data.store.stores import files_of
 from taut.errors import Corrupt, Denied, Invalid, NotFound

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from taut.data.remote import Content, Remote
+from taut.data.exchange.remote import Content, Remote
 from taut.data.store import create_store, open_store
 from taut.data.store.deltas import DEPTH_MAX
 from taut.data.store.packs import PACK_BYTES

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
-from taut.data.cache import NAME
-from taut.data.digests import SMALL_BYTES, file_digest, md5_of
-from taut.data.remote import Content
+from taut.data.exchange.remote import Content
 from taut.data.remotes.config import RemoteSpec
 from taut.data.remotes.verified import Failures, failing, is_right, key_of, prefix_of
 from taut.data.remotes.web import write_stream
-from taut.data.whole import explained
+from taut.data.workspace.cache import NAME
+from taut.data.workspace.digests import SMALL_BYTES, file_digest, md5_of
+from taut.data.workspace.whole import explained
 from taut.errors import Corrupt, Denied, Invalid, NotFound, Unavailable, UsageError
 from taut.ground.progress import Progress
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from taut.data.repository import FOLDER, TRUE, config_files
-from taut.data.whole import write_whole
+from taut.data.workspace.repository import FOLDER, TRUE, config_files
+from taut.data.workspace.whole import write_whole
 from taut.errors import Conflict, Denied, Invalid, NotFound
 
 if TYPE_CHECKING:

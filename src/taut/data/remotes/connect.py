@@ -10,7 +10,7 @@ from taut.data.remotes.verified import JOBS
 from taut.errors import Invalid, NotFound, UsageError
 
 if TYPE_CHECKING:
-    from taut.data.remote import Remote
+    from taut.data.exchange.remote import Remote
 
 KEY = "taut_key"  # The option that names the key provider of a store in taut's own format.
 BUCKETS = ("s3", "gs", "azure")

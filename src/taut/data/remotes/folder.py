@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from taut.data.cache import FEW, NAME, STAGING, Cache, sync_all
-from taut.data.digests import copied_file
-from taut.data.remote import Content
+from taut.data.exchange.remote import Content
 from taut.data.remotes.verified import Failures, LegacyCache, failing, is_right
-from taut.data.snapshot import in_threads
-from taut.data.whole import explained, sync_folder
+from taut.data.workspace.cache import FEW, NAME, STAGING, Cache, sync_all
+from taut.data.workspace.digests import copied_file
+from taut.data.workspace.snapshot import in_threads
+from taut.data.workspace.whole import explained, sync_folder
 from taut.errors import Corrupt, NotFound, TautError
 from taut.ground.progress import Progress
 

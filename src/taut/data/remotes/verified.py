@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from taut.data.cache import Cache
-from taut.data.digests import HEX, dos2unix_digest, file_digest
+from taut.data.workspace.cache import Cache
+from taut.data.workspace.digests import HEX, dos2unix_digest, file_digest
 from taut.errors import Corrupt, NotFound
 
 TOLD_MAX = 5  # Digests that a message names.

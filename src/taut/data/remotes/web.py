@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taut.data.remote import Content
+from taut.data.exchange.remote import Content
 from taut.data.remotes.config import RemoteSpec
 from taut.data.remotes.verified import Failures, failing, is_right, key_of
-from taut.data.whole import explained
+from taut.data.workspace.whole import explained
 from taut.errors import Denied, Unavailable
 from taut.ground.progress import Progress
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from taut.data.store.codec import Bytes
 from taut.data.store.places import Found
-from taut.data.whole import explained
+from taut.data.workspace.whole import explained
 from taut.errors import NotFound
 from taut.ground.objects.disk import make_locked, reserve, sweep, sync_directory, write_in_parts
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from taut.data.store.catalog import Catalog, Entry
 from taut.data.store.codec import Bytes
 from taut.data.store.pieces import Pieces
-from taut.data.whole import explained
+from taut.data.workspace.whole import explained
 from taut.errors import Corrupt, NotFound
 from taut.ground.objects.disk import WRITE_BYTES, begin_writing, reserve, sync_file_system, write_in_parts
 from taut.ground.progress import Progress

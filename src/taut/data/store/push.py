@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO
 
-from taut.data.remote import Content
+from taut.data.exchange.remote import Content
 from taut.data.store.catalog import DELTA, RAW, ZSTD, Catalog, Entry, Indexes, Piece
 from taut.data.store.codec import Bytes, digest_of, shrunk
 from taut.data.store.leases import Lease
@@ -15,7 +15,7 @@ from taut.data.store.packs import PackWriter
 from taut.data.store.pieces import Pieces
 from taut.data.store.places import Place
 from taut.data.store.roots import Root
-from taut.data.whole import explained
+from taut.data.workspace.whole import explained
 from taut.errors import Conflict, Corrupt, TautError
 from taut.ground.progress import Progress
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import BinaryIO
 
-from taut.data.remote import Content, Remote
+from taut.data.exchange.remote import Content, Remote
 from taut.data.store import formats, leases
 from taut.data.store import fsck as checking
 from taut.data.store import gc as collecting

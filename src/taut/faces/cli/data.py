@@ -12,9 +12,9 @@ from taut.faces.cli.shown import Group, json_option, shown, table
 
 if TYPE_CHECKING:
     from taut.data import DatasetDiff, DatasetState
-    from taut.data.contracts import ContractResult
-    from taut.data.rows import RowDiff
-    from taut.data.states import FileState, State
+    from taut.data.tables.contracts import ContractResult
+    from taut.data.tables.rows import RowDiff
+    from taut.data.workspace.states import FileState, State
     from taut.records import Column, DatasetVersion
 
 CHANGED = ("modified", "deleted", "not in cache")
@@ -64,7 +64,7 @@ def status(paths: tuple[Path, ...], granular: bool, as_json: bool) -> None:
             states = [one for one in dataset_status(home, home.project) if not wanted or one.path in wanted]
             shown(states, as_json, _granular)
         return
-    from taut.data.overview import workspace_states
+    from taut.data.workspace.overview import workspace_states
 
     found = workspace_states(Path.cwd(), paths)
     if as_json:
@@ -146,7 +146,7 @@ def checkout(what: tuple[str, ...], to: Path | None, force: bool, as_json: bool)
 @json_option
 def list_(path: Path, recursive: bool, as_json: bool) -> None:
     """List the data that pointers and locks below a folder name: size, files, digest, version."""
-    from taut.data.overview import listed_outs
+    from taut.data.workspace.overview import listed_outs
 
     shown(
         listed_outs(Path.cwd(), path, recursive=recursive),
@@ -320,7 +320,7 @@ def _listed(versions: "list[DatasetVersion]") -> str:
 @json_option
 def contract(version: str, as_json: bool) -> None:
     """Infer a contract from a version: types, nullability, ranges, accepted values, uniqueness, row count."""
-    from taut.data.contracts import dataset_contract
+    from taut.data.tables.contracts import dataset_contract
     from taut.home import open_home
 
     with open_home() as home:
@@ -342,9 +342,9 @@ def check(path: Path, contract_file: Path, as_json: bool) -> None:
 
 
 def _checked(path: Path, contract_file: Path) -> "ContractResult":
-    from taut.data.contracts import check_table, read_contract
-    from taut.data.tables import part_of
-    from taut.data.walk import ONE_FILE, walk
+    from taut.data.tables.contracts import check_table, read_contract
+    from taut.data.tables.parts import part_of
+    from taut.data.workspace.walk import ONE_FILE, walk
 
     names = sorted(walk(str(path)).paths)
     return check_table(

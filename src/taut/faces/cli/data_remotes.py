@@ -13,7 +13,7 @@ from taut.faces.cli.shown import Group, json_option, shown, table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from taut.data.bringing import Moved
+    from taut.data.exchange.bringing import Moved
     from taut.data.remotes.config import Places, RemoteSpec
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -34,7 +34,7 @@ def _transfer(command: F) -> F:
 @json_option
 def push(targets: tuple[str, ...], remote: str, jobs: int, as_json: bool) -> None:
     """Send data to its remote: all that pointers and locks name, or some data, folders or parts of folders."""
-    from taut.data.transfer import push
+    from taut.data.exchange.transfer import push
 
     shown(push(Path.cwd(), targets, remote=remote, jobs=jobs), as_json, lambda moved: _moved(moved, "sent"))
 
@@ -44,7 +44,7 @@ def push(targets: tuple[str, ...], remote: str, jobs: int, as_json: bool) -> Non
 @json_option
 def fetch(targets: tuple[str, ...], remote: str, jobs: int, as_json: bool) -> None:
     """Bring data from its remote into the cache, every byte checked; the workspace stays as it is."""
-    from taut.data.transfer import fetch
+    from taut.data.exchange.transfer import fetch
 
     shown(fetch(Path.cwd(), targets, remote=remote, jobs=jobs), as_json, lambda moved: _moved(moved, "fetched"))
 
@@ -55,7 +55,7 @@ def fetch(targets: tuple[str, ...], remote: str, jobs: int, as_json: bool) -> No
 @json_option
 def pull(targets: tuple[str, ...], remote: str, jobs: int, force: bool, as_json: bool) -> None:
     """Bring data from its remote and put it where it belongs: what a fresh clone lacks, or a part of it."""
-    from taut.data.transfer import pull
+    from taut.data.exchange.transfer import pull
 
     moved = pull(Path.cwd(), targets, remote=remote, jobs=jobs, force=force)
     shown(moved, as_json, lambda moved: _moved(moved, "fetched"))
@@ -71,7 +71,7 @@ def pull(targets: tuple[str, ...], remote: str, jobs: int, force: bool, as_json:
 @json_option
 def import_(url: str, path: str, out: str, rev: str, force: bool, jobs: int, as_json: bool) -> None:
     """Take data of another repository, tracked there by DVC or git, and remember from which commit."""
-    from taut.data.importing import import_data
+    from taut.data.exchange.importing import import_data
 
     pointer = import_data(Path.cwd(), url, path, to=out, rev=rev, force=force, jobs=jobs)
     shown({"pointer": str(pointer)}, as_json, lambda _: f"{os.path.relpath(pointer)} points at {path} of {url}")
@@ -84,7 +84,7 @@ def import_(url: str, path: str, out: str, rev: str, force: bool, jobs: int, as_
 @json_option
 def update(target: str, rev: str, jobs: int, as_json: bool) -> None:
     """Take an import anew, as its repository has it now."""
-    from taut.data.importing import update_import
+    from taut.data.exchange.importing import update_import
 
     pointer = update_import(Path.cwd(), target, rev=rev, jobs=jobs)
     shown({"pointer": str(pointer)}, as_json, lambda _: f"{os.path.relpath(pointer)} is up to date")
@@ -110,8 +110,8 @@ def gc(
     """Remove content that nothing names from the cache: no version of the home, no pointer, no kept commit."""
     from functools import partial
 
-    from taut.data.overview import project_of
-    from taut.data.prune import Kept, Pruned, prune
+    from taut.data.exchange.prune import Kept, Pruned, prune
+    from taut.data.workspace.overview import project_of
     from taut.home import open_home
 
     if not (workspace or all_branches or all_tags or all_commits):
@@ -225,8 +225,8 @@ def commands() -> tuple[click.Command, ...]:
 
 
 def _places() -> "Places":
-    from taut.data.overview import project_of
     from taut.data.remotes.config import places_of
+    from taut.data.workspace.overview import project_of
 
     return places_of(*project_of(str(Path.cwd())))
 

@@ -104,7 +104,7 @@ def _settings(level: Level, seed: int, single_thread: bool, command: tuple[str, 
     import os
 
     from taut.runs import settings
-    from taut.runs.environment import interpreter_of
+    from taut.runs.capture.environment import interpreter_of
 
     return settings(
         level, os.environ, folder=Path.cwd(), seed=seed, single_thread=single_thread, python=interpreter_of(command, "")

@@ -12,7 +12,7 @@ from taut.errors import NotFound, UsageError
 from taut.ground.objects import read_object
 from taut.home import Home
 from taut.records import Capture
-from taut.runs.environment import PYTHONS, ask_environment, interpreter_of
+from taut.runs.capture.environment import PYTHONS, ask_environment, interpreter_of
 
 TIMEOUT_S = 1800.0
 SHOWN = 5

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from taut.records import Determinism
-from taut.runs.comparing import Difference, FileComparison
-from taut.runs.determinism import (
+from taut.runs.capture.determinism import (
     KERNELS,
     cpu,
     thread_count,
@@ -18,6 +17,7 @@ from taut.runs.determinism import (
     with_seed,
     with_threads,
 )
+from taut.runs.comparing import Difference, FileComparison
 from taut.runs.reproducing.outcomes import Compared, Outcome, compare_outcomes
 
 TOLERANCE = 0.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from taut.runs.reproducing.outcomes import Outcome
 
-PREDICT = Path(__file__).parent.parent / "shim" / "predict.py"
+PREDICT = Path(__file__).parent.parent / "capture" / "shim" / "predict.py"
 TIMEOUT_S = 600.0
 SAID_MAX = 300
 

@@ -13,16 +13,16 @@ from taut.errors import Conflict, Invalid, NotFound
 from taut.ground.settings import make_folder
 from taut.home import Home, open_home
 from taut.records import Determinism, Reproduction, Run, Sameness
-from taut.runs.determinism import THREADS, applied, cpu, thread_count, threads, with_threads
-from taut.runs.environment import interpreter_of
-from taut.runs.execute import execute_run
+from taut.runs.capture.determinism import THREADS, applied, cpu, thread_count, threads, with_threads
+from taut.runs.capture.environment import interpreter_of
+from taut.runs.capture.execute import execute_run
+from taut.runs.capture.sandbox import make_sandbox
 from taut.runs.reproducing.copies import Pristine, present_state, recorded_state
 from taut.runs.reproducing.environments import package_differences, rebuild, with_environment
 from taut.runs.reproducing.explaining import Reason, explain, judge
 from taut.runs.reproducing.outcomes import Compared, Outcome, compare_outcomes, outcome_of
 from taut.runs.reproducing.predicting import compare_predictions
 from taut.runs.reproductions import record_reproduction
-from taut.runs.sandbox import make_sandbox
 from taut.runs.tracking import get_run
 
 EXPLAINED_WALL_S = 60.0  # A run that took longer is not run a dozen times more without being asked for.

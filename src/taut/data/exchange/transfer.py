@@ -1,0 +1,212 @@
+"""`taut data push`, `fetch` and `pull`: content between the workspace cache and a remote, many files at a time.
+
+Whatever kills them: names appear in cache and remote when their bytes are whole, lists of folders after what they
+list, and the same command goes on from there.
+"""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taut.data.exchange.bringing import Moved, bring, spec_of
+from taut.data.exchange.chosen import Chosen, chosen_outs
+from taut.data.exchange.importing import fetch_imported
+from taut.data.exchange.remote import Content, Remote
+from taut.data.remotes.config import find_remote, places_of
+from taut.data.remotes.connect import open_remote
+from taut.data.workspace.cache import Cache
+from taut.data.workspace.digests import DIR
+from taut.data.workspace.listing import read_listing
+from taut.data.workspace.overview import project_of
+from taut.data.workspace.walk import ONE_FILE
+from taut.errors import Corrupt, NotFound
+from taut.ground.progress import progress
+
+if TYPE_CHECKING:
+    from taut.home import Home
+
+TOLD_MAX = 3  # Paths that a message names.
+EARLIER_MAX = 10  # Versions back in which the remote may have what new content is stored against.
+
+
+@dataclass(slots=True)
+class _Batch:
+    """Outs of one remote with digests of one kind, in one cache."""
+
+    remote: Remote
+    cache: Cache
+    outs: list[Chosen]
+
+
+def push(folder: Path, targets: Sequence[str] = (), *, remote: str = "", jobs: int = 0) -> Moved:
+    """Send the content of data to its remote: what is not there yet, the lists of folders last.
+
+    What is missing here is told when all else was sent. Data that was imported from a repository is there already and
+    is not sent. Raises NotFound, Corrupt, Denied, Unavailable, Invalid.
+    """
+    outs = [one for one in chosen_outs(folder, targets) if one.out.is_pushed and not one.repo]
+    moved, lost = Moved(), list[str]()
+    for batch in _batches(folder, outs, remote, jobs, moved):
+        shown = _shown(batch.outs)
+        lists = {digest for digest in shown if digest.endswith(DIR)}
+        broken = {digest for digest in lists if not batch.cache.has(digest)}
+        for chosen in batch.outs:
+            if chosen.out.md5 in lists - broken:
+                shown |= {md5: f"{chosen.out.target}/{path}" for path, md5 in _listed(batch.cache, chosen)}
+        absent = batch.remote.missing(shown)
+        contents, gone = _contents(batch.cache, absent, _ancestors(folder, batch, absent))
+        lost += [shown[digest] for digest in gone]
+        moved.present += len(shown) - len(absent)
+        with progress("pushing", sum(one.size_bytes for one in contents), unit="B") as bar:
+            batch.remote.push([one for one in contents if one.digest not in lists], bar)
+            batch.remote.push([one for one in contents if one.digest in lists], bar)
+        moved.files += len(contents)
+        moved.size_bytes += sum(one.size_bytes for one in contents)
+    if lost:
+        raise NotFound(
+            f"{len(lost)} files are neither in the cache nor on the remote: {_some(lost)}",
+            hint="taut data add, where they lie in the workspace; taut data fetch, where another remote has them",
+        )
+    return moved
+
+
+def fetch(folder: Path, targets: Sequence[str] = (), *, remote: str = "", jobs: int = 0) -> Moved:
+    """Bring the content of data into the cache: what is not there yet, each file verified.
+
+    Raises NotFound and Corrupt, naming what the remote lacks or has damaged, when all else is here.
+    """
+    return _fetch(folder, chosen_outs(folder, targets), remote, jobs)
+
+
+def pull(folder: Path, targets: Sequence[str] = (), *, remote: str = "", jobs: int = 0, force: bool = False) -> Moved:
+    """The same, and put the data where it belongs. Raises Conflict where that would overwrite what is nowhere else."""
+    from taut.data.exchange.placing import place_outs
+
+    outs = chosen_outs(folder, targets)
+    try:
+        moved = _fetch(folder, outs, remote, jobs)
+    except (NotFound, Corrupt):  # One that is lost keeps nobody from the others.
+        place_outs(folder, [one for one in outs if _is_here(one)], force=force)
+        raise
+    moved.paths = place_outs(folder, outs, force=force)
+    return moved
+
+
+def _fetch(folder: Path, outs: list[Chosen], remote: str, jobs: int) -> Moved:
+    moved = Moved()
+    own = [one for one in outs if not one.repo]
+    problems: list[NotFound | Corrupt] = []
+    for batch in _batches(folder, own, remote, jobs, moved):
+        for find in (_lists, _files):
+            try:
+                bring(batch.remote, batch.cache, find(batch), moved)
+            except (NotFound, Corrupt) as problem:
+                problems.append(problem)
+    imported = [one for one in outs if one.repo]
+    if imported:
+        fetch_imported(imported, moved, jobs)
+    if problems:
+        raise problems[0]
+    return moved
+
+
+def _is_here(chosen: Chosen) -> bool:
+    """Whether the cache has all that is meant."""
+    if not chosen.cache.has(chosen.out.md5):
+        return False
+    return not chosen.cache.missing(md5 for _, md5 in _listed(chosen.cache, chosen))
+
+
+def _lists(batch: _Batch) -> set[str]:
+    return {one.out.md5 for one in batch.outs if one.out.md5.endswith(DIR)}
+
+
+def _files(batch: _Batch) -> set[str]:
+    """Every file that is meant; of a folder whose list is not here, nothing is known."""
+    found = {one.out.md5 for one in batch.outs if not one.out.md5.endswith(DIR)}
+    for chosen in batch.outs:
+        if chosen.out.md5.endswith(DIR) and batch.cache.has(chosen.out.md5):
+            found.update(md5 for _, md5 in _listed(batch.cache, chosen))
+    return found
+
+
+def _listed(cache: Cache, chosen: Chosen) -> list[tuple[str, str]]:
+    listing = read_listing(cache, chosen.out.md5, cache.path_of(chosen.out.md5))
+    taken = [(path, md5) for path, md5 in listing if path == ONE_FILE or chosen.takes(path)]
+    if chosen.inside and not taken:
+        raise NotFound(f"{chosen.out.target} has no {chosen.inside}", hint="taut data list -R")
+    return taken
+
+
+def _batches(folder: Path, outs: list[Chosen], remote: str, jobs: int, moved: Moved) -> list[_Batch]:
+    """Outs by remote, kind of digest and cache. An out that names its remote goes there, whatever was typed."""
+    project, taut = project_of(str(folder))
+    groups: dict[tuple[str, str, bool], list[Chosen]] = {}
+    for chosen in outs:
+        key = (chosen.workspace.root, chosen.out.remote or remote, chosen.out.is_legacy)
+        groups.setdefault(key, []).append(chosen)
+    made = []
+    for (root, name, is_legacy), group in groups.items():
+        spec = spec_of(places_of(root, taut if root == project else ""), name)
+        made.append(_Batch(open_remote(spec, is_legacy=is_legacy, jobs=jobs), group[0].cache, group))
+        if spec.name not in moved.remotes:
+            moved.remotes.append(spec.name)
+    if not outs and remote:
+        find_remote(places_of(project, taut), remote)
+    return made
+
+
+def _shown(outs: list[Chosen]) -> dict[str, str]:
+    return {chosen.out.md5: chosen.out.target for chosen in outs}
+
+
+def _contents(cache: Cache, digests: set[str], ancestors: Mapping[str, str]) -> tuple[list[Content], set[str]]:
+    """What the cache has of them, with what each may be stored against, and what it has not."""
+    found, gone = [], set()
+    for digest in digests:
+        path, ancestor = cache.path_of(digest), ancestors.get(digest, "")
+        earlier = Path(cache.path_of(ancestor)) if ancestor and cache.has(ancestor) else None
+        try:
+            found.append(Content(digest, Path(path), os.stat(path).st_size, ancestor, earlier))
+        except FileNotFoundError:
+            gone.add(digest)
+    return found, gone
+
+
+def _ancestors(folder: Path, batch: _Batch, absent: set[str]) -> dict[str, str]:
+    """For content that a remote of deltas lacks: the digest of the same file in the nearest version that it has.
+
+    Only versions that the project's home knows count; DVC's remotes store every file whole.
+    """
+    project, taut = project_of(str(folder))
+    named = [one for one in batch.outs if one.pointer is not None and one.pointer.name and one.pointer.number > 1]
+    if not batch.remote.takes_deltas or not taut or not absent or not named:
+        return {}
+    from taut.home import open_home
+
+    found: dict[str, str] = {}
+    with open_home(Path(project)) as home:
+        for chosen in named:
+            for earlier in _earlier(home, chosen):
+                todo = {path: md5 for path, md5 in _listed(batch.cache, chosen) if md5 in absent and md5 not in found}
+                known = {path: earlier[path] for path in todo if path in earlier}
+                lost = batch.remote.missing(set(known.values()))
+                found |= {todo[path]: md5 for path, md5 in known.items() if md5 not in lost}
+    return found
+
+
+def _earlier(home: "Home", chosen: Chosen) -> Iterator[dict[str, str]]:
+    """The files of the versions before a pointer's, newest first: digests by path."""
+    from taut.data.versions import list_datasets, read_tree
+
+    assert chosen.pointer is not None, "only data with a name has versions"
+    before = [one for one in list_datasets(home, chosen.pointer.name) if one.number < chosen.pointer.number]
+    for version in before[:EARLIER_MAX]:
+        yield {file.path: file.md5 for file in read_tree(home, version.tree)}
+
+
+def _some(paths: list[str]) -> str:
+    more = f" and {len(paths) - TOLD_MAX} more" if len(paths) > TOLD_MAX else ""
+    return ", ".join(sorted(paths)[:TOLD_MAX]) + more

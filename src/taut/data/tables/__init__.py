@@ -1,0 +1,1 @@
+"""What is in a table: its profile, the difference of two of them, and the contract that it keeps."""

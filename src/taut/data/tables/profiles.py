@@ -1,0 +1,137 @@
+"""Profiles of dataset versions: made in one pass over the files, kept with the version, bounded in size."""
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taut.data.tables.parts import Part, Table, open_table, over_batches, part_of
+from taut.data.tables.profile import profile_files
+from taut.data.versions import find_dataset
+from taut.errors import Invalid, NotFound, UsageError
+from taut.ground import wire
+from taut.home import Home, verb
+from taut.records import Column, DatasetVersion, TableProfile
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SIZE_MAX = 100_000  # Bytes of JSON for up to 100 columns, 1,000 for each more.
+SELECT_PROFILE = "SELECT body FROM dataset_profile WHERE name = :name AND number = :number"
+UPSERT_PROFILE = """
+INSERT INTO dataset_profile (name, number, body) VALUES (:name, :number, :body)
+ON CONFLICT (name, number) DO NOTHING
+"""
+
+
+def profile_table(parts: Sequence[Part]) -> TableProfile:
+    """Profile files as one table in one pass, a batch at a time, its columns on all cores.
+
+    Raises Invalid where they are no table, UsageError without the packages of `taut[data]`.
+    """
+    table = open_table(parts)
+    return over_batches(table, lambda batches: _profiled(table, batches))
+
+
+def profiled(paths: Sequence[Path]) -> tuple[int | None, tuple[Column, ...], TableProfile | None]:
+    """Rows and columns of files and their profile; without `taut[data]` only what a plain reading of CSV gives."""
+    try:
+        profile = profile_table([part_of(path) for path in paths])
+    except Invalid:
+        return None, (), None
+    except UsageError:  # The packages are not there.
+        return *profile_files(paths), None
+    return profile.rows, columns_of(profile), profile
+
+
+def columns_of(profile: TableProfile) -> tuple[Column, ...]:
+    """The glance at each column that is listed with the version."""
+    return tuple(
+        Column(
+            one.name,
+            "number" if one.dtype in ("int", "float") else "empty" if one.dtype == "empty" else "text",
+            one.missing,
+            one.distinct,
+            *((_number(one.low), _number(one.high), one.mean) if one.dtype in ("int", "float") else ()),
+        )
+        for one in profile.columns
+    )
+
+
+@verb("data.profile", needs="dataset:read")
+def find_profile(home: Home, wanted: str) -> TableProfile:
+    """The profile of the version `name@3`, or of the newest of `name`. Raises NotFound where it has none, Invalid."""
+    version = find_dataset(home, wanted)
+    with home.meta.read() as tx:
+        row = tx.row(SELECT_PROFILE, {"name": version.name, "number": version.number})
+    if row is None:
+        raise NotFound(
+            f"{version.name}@{version.number} has no profile: it is no table, or was added without taut[data]",
+            hint=f"taut data add {version.path}",
+        )
+    return wire.decode(str(row[0]), TableProfile, what=f"the profile of {version.name}@{version.number}")
+
+
+@verb("data.record_profile", needs="dataset:write")
+def record_profile(home: Home, name: str, number: int, profile: TableProfile) -> TableProfile:
+    """Keep the profile of a version that has none; one that is there already stays.
+
+    Raises NotFound where there is no such version, Invalid for a profile that is larger than a profile may be.
+    """
+    version = find_dataset(home, f"{name}@{number}")
+    body = wire.text(profile)
+    if len(body) > size_max(len(profile.columns)):
+        raise Invalid(
+            f"the profile of {name}@{number} has {len(body)} bytes, more than {size_max(len(profile.columns))}"
+        )
+    with home.meta.transaction() as tx:
+        if tx.row(SELECT_PROFILE, {"name": name, "number": number}) is None:
+            tx.execute(UPSERT_PROFILE, {"name": name, "number": number, "body": body})
+            home.append(tx, "data.profiled", subject=version.point, body={"columns": len(profile.columns)})
+    return profile
+
+
+def size_max(columns: int) -> int:
+    """The bytes that the profile of a table may have.
+
+    >>> size_max(20), size_max(10_000)
+    (100000, 10000000)
+    """
+    return max(SIZE_MAX, 1_000 * columns)
+
+
+def keep_profile(home: Home, version: DatasetVersion, profile: TableProfile | None) -> None:
+    """Record what was profiled with its version, where anything was."""
+    if profile is not None:
+        record_profile(home, version.name, version.number, profile)
+
+
+def _profiled(table: Table, batches: Iterator["pa.RecordBatch"]) -> TableProfile:
+    from taut.data.tables.columns import POINTS, POINTS_MIN, TOP, TOP_MIN, Tally
+    from taut.data.tables.quantiles import buffer_size
+
+    size = buffer_size(len(table.names))
+    tallies = [Tally(name, stored, size) for name, stored in zip(table.names, table.types, strict=True)]
+    rows = 0
+    with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
+        for batch in batches:
+            rows += batch.num_rows
+            for _ in workers.map(Tally.add, tallies, batch.columns):
+                pass
+    points, top = POINTS, TOP
+    while True:
+        made = TableProfile(rows, tuple(tally.profile(points=points, top=top) for tally in tallies))
+        if len(wire.encode(made)) <= size_max(len(tallies)) or (points, top) == (POINTS_MIN, TOP_MIN):
+            return _named(made)
+        points, top = max(points // 2 + 1, POINTS_MIN), max(top // 2, TOP_MIN)
+
+
+def _named(profile: TableProfile) -> TableProfile:
+    """Names as text that JSON can carry and a page can show."""
+    return replace(profile, columns=tuple(replace(one, name=one.name[:1000]) for one in profile.columns))
+
+
+def _number(value: float | str | None) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

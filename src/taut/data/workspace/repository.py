@@ -1,0 +1,132 @@
+"""A DVC repository: where it begins, what its config says of the cache, and its locks, so that both tools can work."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from taut.data.workspace.cache import DEFAULT_TYPES, TYPES, Cache
+from taut.errors import Conflict, Invalid, Unavailable
+
+if TYPE_CHECKING:
+    from configparser import ConfigParser
+
+FOLDER = ".dvc"
+CACHE = "cache"
+LOCK, RWLOCK = "tmp/lock", "tmp/rwlock"
+LOCK_S = 3.0  # As long as DVC waits itself.
+TRUE = frozenset({"1", "yes", "true", "on", "y"})
+
+
+class Repository:
+    """A folder that holds `.dvc`, and the config of all four levels of DVC, the nearest last."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._config: ConfigParser | None = None
+        self._cache = f"{root}/{FOLDER}/{CACHE}"
+
+    @property
+    def config(self) -> "ConfigParser":
+        """Sections as DVC writes them: `core`, `cache`, `'remote "name"'`. Raises Invalid for a broken file."""
+        if self._config is None:
+            from configparser import ConfigParser, Error
+
+            read = ConfigParser(interpolation=None)
+            for file in config_files(self.root):
+                if read.has_section(CACHE):
+                    read.remove_option(CACHE, "dir")
+                try:
+                    read.read(file, encoding="utf-8")
+                except (Error, UnicodeDecodeError) as problem:
+                    raise Invalid(f"{file}: {str(problem).splitlines()[0]}") from None
+                if said := read.get(CACHE, "dir", fallback=""):  # Relative to the file that says so.
+                    self._cache = os.path.normpath(os.path.join(os.path.dirname(file), os.path.expanduser(said)))
+            self._config = read
+        return self._config
+
+    def is_on(self, section: str, option: str) -> bool:
+        """Whether a switch is on."""
+        return self.config.get(section, option, fallback="").strip().lower() in TRUE
+
+    def cache(self) -> Cache:
+        """The cache that the config names, with its kinds of link. Raises Invalid for a kind that there is not."""
+        words = self.config.get(CACHE, "type", fallback="").strip("[]").split(",")
+        kinds = [kind for word in words if (kind := word.strip("\"' "))]
+        if unknown := [kind for kind in kinds if kind not in TYPES]:
+            raise Invalid(f"cache.type of {self.root} is {unknown[0]!r}, not one of {', '.join(TYPES)}")
+        return Cache(Path(self._cache), kinds or DEFAULT_TYPES)
+
+    @contextmanager
+    def locked(self, paths: tuple[str, ...] = ()) -> Iterator[None]:
+        """Hold DVC's lock, so that no command of DVC's begins meanwhile.
+
+        Raises Conflict where one holds it for over 3 s, or works on one of the paths (absolute) right now.
+        """
+        import fcntl
+
+        file = f"{self.root}/{FOLDER}/{LOCK}"
+        os.makedirs(os.path.dirname(file), exist_ok=True)
+        with open(file, "a+", encoding="ascii") as stream:
+            end = time.monotonic() + LOCK_S
+            while True:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > end:
+                        raise Conflict(f"DVC works in {self.root}: it holds {file}", hint="wait for it") from None
+                    time.sleep(0.05)
+            self._check_rwlock(paths)
+            stream.truncate(0)
+            stream.write(f" {os.getpid()}\n")
+            stream.flush()
+            yield
+
+    def stage(self, files: list[Path]) -> None:
+        """Have git stage what was written, as `core.autostage` asks for. Raises Unavailable with git's words."""
+        import subprocess
+
+        if not files or self.is_on("core", "no_scm"):
+            return
+        done = subprocess.run(
+            ["git", "-C", self.root, "add", "--", *map(str, files)], capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            said = (done.stderr.strip() or "nothing").splitlines()[0]
+            raise Unavailable(f"git could not stage {files[0].name}: {said}", hint="git status")
+
+    def _check_rwlock(self, paths: tuple[str, ...]) -> None:
+        """A stage that runs has let go of the lock, and says here what it reads and writes."""
+        with suppress(FileNotFoundError, ValueError, AttributeError):  # Half written, or gone: nobody works.
+            held = json.loads(Path(f"{self.root}/{FOLDER}/{RWLOCK}").read_bytes())
+            for path, one in held.get("write", {}).items():
+                if any(_overlap(path, ours) for ours in paths) and os.path.exists(f"/proc/{one.get('pid')}"):
+                    raise Conflict(f"{path} is being written by {one.get('cmd')!r}", hint="wait for it")
+
+
+def repository_of(place: str) -> Repository | None:
+    """The nearest DVC repository at or above a path; None where there is none."""
+    while True:
+        if os.path.isfile(f"{place}/{FOLDER}/config"):
+            return Repository(place)
+        above = os.path.dirname(place)
+        if above == place:
+            return None
+        place = above
+
+
+def config_files(root: str) -> list[str]:
+    """The files that hold a repository's config, each later one over the earlier: system, user, repository, local."""
+    told = os.environ.get
+    system = told("DVC_SYSTEM_CONFIG_DIR") or f"{(told('XDG_CONFIG_DIRS') or '/etc/xdg').split(':')[0]}/dvc"
+    home = told("DVC_GLOBAL_CONFIG_DIR") or f"{told('XDG_CONFIG_HOME') or os.path.expanduser('~/.config')}/dvc"
+    files = [f"{system}/config", f"{home}/config", f"{root}/{FOLDER}/config", f"{root}/{FOLDER}/config.local"]
+    return [file for file in files if os.path.isfile(file)]
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or one.startswith(f"{other}/") or other.startswith(f"{one}/")

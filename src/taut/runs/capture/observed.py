@@ -1,0 +1,198 @@
+"""What the observer of a run saw, replayed from its record: which files the command read, wrote, moved and ran.
+
+The observer is the C program in `observer/`; its format is described there. Where it could not work, the same is made
+of what the command's Python processes noted, and `reason` says why that is only a part.
+"""
+
+import os
+import platform
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from taut.runs.capture.reads import NATIVE, UNSEEN, Notes
+
+OBSERVER = Path(__file__).with_name("observer") / "observe"
+FORMAT = "1"
+CUT_SHORT = "the observer did not see the end of the command"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What the file system says of a file without reading it."""
+
+    device: int
+    inode: int
+    size_bytes: int
+    mtime_ns: int
+    ctime_ns: int
+    mode: int
+
+    def holds_what(self, other: "Stamp") -> bool:
+        """Whether the same file, unchanged since; a new link or other permissions change only `ctime_ns`."""
+        one = (self.device, self.inode, self.size_bytes, self.mtime_ns)
+        return one == (other.device, other.inode, other.size_bytes, other.mtime_ns)
+
+
+@dataclass(slots=True)
+class Observed:
+    """What a command did to files, by their real absolute paths.
+
+    `reads` holds those that it read before it wrote them, as they were then; `written` those that it wrote, as they
+    were before; None where that is not known or nothing was there. `partly` are those of them in which something of
+    that stayed. `typed` maps paths that lead to a file through a link to it, `kept` inputs to the stamp and name of the
+    copy made right before the run changed them (no name: too large). `folders` were moved into place whole. `unseen`
+    says what cannot have been seen.
+    """
+
+    reads: dict[str, Stamp | None] = field(default_factory=dict)
+    written: dict[str, Stamp | None] = field(default_factory=dict)
+    typed: dict[str, str] = field(default_factory=dict)
+    partly: dict[str, Stamp] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    folders: dict[str, None] = field(default_factory=dict)
+    executed: set[str] = field(default_factory=set)
+    kept: dict[str, tuple[Stamp, str]] = field(default_factory=dict)
+    connections: dict[str, None] = field(default_factory=dict)
+    unseen: list[str] = field(default_factory=list)
+    reason: str = ""
+
+
+def stamp_of(path: str) -> Stamp | None:
+    """The stamp of what stands there, links not followed; None where nothing does."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return Stamp(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_mode)
+
+
+def observer_problem() -> str:
+    """Why this installation of taut has no observer; an empty text where it has one."""
+    if os.access(OBSERVER, os.X_OK):
+        return ""
+    if sys.platform != "linux":
+        return f"{platform.system()} has no way to observe what a command opens"
+    return "taut was installed where there was no C compiler; with cc there, install it again"
+
+
+def observed_by_kernel(record: Path) -> Observed:
+    """Replay the record. Without its end mark something is missing at its end, and `reason` says so."""
+    seen = Observed(reason=CUT_SHORT)
+    started = False
+    for kind, stamp, one, two in _events(record.read_bytes() if record.exists() else b""):
+        if kind == "o":
+            started = one == FORMAT and not two
+            if not started:
+                return Observed(reason=f"the kernel refused: {two}" if two else "the observer is of another version")
+        elif kind == "e":
+            seen.reason = ""
+        elif (replay := REPLAYS.get(kind)) is not None:
+            replay(seen, stamp, one, two)
+    if started and seen.reason:
+        seen.unseen.append("what it opened at the end: the observer was gone before the command, or could not write")
+    return seen if started else Observed(reason="the observer did not start")
+
+
+def observed_by_python(notes: Notes, reason: str) -> Observed:
+    """The same from the notes of Python processes, which know no stamps."""
+    seen = Observed(reason=reason, unseen=[NATIVE if notes.interpreter else UNSEEN])
+    for path, is_read in notes.opened.items():
+        (seen.reads if is_read else seen.written)[os.path.realpath(path)] = None
+        if os.path.realpath(path) != str(path):
+            seen.typed[str(path)] = os.path.realpath(path)
+    return seen
+
+
+def _events(data: bytes) -> Iterator[tuple[str, Stamp, str, str]]:
+    """The triplets of the record; half of one at its end is none."""
+    fields = data.split(b"\0")[:-1]
+    for at in range(0, len(fields) - 2, 3):
+        head, one, two = fields[at : at + 3]
+        kind, _, device, inode, size, mtime, ctime, mode = head.decode("ascii").split()
+        stamp = Stamp(int(device), int(inode), int(size), int(mtime), int(ctime), int(mode))
+        yield kind, stamp, os.fsdecode(one), os.fsdecode(two)
+
+
+def _read(seen: Observed, stamp: Stamp, path: str, typed: str) -> None:
+    if path not in seen.written or path in seen.partly:
+        seen.reads.setdefault(path, seen.partly.get(path, stamp))
+    if typed:
+        seen.typed.setdefault(os.path.normpath(typed), path)
+
+
+def _write(seen: Observed, stamp: Stamp, path: str, typed: str) -> None:
+    seen.written.setdefault(path, stamp if stamp.mode else None)
+    if typed:
+        seen.typed.setdefault(os.path.normpath(typed), path)
+
+
+def _change(seen: Observed, stamp: Stamp, path: str, typed: str) -> None:
+    """Written, but what it held before is still in it and may be read."""
+    if path not in seen.written:
+        seen.partly[path] = stamp
+    _write(seen, stamp, path, typed)
+
+
+def _read_and_write(seen: Observed, stamp: Stamp, path: str, typed: str) -> None:
+    _read(seen, stamp, path, typed)
+    _change(seen, stamp, path, typed)
+
+
+def _execute(seen: Observed, stamp: Stamp, path: str, typed: str) -> None:
+    _read(seen, stamp, path, typed)
+    seen.executed.add(path)
+
+
+def _move(seen: Observed, stamp: Stamp, old: str, new: str) -> None:
+    """What was written under the old name was written under the new one; a folder takes along all that is in it."""
+    if stat.S_ISDIR(stamp.mode):
+        for table in (seen.written, seen.links, seen.folders):
+            _rename_below(table, old, new)
+        seen.folders[new] = None
+        return
+    seen.written.pop(old, None)
+    if (target := seen.links.pop(old, None)) is not None:
+        seen.links[new] = target
+    else:
+        seen.links.pop(new, None)
+        seen.written[new] = None
+
+
+def _rename_below(table: dict[str, Any], old: str, new: str) -> None:
+    for path in [path for path in table if path == old or path.startswith(f"{old}/")]:
+        table[new + path[len(old) :]] = table.pop(path)
+
+
+def _exchange(seen: Observed, _: Stamp, one: str, two: str) -> None:
+    for path in (one, two):
+        seen.written[path] = None
+
+
+def _link(seen: Observed, _: Stamp, __: str, new: str) -> None:
+    seen.written.setdefault(new, None)
+
+
+def _symlink(seen: Observed, _: Stamp, link: str, target: str) -> None:
+    seen.links[link] = target
+
+
+def _keep(seen: Observed, stamp: Stamp, path: str, name: str) -> None:
+    seen.kept.setdefault(path, (stamp, name))
+
+
+def _connect(seen: Observed, _: Stamp, address: str, __: str) -> None:
+    seen.connections[address] = None
+
+
+def _unseen(seen: Observed, _: Stamp, what: str, __: str) -> None:
+    seen.unseen.append(what)
+
+
+REPLAYS: dict[str, Callable[[Observed, Stamp, str, str], None]] = {
+    "r": _read, "w": _write, "a": _change, "b": _read_and_write, "x": _execute, "m": _move, "M": _exchange, "l": _link,
+    "s": _symlink, "k": _keep, "c": _connect, "u": _unseen,
+}  # fmt: skip
