@@ -12,13 +12,12 @@ from typing import Literal
 import msgspec
 
 from taut.data.store.codec import grown, zstd
-from taut.data.store.places import Place, read_either
+from taut.data.store.places import GONE, Place, read_either
 from taut.data.store.roots import Root
 from taut.data.store.seal import damaged, seal, unseal
 from taut.errors import Corrupt, Denied
 
 INDEX, MIRROR = "index/", "mirror/"
-GONE = "it is gone"
 RAW, ZSTD, DELTA = 0, 1, 2
 ENTRIES_MAX = 500_000  # Of one index object.
 INDEX_BYTES_MAX = 1 << 30
@@ -130,9 +129,9 @@ class Indexes:
 
     def copies(self, name: str) -> Iterator[tuple[str, Index | None, str]]:
         """Each copy: its key, what it tells or None, and why that is so."""
-        for key, data in read_either(self._place, (INDEX + name, MIRROR + name)):
+        for key, data, reason in read_either(self._place, (INDEX + name, MIRROR + name)):
             if data is None:
-                yield key, None, GONE
+                yield key, None, reason
                 continue
             try:
                 packed = bytes(unseal(self._root, INDEX + name, data))

@@ -13,7 +13,7 @@ from taut.data.store.chunks import Cutter
 from taut.data.store.codec import SAMPLE_BYTES, Bytes, delta, digest_of, joined, shrunk
 from taut.data.store.pieces import Pieces
 from taut.data.store.roots import Root
-from taut.errors import Corrupt, NotFound
+from taut.errors import Corrupt, Denied, NotFound
 
 SIZE_MIN = 1 << 10  # What is smaller costs more in the index than a delta of it saves.
 # Up to here the whole earlier version is the base, wherever in it the bytes stood: with the new one and zstd's tables
@@ -115,7 +115,7 @@ def against(data: Bytes, ancestor: Ancestor, base: list[int], root: Root, pool: 
         return None
     try:
         earlier = joined(ancestor.piece(at) for at in base)
-    except (Corrupt, NotFound):
+    except (Corrupt, Denied, NotFound):
         return None  # The new version does not depend on what is damaged.
     if len(earlier) < SIZE_MIN:
         return None

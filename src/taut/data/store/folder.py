@@ -1,7 +1,9 @@
 """A store in a directory: objects written beside, synced, renamed into place, and the directory synced after."""
 
+import errno
 import os
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,10 +11,12 @@ from pathlib import Path
 from taut.data.store.codec import Bytes
 from taut.data.store.places import Found
 from taut.data.workspace.whole import explained
-from taut.errors import NotFound
+from taut.errors import Corrupt, NotFound
 from taut.ground.objects.disk import make_locked, reserve, sweep, sync_directory, write_in_parts
 
 MAKING = "tmp"
+# What is wrong with one object and not with the place: another thing stands there, or the disk lost it.
+DAMAGES = (errno.EISDIR, errno.ELOOP, errno.EIO, errno.ENXIO, errno.EUCLEAN)
 
 
 class Folder:
@@ -37,10 +41,13 @@ class Folder:
         return self._written(key, data, may_replace=False)
 
     def read(self, key: str, start: int = 0, length: int | None = None, *, into: bytearray | None = None) -> Bytes:
-        """A file or a range of it."""
+        """A file or a range of it. Raises Corrupt where the disk does not give it back or something else is there."""
         try:
-            with (self._root / key).open("rb", buffering=0) as stream:
-                size = max(0, os.fstat(stream.fileno()).st_size - start)
+            with open(self._root / key, "rb", buffering=0, opener=_opened) as stream:
+                told = os.fstat(stream.fileno())
+                if not stat.S_ISREG(told.st_mode):
+                    raise Corrupt(f"{key} is damaged: it is no file")
+                size = max(0, told.st_size - start)
                 size = size if length is None else min(size, length)
                 out = memoryview(into if into is not None and len(into) >= size else bytearray(size))[:size]
                 stream.seek(start)
@@ -48,9 +55,11 @@ class Folder:
                 while at < size and (done := stream.readinto(out[at:])):
                     at += done
                 return out[:at]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise NotFound(f"there is no {key} in {self.url}") from None
         except OSError as problem:
+            if problem.errno in DAMAGES:
+                raise Corrupt(f"{key} is damaged: {problem.strerror}") from None
             raise explained(problem, self._root / key, "read") from None
 
     def found(self, prefix: str) -> Iterator[Found]:
@@ -58,15 +67,21 @@ class Folder:
         pending = [self._root / prefix]
         while pending:
             folder = pending.pop()
-            with suppress(FileNotFoundError), os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(Path(entry.path))
-                        continue
-                    with suppress(FileNotFoundError):  # Removed since it was listed.
-                        told = entry.stat(follow_symlinks=False)
-                        key = os.path.relpath(entry.path, self._root).replace(os.sep, "/")
-                        yield Found(key, told.st_size, told.st_mtime_ns // 1_000_000)
+            try:
+                with os.scandir(folder) as listed:
+                    entries = list(listed)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except OSError as problem:
+                raise explained(problem, folder, "listed") from None
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(Path(entry.path))
+                    continue
+                with suppress(FileNotFoundError):  # Removed since it was listed.
+                    told = entry.stat(follow_symlinks=False)
+                    key = os.path.relpath(entry.path, self._root).replace(os.sep, "/")
+                    yield Found(key, told.st_size, told.st_mtime_ns // 1_000_000)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Remove files, and sync the folders they were in."""
@@ -95,13 +110,11 @@ class Folder:
                 self._fill(part, data)
                 if may_replace:
                     part.replace(path)
-                else:
-                    os.link(part, path)
+                elif not _linked(part, path):
+                    return False
             finally:
                 part.unlink(missing_ok=True)
             sync_directory(path.parent)
-        except FileExistsError:
-            return False
         except OSError as problem:
             raise explained(problem, path, "written") from None
         return True
@@ -125,3 +138,17 @@ class Folder:
             folder.mkdir(parents=True, exist_ok=True)
             sync_directory(folder.parent)
         self._made.add(folder)
+
+
+def _opened(path: str, flags: int) -> int:
+    """Open without waiting for whoever writes to a pipe that stands there."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
+
+
+def _linked(source: Path, target: Path) -> bool:
+    """Give a file a second name; False where somebody has that already."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return False
+    return True

@@ -12,7 +12,7 @@ import msgspec
 
 from taut.data.store.codec import Bytes
 from taut.data.store.keys import KeyProvider
-from taut.data.store.places import Place, read_either
+from taut.data.store.places import GONE, Place, read_either
 from taut.data.store.roots import Root, new_secret, root_of
 from taut.errors import Conflict, Corrupt, Denied, Invalid, NotFound
 
@@ -84,21 +84,14 @@ def rewrap(place: Place, keys: KeyProvider | None, new_keys: KeyProvider) -> Non
     place.put(FORMAT, data)
 
 
-def damaged_copies(place: Place) -> dict[str, str]:
+def damaged_copies(place: Place, keys: KeyProvider | None) -> dict[str, str]:
     """Which copies of the format are not what they should be, and why."""
-    found, bad = _copies(place)
-    if len({msgspec.json.encode(told) for told in found.values()}) > 1:
-        bad[COPY] = f"it differs from {FORMAT}"  # A rotation was killed between the two.
-    return bad
+    return _judged(place, keys)[1]
 
 
-def mend_format(place: Place) -> list[str]:
-    """Write the damaged copies again; returns their keys."""
-    found, _ = _copies(place)
-    bad = damaged_copies(place)
-    good = next((told for key, told in found.items() if key not in bad), None)
-    if good is None:
-        return []
+def mend_format(place: Place, keys: KeyProvider | None) -> list[str]:
+    """Write the damaged copies again, from the one that `keys` opens; returns their keys."""
+    good, bad = _judged(place, keys)
     for key in bad:
         place.put(key, msgspec.json.encode(good))
     return sorted(bad)
@@ -107,7 +100,7 @@ def mend_format(place: Place) -> list[str]:
 def _opened(place: Place, keys: KeyProvider | None) -> tuple[Format, bytes]:
     found, bad = _copies(place)
     if not found:
-        if all(reason == "it is gone" for reason in bad.values()):
+        if all(reason == GONE for reason in bad.values()):
             raise NotFound(f"there is no store at {place.url}", hint="create it first")
         if set(bad.values()) == {NEWER}:
             raise Invalid(f"{place.url} has a newer format, and this taut reads {VERSION}", hint="update taut")
@@ -122,19 +115,34 @@ def _opened(place: Place, keys: KeyProvider | None) -> tuple[Format, bytes]:
     raise refusal
 
 
+def _judged(place: Place, keys: KeyProvider | None) -> tuple[Format, dict[str, str]]:
+    """The copy that counts, and what is wrong with the others: damaged, or of another key.
+
+    Two keys are there after a rotation that was killed between its two writes, or where somebody put an older copy
+    back. The one that was given to us decides, or who mends would lock out whoever has the newer.
+    """
+    found, bad = _copies(place)
+    good, _ = _opened(place, keys)
+    for key, told in found.items():
+        if told != good:
+            bad[key] = f"it differs from {COPY if key == FORMAT else FORMAT}"
+    return good, bad
+
+
 def _copies(place: Place) -> tuple[dict[str, Format], dict[str, str]]:
     found: dict[str, Format] = {}
     bad: dict[str, str] = {}
-    for key, data in read_either(place, (FORMAT, COPY)):
+    for key, data, reason in read_either(place, (FORMAT, COPY)):
         if data is None:
-            bad[key] = "it is gone"
+            bad[key] = reason
             continue
         try:
             told = msgspec.json.decode(data, type=Format)
         except UNREADABLE as problem:
             bad[key] = NEWER if _is_newer(data) else f"it does not read as a format: {problem}"
             continue
-        if told.kind == KIND and told.version == VERSION and told.checked() == told:
+        # Byte for byte, for JSON has many ways to say the same.
+        if told.kind == KIND and told.version == VERSION and msgspec.json.encode(told.checked()) == data:
             found[key] = told
         else:
             bad[key] = NEWER if _is_newer(data) else "its checksum differs"

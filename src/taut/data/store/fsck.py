@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from taut.data.store.catalog import DELTA, GONE, INDEX, RAW, ZSTD, Catalog, Entry, Indexes, Piece
+from taut.data.store.catalog import DELTA, INDEX, RAW, ZSTD, Catalog, Entry, Indexes, Piece
 from taut.data.store.codec import digest_of, shrunk
 from taut.data.store.gc import repacked
 from taut.data.store.leases import LEASES, MARKS, PROMISES, held, living
 from taut.data.store.packs import PACKS, PackWriter, pack_key, pack_name
 from taut.data.store.pieces import Pieces
-from taut.data.store.places import Place
+from taut.data.store.places import GONE, Place
 from taut.data.store.roots import Root
 from taut.data.store.seal import unseal
 from taut.errors import Conflict, Corrupt, Denied, NotFound

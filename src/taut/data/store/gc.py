@@ -15,7 +15,7 @@ from taut.data.store.leases import LEASES, MARKS, Lease, held, living, mark, pro
 from taut.data.store.packs import PACK_BYTES, PACKS, PackReader, PackWriter, pack_key, pack_name
 from taut.data.store.places import Place
 from taut.data.store.roots import Root
-from taut.errors import Conflict, Corrupt, NotFound
+from taut.errors import Conflict, Corrupt, Denied, NotFound
 
 HOLES = 0.3  # Of a pack: more than that, and what is left of it is packed again.
 SMALL_BYTES = PACK_BYTES // 8  # Packs below that are put together where there are some of them.
@@ -142,7 +142,7 @@ def repacked(place: Place, root: Root, pieces: list[Piece]) -> dict[bytes, Piece
         for piece in pieces:
             try:
                 data = reader.stored(piece)
-            except (Corrupt, NotFound):
+            except (Corrupt, Denied, NotFound):
                 continue  # fsck names it, and repair brings it back.
             writer.add(piece.id, piece.size, data, piece.form, depth=piece.depth, base=piece.base)
         return {piece.id: piece for piece in writer.flush()}

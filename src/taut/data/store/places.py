@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from taut.data.store.codec import Bytes
-from taut.errors import NotFound
+from taut.errors import Corrupt, Denied, NotFound
+
+GONE = "it is gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,9 @@ class Place(Protocol):
         ...
 
     def read(self, key: str, start: int = 0, length: int | None = None, *, into: bytearray | None = None) -> Bytes:
-        """An object or a range of it, shorter where it ends before. Raises NotFound where there is none.
+        """An object or a range of it, shorter where it ends before.
+
+        Raises NotFound where there is none, Corrupt where what is there is no object, Denied, Unavailable.
 
         What it returns may lie in `into`, where that is large enough: memory that is used again costs no page faults.
         """
@@ -49,10 +53,23 @@ class Place(Protocol):
         ...
 
 
-def read_either(place: Place, keys: Sequence[str]) -> Iterator[tuple[str, Bytes | None]]:
-    """Each of the copies of an object, None for one that is gone."""
+def read_either(place: Place, keys: Sequence[str]) -> Iterator[tuple[str, Bytes | None, str]]:
+    """Each of the copies of an object, or None and why it cannot be had. Raises Denied where that is so of all."""
+    refused: Denied | None = None
+    others = 0
     for key in keys:
         try:
-            yield key, place.read(key)
+            data = place.read(key)
         except NotFound:
-            yield key, None
+            yield key, None, GONE
+        except Corrupt as problem:
+            yield key, None, problem.message.partition(": ")[2]
+        except Denied as problem:
+            refused = problem
+            yield key, None, problem.message
+            continue
+        else:
+            yield key, data, ""
+        others += 1
+    if refused is not None and not others:
+        raise refused

@@ -8,13 +8,13 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from taut.data.store.catalog import Catalog, Entry
 from taut.data.store.codec import Bytes
 from taut.data.store.pieces import Pieces
 from taut.data.workspace.whole import explained
-from taut.errors import Corrupt, NotFound
+from taut.errors import Corrupt, Denied, NotFound
 from taut.ground.objects.disk import WRITE_BYTES, begin_writing, reserve, sync_file_system, write_in_parts
 from taut.ground.progress import Progress
 
@@ -26,10 +26,12 @@ BATCH_BYTES = 1 << 30  # So much is synced and named at once: a pull that is kil
 TOLD_MAX = 3
 
 Opened = Callable[[Catalog, Iterable[bytes]], Pieces]
+Unread: TypeAlias = Corrupt | Denied | NotFound
+"""Why a content did not come: the others do."""
 
 
 def pull(
-    catalog: Catalog, wanted: Mapping[str, Path], opened: Opened, bar: Progress, failed: dict[str, Corrupt | NotFound]
+    catalog: Catalog, wanted: Mapping[str, Path], opened: Opened, bar: Progress, failed: dict[str, Unread]
 ) -> None:
     """Write the contents that the catalog has; why others could not be read is put into `failed`."""
     entries = sorted((catalog.contents[digest] for digest in wanted), key=lambda entry: _place_of(entry, catalog))
@@ -41,7 +43,7 @@ def pull(
                 for entry in group:
                     try:
                         batch.write(entry, wanted[entry.digest], pieces, bar)
-                    except (Corrupt, NotFound) as problem:
+                    except (Corrupt, Denied, NotFound) as problem:
                         failed[entry.digest] = problem
                 batch.end()
     finally:
@@ -110,7 +112,7 @@ class _Batch:
             self._folders.add(folder)
 
 
-def told(failed: Mapping[str, Corrupt | NotFound]) -> Corrupt | NotFound:
+def told(failed: Mapping[str, Unread]) -> Unread:
     """One error for all that could not be read, with their digests."""
     worst = [one for one in failed.items() if isinstance(one[1], Corrupt)] or list(failed.items())
     names = ", ".join(digest for digest, _ in worst[:TOLD_MAX])

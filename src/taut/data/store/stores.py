@@ -14,7 +14,7 @@ from taut.data.store.catalog import Catalog, Entry, Indexes, unreadable
 from taut.data.store.keys import KeyProvider
 from taut.data.store.pieces import Pieces
 from taut.data.store.places import Place
-from taut.data.store.pull import RangeReader, pull, told
+from taut.data.store.pull import RangeReader, Unread, pull, told
 from taut.data.store.push import Push
 from taut.data.store.roots import Root
 from taut.errors import Corrupt, Denied, NotFound
@@ -68,7 +68,7 @@ class Store:
         left: Mapping[str, Path] = wanted
         for is_last in (False, True):
             catalog = self._load()
-            failed: dict[str, Corrupt | NotFound] = {
+            failed: dict[str, Unread] = {
                 digest: self._absent(digest, catalog) for digest in left if digest not in catalog.contents
             }
             pull(catalog, {d: path for d, path in left.items() if d not in failed}, self._opened, bar, failed)
@@ -129,7 +129,7 @@ class Store:
         """Read all of it and say what is damaged, and which contents cannot be had because of that."""
         self._indexes = Indexes(self._place, self._root)  # As the place has them, not as they were read before.
         checked = checking.check(self._place, self._root, self._indexes, bar or Silent())
-        for key, reason in sorted(formats.damaged_copies(self._place).items()):
+        for key, reason in sorted(formats.damaged_copies(self._place, self._keys).items()):
             checked.damages.insert(0, checking.Damage(key, reason))
         return checked
 
@@ -138,7 +138,7 @@ class Store:
 
         What nobody has is missing from then on, so that a push stores it again.
         """
-        mended = formats.mend_format(self._place)
+        mended = formats.mend_format(self._place, self._keys)
         self._indexes = Indexes(self._place, self._root)
         done = checking.repair(self._place, self._root, self._indexes, source, bar or Silent())
         return checking.Repaired((*mended, *done.mended), done.restored, done.lost)
