@@ -2,69 +2,34 @@
 
 import base64
 import json
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from taut.data.store import create_store, file_key, keys_of, make_key_file, open_store, variable_key
 from taut.data.store.keys import VARIABLE, LocalKey
 from taut.data.store.transit import TransitKey
 from taut.errors import Conflict, Corrupt, Denied, Invalid, NotFound, Unavailable, UsageError
 from tests.data.store.scene import BAR, content, fetched, flipped, key_in, new_store, objects, overwrite
+from tests.data.store.servers import ROOT_TOKEN, log_in, openbao
 
-TOKEN = "hvs.right"
 
+class Refusing(BaseHTTPRequestHandler):
+    """A server that answers as a sealed one, a standby or no OpenBao at all does, so many times."""
 
-class Transit(BaseHTTPRequestHandler):
-    """`encrypt`, `decrypt` and `rotate` of the documented transit engine, on real AES-256-GCM with versions of a key.
-
-    No server of OpenBao or Vault can be had from the package registries of this project, so this one speaks their
-    documented API over real HTTP: paths, the token's header, base64 fields, `vault:vN:` ciphertexts, error bodies.
-    """
-
-    versions: list[bytes]
-    broken = 0
+    status, body, times = 503, b'{"errors": ["Vault is sealed"]}', 1000
 
     def do_POST(self) -> None:
-        length = int(self.headers["Content-Length"] or 0)
-        asked = json.loads(self.rfile.read(length) or b"{}")
-        if type(self).broken:
-            type(self).broken -= 1
-            return self.say(503, {"errors": ["Vault is sealed"]})
-        if self.headers.get("X-Vault-Token") != TOKEN:
-            return self.say(403, {"errors": ["permission denied"]})
-        _, _, mount, verb, name = self.path.split("/")
-        if mount != "transit":
-            return self.say(404, {"errors": [f"no handler for route '{mount}/{verb}/{name}'"]})
-        if name != "data":
-            return self.say(400, {"errors": ["encryption key not found"]})
-        context = base64.b64decode(asked["associated_data"])
-        if verb == "encrypt":
-            nonce = os.urandom(12)
-            sealed = nonce + AESGCM(self.versions[-1]).encrypt(nonce, base64.b64decode(asked["plaintext"]), context)
-            text = f"vault:v{len(self.versions)}:{base64.b64encode(sealed).decode()}"
-            return self.say(200, {"data": {"ciphertext": text, "key_version": len(self.versions)}})
-        _, version, text = asked["ciphertext"].split(":")
-        sealed = base64.b64decode(text)
-        try:
-            plain = AESGCM(self.versions[int(version[1:]) - 1]).decrypt(sealed[:12], sealed[12:], context)
-        except InvalidTag:
-            return self.say(400, {"errors": ["cipher: message authentication failed"]})
-        return self.say(200, {"data": {"plaintext": base64.b64encode(plain).decode()}})
-
-    def say(self, status: int, body: object) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        kind = type(self)
+        kind.times -= 1
+        self.send_response(kind.status)
+        self.send_header("Content-Length", str(len(kind.body)))
         self.end_headers()
-        self.wfile.write(data)
+        self.wfile.write(kind.body)
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing on stderr."""
@@ -83,12 +48,20 @@ def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
         server.server_close()
 
 
+@pytest.fixture(scope="module")
+def bao():
+    with openbao() as running:
+        yield running
+
+
 @pytest.fixture
-def engine(monkeypatch):
-    monkeypatch.setenv("BAO_TOKEN", TOKEN)
-    handler = type("Engine", (Transit,), {"versions": [os.urandom(32)]})
-    with served(handler) as url:
-        yield handler, url
+def engine(bao, monkeypatch):
+    """A running OpenBao whose token and certificate this process has."""
+    for name in ("VAULT_TOKEN", "BAO_NAMESPACE", "VAULT_NAMESPACE", "VAULT_CACERT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BAO_TOKEN", ROOT_TOKEN)
+    monkeypatch.setenv("BAO_CACERT", str(bao.ca))
+    return bao
 
 
 def test_a_new_key_is_its_owners_alone_and_never_replaced(tmp_path):
@@ -191,62 +164,204 @@ def test_a_rotation_killed_between_its_two_writes_is_done_again(tmp_path):
     assert open_store(str(tmp_path / "store"), new).fsck().damages == []
 
 
+def test_who_mends_keeps_the_key_that_was_given(tmp_path):
+    store = new_store(tmp_path)
+    old = (tmp_path / "store" / "store.json").read_bytes()
+    new = make_key_file(tmp_path / "new")
+    store.rotate(new)
+    overwrite(tmp_path / "store" / "store.json", old)  # Somebody puts an older copy back.
+    now = open_store(str(tmp_path / "store"), new)
+    assert [damage.object for damage in now.fsck().damages] == ["store.json"]
+    assert now.repair(lambda digest: None).mended == ("store.json",)
+    assert open_store(str(tmp_path / "store"), new).fsck().damages == []
+    with pytest.raises(Denied):
+        open_store(str(tmp_path / "store"), file_key(tmp_path / "store.key"))
+
+
 def test_a_plain_store_has_no_key_to_change(tmp_path):
     with pytest.raises(Invalid, match="is not encrypted"):
         new_store(tmp_path, is_plain=True).rotate(key_in(tmp_path))
 
 
+def line_of(told) -> str:
+    """The message, which has one line."""
+    assert "\n" not in told.value.message
+    return told.value.message
+
+
 def test_a_transit_engine_keeps_the_secret_of_a_store(tmp_path, engine):
-    handler, url = engine
+    url = engine.make_key("kept")
     store = create_store(str(tmp_path / "store"), TransitKey(url))
     one = content(tmp_path / "files", b"data")
     store.push([one], BAR)
-    handler.versions.append(os.urandom(32))  # The engine rotates its key; old versions stay readable.
+    engine.ask("transit/keys/kept/rotate")  # Old versions stay readable.
     assert fetched(open_store(str(tmp_path / "store"), TransitKey(url)), [one.digest], tmp_path / "a")
     store.rotate(TransitKey(url))
     assert b"vault:v2:" in base64.b64decode(json.loads((tmp_path / "store/store.json").read_bytes())["secret"])
+    engine.ask("transit/keys/kept/config", {"min_decryption_version": 2})
     assert fetched(open_store(str(tmp_path / "store"), TransitKey(url)), [one.digest], tmp_path / "b")
 
 
-def test_from_a_file_to_a_transit_engine(tmp_path, engine):
-    _, url = engine
+def test_a_version_of_the_key_that_was_retired_too_early_is_told(tmp_path, engine):
+    url = engine.make_key("retired")
+    create_store(str(tmp_path / "store"), TransitKey(url))
+    engine.ask("transit/keys/retired/rotate")
+    engine.ask("transit/keys/retired/config", {"min_decryption_version": 2})
+    with pytest.raises(Denied, match="too old") as told:
+        open_store(str(tmp_path / "store"), TransitKey(url))
+    line_of(told)
+    assert told.value.hint == "lower its min_decryption_version"
+
+
+def test_from_a_file_to_a_transit_engine_and_back(tmp_path, engine):
+    url = engine.make_key("data")
     store = new_store(tmp_path)
     one = content(tmp_path / "files", b"data")
     store.push([one], BAR)
     store.rotate(keys_of(f"transit:{url}"))
     assert fetched(open_store(str(tmp_path / "store"), TransitKey(url)), [one.digest], tmp_path / "out")
+    store.rotate(file_key(tmp_path / "store.key"))
+    with pytest.raises(Denied, match="is encrypted with key"):
+        open_store(str(tmp_path / "store"), TransitKey(url))
 
 
-def test_a_transit_engine_that_refuses_is_told(engine):
-    handler, url = engine
-    key = TransitKey(url)
+def test_what_one_store_wrapped_opens_for_no_other(engine):
+    key = TransitKey(engine.make_key("bound"))
     wrapped = key.wrap(b"secret", b"store")
+    assert key.unwrap(wrapped, b"store") == b"secret"
     with pytest.raises(Denied, match="message authentication failed"):
         key.unwrap(wrapped, b"another store")
-    with pytest.raises(Denied, match="refused the token: 403, permission denied"):
-        TransitKey(url, token="hvs.wrong").wrap(b"secret", b"store")
-    with pytest.raises(NotFound, match="no handler for route"):
-        TransitKey(url.replace("transit", "other")).wrap(b"secret", b"store")
+    other = TransitKey(engine.make_key("other"))
+    with pytest.raises(Denied):
+        other.unwrap(wrapped, b"store")
+    for changed in (b"", b"xx", b"vault:v1:", b"vault:v9:" + wrapped[9:], wrapped[:-5], b"\xff" + wrapped):
+        with pytest.raises(Denied, match="does not open the secret of this store: 400") as told:
+            key.unwrap(changed, b"store")
+        line_of(told)
+
+
+def test_a_key_that_is_not_there_is_not_made_by_a_typing_error(engine):
+    with pytest.raises(NotFound, match="is not there: 404"):
+        TransitKey(engine.url("tpyo")).wrap(b"secret", b"store")
     with pytest.raises(Denied, match="encryption key not found"):
-        TransitKey(url.replace("keys/data", "keys/none")).wrap(b"secret", b"store")
-    handler.broken = 2
-    assert key.unwrap(wrapped, b"store") == b"secret"
-    handler.broken = 100
-    with pytest.raises(Unavailable, match="Vault is sealed"):
+        TransitKey(engine.url("tpyo")).unwrap(b"vault:v1:abcd", b"store")
+    with pytest.raises(NotFound, match="no handler for route"):
+        TransitKey(engine.url("data", "other")).wrap(b"secret", b"store")
+
+
+@pytest.mark.parametrize("options", [{"type": "rsa-2048"}, {"type": "ed25519"}, {"derived": True}], ids=str)
+def test_a_kind_of_key_that_cannot_bind_a_secret_is_told(engine, options):
+    url = engine.make_key("".join(map(str, options.values())).replace("-", "").lower(), **options)
+    with pytest.raises(Invalid, match="cannot wrap the secret of a store: 400") as told:
+        TransitKey(url).wrap(b"secret", b"store")
+    line_of(told)
+    assert told.value.hint == "use a key of aes256-gcm96"
+
+
+@pytest.mark.parametrize("kind", ["aes128-gcm96", "chacha20-poly1305", "xchacha20-poly1305"])
+def test_other_ciphers_that_authenticate_do(engine, kind):
+    key = TransitKey(engine.make_key(kind, type=kind))
+    assert key.unwrap(key.wrap(b"secret", b"store"), b"store") == b"secret"
+
+
+def test_a_token_that_may_not_or_has_expired_is_told(engine, monkeypatch):
+    url = engine.make_key("ruled")
+    wrapped = TransitKey(url).wrap(b"secret", b"store")
+    engine.ask("sys/policies/acl/encrypts", {"policy": 'path "transit/encrypt/ruled" {capabilities=["update"]}'})
+    asked = {"policies": ["encrypts"], "ttl": "1h", "renewable": True}
+    token = engine.ask("auth/token/create", asked)["auth"]["client_token"]
+    key = TransitKey(url, token=token)
+    assert TransitKey(url).unwrap(key.wrap(b"secret", b"store"), b"store") == b"secret"  # It need not see the key.
+    with pytest.raises(Denied, match=r"refused the token: 403, .*permission denied") as told:
         key.unwrap(wrapped, b"store")
+    line_of(told)
+    engine.ask("auth/token/renew", {"token": token, "increment": "1h"})
+    assert key.wrap(b"secret", b"store")
+    engine.ask("auth/token/revoke", {"token": token})  # As the server does when its time is over.
+    with pytest.raises(Denied, match="permission denied") as told:
+        key.wrap(b"secret", b"store")
+    line_of(told)
+    assert "expired" in told.value.hint
 
 
-def test_a_transit_engine_that_is_not_there_is_told(monkeypatch, engine):
-    _, url = engine
-    with served(Transit) as gone:
-        pass
-    with pytest.raises(Unavailable, match="did not answer"):
-        TransitKey(gone).wrap(b"secret", b"store")
+def test_a_namespace_is_one_of_its_own(engine, monkeypatch):
+    engine.ask("sys/namespaces/team")
+    engine.ask("sys/mounts/transit", {"type": "transit"}, namespace="team")
+    engine.make_key("spaced", namespace="team")
+    with pytest.raises(NotFound):
+        TransitKey(engine.url("spaced")).wrap(b"secret", b"store")
+    monkeypatch.setenv("VAULT_NAMESPACE", "team")
+    key = TransitKey(engine.url("spaced"))
+    assert key.unwrap(key.wrap(b"secret", b"store"), b"store") == b"secret"
+    monkeypatch.setenv("BAO_NAMESPACE", "nobodys")
+    with pytest.raises(NotFound, match="namespace not found"):
+        key.wrap(b"secret", b"store")
+
+
+def test_a_certificate_that_nobody_vouches_for_is_told(engine, monkeypatch, tmp_path):
+    url = engine.make_key("certified")
+    monkeypatch.delenv("BAO_CACERT")
+    with pytest.raises(Unavailable, match="is not trusted") as told:
+        TransitKey(url).wrap(b"secret", b"store")
+    line_of(told)
+    assert "BAO_CACERT" in told.value.hint
+    monkeypatch.setenv("VAULT_CACERT", str(engine.ca))
+    assert TransitKey(url).wrap(b"secret", b"store")
+    (tmp_path / "none.pem").write_text("no certificate")
+    for path in (tmp_path / "none.pem", tmp_path / "gone.pem"):
+        monkeypatch.setenv("BAO_CACERT", str(path))
+        with pytest.raises(Unavailable, match="holds no certificates") as told:
+            TransitKey(url).wrap(b"secret", b"store")
+        line_of(told)
+
+
+def test_the_token_of_a_login_is_found(engine, monkeypatch, tmp_path):
+    url = engine.make_key("logged")
     monkeypatch.delenv("BAO_TOKEN")
-    monkeypatch.delenv("VAULT_TOKEN", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(Unavailable, match="no token") as told:
         TransitKey(url)
-    assert told.value.hint == "set BAO_TOKEN"
+    assert told.value.hint == "bao login, or set BAO_TOKEN"
+    assert log_in(engine, tmp_path) == 0
+    key = TransitKey(url)
+    assert key.unwrap(key.wrap(b"secret", b"store"), b"store") == b"secret"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "match"),
+    [
+        (503, b'{"errors": ["Vault is sealed"]}', "did not do it: 503, Vault is sealed"),
+        (500, b'{"errors": null}', "did not do it: 500$"),
+        (502, b"<html>Bad Gateway</html>", "did not do it: 502$"),
+        (307, b"", "is on a standby: 307"),
+        (200, b"[1]", "did not do it: 200$"),
+        (200, b'{"data": {"plaintext": 7}}', "did not do it: 200$"),
+    ],
+)
+def test_a_server_that_cannot_is_told(monkeypatch, status, body, match):
+    monkeypatch.setenv("BAO_TOKEN", "t")
+    with (
+        served(type("Engine", (Refusing,), {"status": status, "body": body})) as url,
+        pytest.raises(Unavailable, match=match) as told,
+    ):
+        TransitKey(url).unwrap(b"vault:v1:", b"store")
+    line_of(told)
+
+
+def test_an_answer_that_is_not_base64_is_told(monkeypatch):
+    monkeypatch.setenv("BAO_TOKEN", "t")
+    handler = type("Engine", (Refusing,), {"status": 200, "body": b'{"data": {"plaintext": "!"}}'})
+    with served(handler) as url, pytest.raises(Corrupt, match="not base64"):
+        TransitKey(url).unwrap(b"vault:v1:", b"store")
+
+
+def test_a_transit_engine_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setenv("BAO_TOKEN", "t")
+    with served(Refusing) as gone:
+        pass
+    with pytest.raises(Unavailable, match="did not answer") as told:
+        TransitKey(gone).wrap(b"secret", b"store")
+    line_of(told)
 
 
 @pytest.mark.parametrize(
