@@ -65,9 +65,11 @@ test-lowest:
 	$(call venv,.venv-lowest,requirements/lowest.lock)
 	.venv-lowest/bin/python -m pytest -n $(JOBS) --dist worksteal -m "not slow and not engine" $(LOWEST) $(PYTEST)
 
-# The OpenID provider that tests/oidc logs in to, exactly as its lock lists it; without it those tests skip and say so.
+# The OpenID provider that tests/oidc logs in to and the server of Azure's protocol that stores talk to, exactly as their
+# locks list them; without them those tests skip and say so.
 provider:
 	npm ci --prefix tests/oidc --ignore-scripts --no-audit --no-fund
+	npm ci --prefix tests/azure --ignore-scripts --no-audit --no-fund
 
 lint: venv
 	.venv/bin/python -m ruff format --check .
@@ -97,5 +99,5 @@ lock:
 		--no-annotate --no-emit-index-url --no-emit-find-links --no-header --quiet $(UPGRADE) -o requirements/dvc.lock
 
 clean:
-	rm -rf .venv .venv-demo .venv-lowest .venv-dvc build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/oidc/node_modules
+	rm -rf .venv .venv-demo .venv-lowest .venv-dvc build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis tests/oidc/node_modules tests/azure/node_modules
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,7 @@
 """A store in a bucket of S3, GCS or Azure, through one object-store library."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 TIMEOUT = "300s"  # Of one request: an object has up to 32 MiB, seldom more.
 RETRIES = 3
+BATCH = 250  # Of objects that one request removes: Azure takes 256, S3 1000.
 
 
 def connect(url: str) -> "Bucket":
@@ -93,9 +95,11 @@ class Bucket:
         import obstore
 
         gone = list(keys)
-        if gone:
+        for at in range(0, len(gone), BATCH):
             try:
-                with bucket_explained(self._url, gone[0]):
-                    obstore.delete(self._store, gone)
-            except NotFound:
-                return
+                with bucket_explained(self._url, gone[at]):
+                    obstore.delete(self._store, gone[at : at + BATCH])
+            except NotFound:  # Azure and Google tell of one that was gone already, and the rest may have stayed.
+                for key in gone[at : at + BATCH]:
+                    with suppress(NotFound), bucket_explained(self._url, key):
+                        obstore.delete(self._store, key)

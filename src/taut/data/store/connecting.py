@@ -3,7 +3,7 @@
 from taut.data.store.places import Place
 from taut.errors import UsageError
 
-BUCKETS = ("s3", "gs", "az")
+BUCKETS = ("s3", "gs", "az", "azure")  # The last as DVC writes it.
 
 
 def connect_place(url: str) -> Place:

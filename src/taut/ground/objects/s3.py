@@ -24,6 +24,13 @@ OPTIONS = {
     "secret_access_key": "secret_access_key",
 }
 
+# What a missing bucket is called in the answers of S3 and of Azure.
+NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
+CREDENTIALS = {
+    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS",
+} | dict.fromkeys(("az", "azure"), "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY")
+
 OTHERS = ("tmp/", "projects/")  # Below the prefix and no objects of this store.
 
 
@@ -68,14 +75,14 @@ def bucket_explained(url: str, what: str, *, passed: tuple[type[Exception], ...]
         yield
     except passed:
         raise
-    except FileNotFoundError:
-        raise NotFound(f"no object {what} in {url}", hint="taut fsck") from None
-    except BaseError as problem:
+    except (FileNotFoundError, BaseError) as problem:
+        if any(word in str(problem) for word in NO_BUCKET):
+            raise NotFound(f"there is no bucket at {url}", hint="make it first") from None
+        if isinstance(problem, FileNotFoundError):
+            raise NotFound(f"no object {what} in {url}", hint="taut fsck") from None
         # Of a refused listing the library knows only the words of the answer, not the kind.
         if isinstance(problem, PermissionDeniedError | UnauthenticatedError) or " 403 Forbidden" in str(problem):
-            raise Denied(
-                f"{url} refused the credentials", hint="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-            ) from None
+            raise Denied(f"{url} refused the credentials", hint=CREDENTIALS[url.partition(":")[0]]) from None
         raise Unavailable(f"{url} did not answer: {str(problem).strip().splitlines()[0][:200]}") from problem
 
 
