@@ -1,6 +1,7 @@
 """taut's own data store beside DVC with a directory remote and the plain limits, in one run on one disk.
 
-    python bench/data_store.py --dvc PATH-OF-DVC [--mb 2000] [--files 20000] [--rounds 5] [--place FOLDER]
+    python bench/data_store.py --dvc PATH-OF-DVC [--mb 2000] [--files 20000] [--entries 100000] [--rounds 5]
+                               [--place FOLDER] [--no-versions]
 
 What a later version costs is held against the changed rows alone, compressed. Transfers are medians of wall and CPU
 seconds: `cp` with one sync, DVC (which neither encrypts nor looks at the bytes that it pushes), the store encrypted
@@ -24,7 +25,11 @@ from pathlib import Path
 
 from taut.data.exchange.remote import Content
 from taut.data.store import create_store, make_key_file, open_store
-from taut.data.store.codec import shrunk
+from taut.data.store.codec import Bytes, shrunk
+from taut.data.store.folder import Folder
+from taut.data.store.formats import open_format
+from taut.data.store.kept import KeptIndexes
+from taut.data.store.stores import Store
 from taut.ground.progress import Silent
 
 BAR = Silent()
@@ -181,29 +186,95 @@ def transfers(what: str, source: Path, place: Path, dvc: str, rounds: int) -> No
     ]
     if dvc:
         sides.append(lambda folder: dvc_round(dvc, source, folder, taken))
-    for _ in range(rounds):
-        for side in sides:
+    for turn in range(rounds):
+        for side in sides if turn % 2 else reversed(sides):  # Whoever comes first pays for cold memory and full disks.
             folder = Path(tempfile.mkdtemp(dir=place))
             side(folder)
             shutil.rmtree(folder)
     print(f"\n{what}, medians of {rounds}")
-    for name, rows in sorted(taken.items()):
-        wall, cpu = (statistics.median(values) for values in zip(*rows, strict=True))
+    medians = {name: [statistics.median(one) for one in zip(*rows, strict=True)] for name, rows in taken.items()}
+    for name, (wall, cpu) in sorted(medians.items()):
         print(f"  {name:15} wall {wall:6.2f} s   CPU {cpu:6.2f} s")
+    for verb in ("push", "pull"):
+        ratios(
+            f"{verb}: throughput, encrypted / plain store (bar 0.9)",
+            medians[f"plain {verb}"],
+            medians[f"encrypted {verb}"],
+        )
+        if dvc:
+            ratios(
+                f"{verb}: encrypted store / DVC, plain (bar 1)", medians[f"encrypted {verb}"], medians[f"dvc {verb}"]
+            )
+
+
+def ratios(what: str, one: list[float], other: list[float]) -> None:
+    wall, cpu = (a / b for a, b in zip(one, other, strict=True))
+    print(f"  {what}: wall {wall:.2f}, CPU {cpu:.2f}")
+
+
+# Indexes
+
+
+class Counted(Folder):
+    """A place that counts the bytes of index objects that cross it."""
+
+    read_bytes = written_bytes = 0
+
+    def put(self, key: str, data: Bytes) -> None:
+        self.written_bytes += len(data) if key.startswith(("index/", "mirror/")) else 0
+        super().put(key, data)
+
+    def read(self, key: str, start: int = 0, length: int | None = None, *, into: bytearray | None = None) -> Bytes:
+        data = super().read(key, start, length, into=into)
+        self.read_bytes += len(data) if key.startswith(("index/", "mirror/")) else 0
+        return data
+
+
+def indexes(entries: int, folder: Path) -> None:
+    """What a change costs in a store of many contents: reading the index, removing one, pushing one."""
+    (folder / "many").mkdir()
+    contents = []
+    for at in range(entries):
+        path = folder / "many" / str(at)
+        path.write_bytes(b"%d" % at)
+        contents.append(Content(hashlib.md5(b"%d" % at).hexdigest(), path, len(str(at))))
+    keys = make_key_file(folder / "index-key")
+    create_store(str(folder / "many-store"), keys).push(contents, BAR)
+    print(f"\n{entries} contents")
+    for what, kept in (("first", True), ("again, kept here", True), ("again, nothing kept", False)):
+        place = Counted(str(folder / "many-store"))
+        root = open_format(place, keys)
+        store = Store(place, root, keys, kept=KeptIndexes(folder / "kept") if kept else None)
+        begun = cpu_s()
+        assert store.missing([contents[-1].digest]) == set()
+        print(f"  opened {what}: {place.read_bytes / 1e6:.2f} MB of indexes read, CPU {cpu_s() - begun:.2f} s")
+    digest = contents[-1].digest
+    for verb, act in (
+        ("one removed", lambda: store.delete([digest])),
+        ("one pushed", lambda: store.push(contents[-1:], BAR)),
+    ):
+        place.read_bytes = place.written_bytes = 0
+        begun = cpu_s()
+        act()
+        told = f"{place.written_bytes / 1e3:.1f} kB of indexes written, {place.read_bytes / 1e3:.1f} kB read"
+        print(f"  {verb}: {told}, CPU {cpu_s() - begun:.2f} s")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dvc", default="", help="the dvc program; without it DVC is left out")
+    parser.add_argument("--versions", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--mb", type=int, default=2000)
     parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--entries", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--place", default=None, help="a folder on the disk to measure")
     asked = parser.parse_args()
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores")
     with tempfile.TemporaryDirectory(dir=asked.place) as name:
         place = Path(name)
-        versions(place)
+        if asked.versions:
+            versions(place)
         if asked.mb:
             with (place / "large").open("wb") as stream:
                 for _ in range(asked.mb // 8):
@@ -215,6 +286,8 @@ def main() -> None:
             for at in range(asked.files):
                 (place / "small" / f"f{at}").write_bytes(chance.randbytes(chance.randint(1000, 4000)).hex().encode())
             transfers(f"{asked.files} files of 2-8 KB", place / "small", place, asked.dvc, asked.rounds)
+        if asked.entries:
+            indexes(asked.entries, place)
 
 
 if __name__ == "__main__":

@@ -320,7 +320,7 @@ def test_a_store_of_a_newer_version_is_told(tmp_path):
     new_store(tmp_path)
     for name in ("store.json", "store.copy.json"):
         path = tmp_path / "store" / name
-        told = json.loads(path.read_bytes()) | {"version": 2, "something": "new"}
+        told = json.loads(path.read_bytes()) | {"version": 3, "something": "new"}
         overwrite(path, json.dumps(told).encode())
     with pytest.raises(Invalid, match="has a newer format") as error:
         again(tmp_path)

@@ -1,14 +1,19 @@
 """Collecting takes what nothing keeps and nothing else, beside writers, after kills, while others are told things."""
 
+import json
 import secrets
 import threading
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from taut.data.store import leases
+from taut.data.store import create_store, leases, make_key_file, open_store
+from taut.data.store.bucket import Bucket
+from taut.data.store.connecting import connect_place
+from taut.data.store.formats import COPY, FORMAT, Format
 from taut.data.store.seal import seal
 from taut.errors import Conflict, Corrupt
 from tests.data.store.scene import (
@@ -20,6 +25,7 @@ from tests.data.store.scene import (
     edited,
     fetched,
     flipped,
+    key_in,
     new_store,
     noise,
     objects,
@@ -329,3 +335,145 @@ class StoreMachine(RuleBasedStateMachine):
 
 StoreMachine.TestCase.settings = settings(max_examples=6, stateful_step_count=8, deadline=None)
 TestStoreMachine = StoreMachine.TestCase
+
+
+# Index objects
+
+
+def index_names(folder):
+    return {key.removeprefix("index/") for key in objects(folder) if key.startswith("index/")}
+
+
+def test_what_is_removed_is_said_and_nothing_else_is_written_again(store, tmp_path):
+    pushed = contents(tmp_path / "files", [noise(200, at) for at in range(300)])
+    store.push(pushed, BAR)
+    before = {key: data.read_bytes() for key, data in objects(tmp_path).items()}
+    store.delete([pushed[0].digest, pushed[7].digest])
+    after = {key: data.read_bytes() for key, data in objects(tmp_path).items()}
+    assert {key: after.get(key) for key in before} == before
+    written = sum(len(after[key]) for key in after.keys() - before.keys())
+    assert written < sum(len(data) for key, data in before.items() if key.startswith("index/")) / 10
+    there = {one.digest for one in pushed} - {pushed[0].digest, pushed[7].digest}
+    assert set(again(tmp_path).listed()) == there
+    store.push([pushed[7]], BAR)
+    assert set(again(tmp_path).listed()) == there | {pushed[7].digest}
+    store.delete([pushed[7].digest])
+    assert set(again(tmp_path).listed()) == there
+    assert again(tmp_path).fsck().damages == []
+
+
+@pytest.mark.slow
+def test_index_objects_stay_few_and_each_entry_is_written_again_seldom(store, tmp_path, monkeypatch):
+    from taut.data.store import catalog
+
+    written: list[int] = []
+    encoded = catalog._encoded
+
+    def counted(told):
+        written.append(told.weight)
+        return encoded(told)
+
+    monkeypatch.setattr(catalog, "_encoded", counted)
+    kept, most = [], 0
+    for turn in range(40):
+        kept += contents(tmp_path / "files", [noise(30, 100 * turn + at) for at in range(10)])
+        store.push(kept[-10:], BAR)
+        if turn % 3 == 2:
+            gone = kept.pop(turn % len(kept))
+            store.gc([one.digest for one in kept], young_s=0)
+            assert gone.digest not in set(store.listed())
+        most = max(most, len(index_names(tmp_path)))
+    assert most <= 16
+    assert sum(written) < 6 * 2 * len(kept)
+    assert set(again(tmp_path).listed()) == {one.digest for one in kept}
+    assert set(fetched(again(tmp_path), [one.digest for one in kept], tmp_path / "out")) == {one.digest for one in kept}
+
+
+def test_an_index_of_which_little_is_left_is_written_again(store, tmp_path):
+    pushed = contents(tmp_path / "files", [noise(200, at) for at in range(50)])
+    store.push(pushed, BAR)
+    first = index_names(tmp_path)
+    for at in range(0, 40, 10):
+        store.delete([one.digest for one in pushed[at : at + 10]])
+    assert not first & index_names(tmp_path)
+    assert set(again(tmp_path).listed()) == {one.digest for one in pushed[40:]}
+    assert again(tmp_path).fsck().damages == []
+
+
+def test_a_void_index_that_a_kill_left_stays_void_and_goes(store, tmp_path):
+    pushed = contents(tmp_path / "files", [noise(200, at) for at in range(20)])
+    store.push(pushed, BAR)
+    before = {
+        key: path.read_bytes() for key, path in objects(tmp_path).items() if key.startswith(("index/", "mirror/"))
+    }
+    store.gc([pushed[0].digest], young_s=0)
+    for key, data in before.items():  # As if the collection had been killed before it removed what it replaced.
+        (tmp_path / "store" / key).write_bytes(data)
+    late = again(tmp_path)
+    assert set(late.listed()) == {pushed[0].digest}
+    assert late.fsck().damages == []
+    late.gc([pushed[0].digest])
+    assert not {key.partition("/")[2] for key in before} & index_names(tmp_path)
+    assert set(again(tmp_path).listed()) == {pushed[0].digest}
+    assert fetched(again(tmp_path), [pushed[0].digest], tmp_path / "out")
+
+
+def test_a_store_of_the_first_version_stays_one_that_its_makers_read(tmp_path):
+    new_store(tmp_path)
+    for name in (FORMAT, COPY):
+        path = tmp_path / "store" / name
+        told = msgspec.json.decode(path.read_bytes(), type=Format)
+        overwrite(path, msgspec.json.encode(msgspec.structs.replace(told, version=1).checked()))
+    store = again(tmp_path)
+    pushed = contents(tmp_path / "files", [noise(200, at) for at in range(30)])
+    store.push(pushed, BAR)
+    store.delete([pushed[0].digest])
+    store.gc([one.digest for one in pushed[1:]], young_s=0)
+    later = again(tmp_path)
+    later.delete([pushed[1].digest])
+    assert all(told.gone == {} for told in later._load().read.values())
+    assert set(again(tmp_path).listed()) == {one.digest for one in pushed[2:]}
+    later.rotate(make_key_file(tmp_path / "new"))
+    assert json.loads((tmp_path / "store" / "store.json").read_bytes())["version"] == 1
+
+
+def test_index_objects_of_a_bucket_are_read_once_on_a_machine(tmp_path, s3_url, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    key = key_in(tmp_path)
+    store = create_store(s3_url, key)
+    pushed = contents(tmp_path / "files", [noise(200, at) for at in range(20)])
+    store.push(pushed[:10], BAR)
+    assert set(open_store(s3_url, key).listed()) == {one.digest for one in pushed[:10]}
+    kept = tmp_path / "cache" / "taut" / "indexes"
+    assert len(list(kept.glob("*/*"))) == 1
+    reads: list[str] = []
+    real = Bucket.read
+
+    def read(self, key, *rest, **more):
+        reads.append(key)
+        return real(self, key, *rest, **more)
+
+    monkeypatch.setattr(Bucket, "read", read)
+
+    def read_anew():
+        reads.clear()
+        found = set(open_store(s3_url, key).listed())
+        return found, [one for one in reads if one.startswith(("index/", "mirror/"))]
+
+    assert read_anew() == ({one.digest for one in pushed[:10]}, [])
+    store.push(pushed[10:], BAR)
+    found, fetched_names = read_anew()
+    assert (found, len(fetched_names)) == ({one.digest for one in pushed}, 1)
+    for path in kept.glob("*/*"):
+        assert pushed[0].digest.encode() not in path.read_bytes()
+        path.write_bytes(flipped(path.read_bytes(), 150))
+    found, fetched_names = read_anew()
+    assert (found, len(fetched_names)) == ({one.digest for one in pushed}, 2), "what is damaged here is fetched again"
+    store.gc([one.digest for one in pushed[:3]], young_s=0)
+    assert read_anew()[0] == {one.digest for one in pushed[:3]}
+    there = {one.key.removeprefix("index/") for one in connect_place(s3_url).found("index/")}
+    assert {path.name for path in kept.glob("*/*")} == there
+    kept.rename(tmp_path / "aside")
+    (tmp_path / "cache" / "taut").rmdir()
+    (tmp_path / "cache" / "taut").write_text("no folder")
+    assert read_anew()[0] == {one.digest for one in pushed[:3]}, "where nothing can be kept all is read"

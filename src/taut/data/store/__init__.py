@@ -13,6 +13,8 @@ from taut.data.store.keys import KeyProvider, file_key, keys_of, make_key_file, 
 from taut.errors import UsageError
 
 if TYPE_CHECKING:
+    from taut.data.store.places import Place
+    from taut.data.store.roots import Root
     from taut.data.store.stores import Store
 
 __all__ = ["KeyProvider", "create_store", "file_key", "keys_of", "make_key_file", "open_store", "variable_key"]
@@ -29,12 +31,11 @@ def create_store(url: str, keys: KeyProvider | None, *, is_plain: bool = False) 
     _check_extra()
     from taut.data.store.connecting import connect_place
     from taut.data.store.formats import create_format
-    from taut.data.store.stores import Store
 
     if (keys is None) != is_plain:
         raise UsageError("a store is encrypted: it needs a key, or is asked for as a plain one without")
     place = connect_place(url)
-    return Store(place, create_format(place, keys), keys)
+    return _store(url, place, create_format(place, keys), keys)
 
 
 def open_store(url: str, keys: KeyProvider | None = None) -> "Store":
@@ -46,10 +47,17 @@ def open_store(url: str, keys: KeyProvider | None = None) -> "Store":
     _check_extra()
     from taut.data.store.connecting import connect_place
     from taut.data.store.formats import open_format
-    from taut.data.store.stores import Store
 
     place = connect_place(url)
-    return Store(place, open_format(place, keys), keys)
+    return _store(url, place, open_format(place, keys), keys)
+
+
+def _store(url: str, place: "Place", root: "Root", keys: KeyProvider | None) -> "Store":
+    from taut.data.store.connecting import is_far
+    from taut.data.store.kept import kept_indexes
+    from taut.data.store.stores import Store
+
+    return Store(place, root, keys, kept=kept_indexes(root.id) if is_far(url) else None)
 
 
 def _check_extra() -> None:

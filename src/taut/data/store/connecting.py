@@ -6,6 +6,11 @@ from taut.errors import UsageError
 BUCKETS = ("s3", "gs", "az", "azure")  # The last as DVC writes it.
 
 
+def is_far(url: str) -> bool:
+    """Whether what is read from a place crosses a network of its own: then it is worth keeping."""
+    return url.partition("://")[0] in BUCKETS
+
+
 def connect_place(url: str) -> Place:
     """Open `file:///path`, a path, `s3://bucket/prefix?endpoint=…`, `gs://bucket/prefix` or `az://container/prefix`.
 

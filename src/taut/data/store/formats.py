@@ -13,11 +13,12 @@ import msgspec
 from taut.data.store.codec import Bytes
 from taut.data.store.keys import KeyProvider
 from taut.data.store.places import GONE, Place, read_either
-from taut.data.store.roots import Root, new_secret, root_of
+from taut.data.store.roots import VERSION, Root, new_secret, root_of
 from taut.errors import Conflict, Corrupt, Denied, Invalid, NotFound
 
 FORMAT, COPY = "store.json", "store.copy.json"
-KIND, VERSION = "taut data store", 1
+KIND = "taut data store"
+VERSIONS = (1, VERSION)  # Those that are read. A store keeps the one that it was made with.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError)  # The second of a name that is not UTF-8.
 NEWER = "a newer version wrote it"
 
@@ -68,7 +69,7 @@ def open_format(place: Place, keys: KeyProvider | None) -> Root:
     Invalid where a newer taut made it.
     """
     told, secret = _opened(place, keys)
-    return root_of(secret, is_encrypted=told.encrypted)
+    return root_of(secret, is_encrypted=told.encrypted, version=told.version)
 
 
 def rewrap(place: Place, keys: KeyProvider | None, new_keys: KeyProvider) -> None:
@@ -79,7 +80,7 @@ def rewrap(place: Place, keys: KeyProvider | None, new_keys: KeyProvider) -> Non
     told, secret = _opened(place, keys)
     if not told.encrypted:
         raise Invalid(f"{place.url} is not encrypted, so it has no key", hint="push to a new store, which is")
-    data = msgspec.json.encode(_wrapped(told.id, secret, new_keys))
+    data = msgspec.json.encode(_wrapped(told.id, secret, new_keys, told.version))
     place.put(COPY, data)
     place.put(FORMAT, data)
 
@@ -142,7 +143,7 @@ def _copies(place: Place) -> tuple[dict[str, Format], dict[str, str]]:
             bad[key] = NEWER if _is_newer(data) else f"it does not read as a format: {problem}"
             continue
         # Byte for byte, for JSON has many ways to say the same.
-        if told.kind == KIND and told.version == VERSION and msgspec.json.encode(told.checked()) == data:
+        if told.kind == KIND and told.version in VERSIONS and msgspec.json.encode(told.checked()) == data:
             found[key] = told
         else:
             bad[key] = NEWER if _is_newer(data) else "its checksum differs"
@@ -158,8 +159,8 @@ def _is_newer(data: Bytes) -> bool:
     return head.kind == KIND and head.version > VERSION
 
 
-def _wrapped(store_id: str, secret: bytes, keys: KeyProvider | None) -> Format:
-    bare = Format(KIND, VERSION, store_id, keys is not None, keys.name if keys else "", "")
+def _wrapped(store_id: str, secret: bytes, keys: KeyProvider | None, version: int = VERSION) -> Format:
+    bare = Format(KIND, version, store_id, keys is not None, keys.name if keys else "", "")
     packed = keys.wrap(secret, bare.context) if keys else secret
     return msgspec.structs.replace(bare, secret=base64.b64encode(packed).decode()).checked()
 

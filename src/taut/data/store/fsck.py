@@ -11,7 +11,7 @@ from taut.data.store.leases import LEASES, MARKS, PROMISES, held, living
 from taut.data.store.packs import PACKS, PackWriter, pack_key, pack_name
 from taut.data.store.pieces import Pieces
 from taut.data.store.places import GONE, Place
-from taut.data.store.roots import Root
+from taut.data.store.roots import SEGMENTS, Root
 from taut.data.store.seal import unseal
 from taut.errors import Conflict, Corrupt, Denied, NotFound
 from taut.ground.progress import Progress
@@ -107,9 +107,10 @@ def repair(place: Place, root: Root, indexes: Indexes, source: Source, bar: Prog
         kept = [entry for entry in catalog.contents.values() if after.is_whole(entry)]
         lost = catalog.contents.keys() - {entry.digest for entry in kept}
         lease.check()
-        indexes.add(list(pieces.values()), kept)
+        old = [*catalog.read, *hopeless]
+        indexes.add(list(pieces.values()), kept, dict.fromkeys(old) if root.version >= SEGMENTS else None)
         lease.check()
-        indexes.remove([*catalog.read, *hopeless])
+        indexes.remove(old)
         place.delete(pack_key(name) for name in checked.bad_packs)
         restored = sorted({entry.digest for entry in broken} - lost)
         mended += [pack_key(name) for name in sorted(checked.bad_packs)]

@@ -11,6 +11,7 @@ from taut.data.store import formats, leases
 from taut.data.store import fsck as checking
 from taut.data.store import gc as collecting
 from taut.data.store.catalog import Catalog, Entry, Indexes, unreadable
+from taut.data.store.kept import KeptIndexes
 from taut.data.store.keys import KeyProvider
 from taut.data.store.pieces import Pieces
 from taut.data.store.places import Place
@@ -30,9 +31,10 @@ class Store:
 
     takes_deltas = True
 
-    def __init__(self, place: Place, root: Root, keys: KeyProvider | None) -> None:
+    def __init__(self, place: Place, root: Root, keys: KeyProvider | None, *, kept: KeptIndexes | None = None) -> None:
+        """`kept` is where index objects are kept on this machine, of a place that is far."""
         self._place, self._root, self._keys = place, root, keys
-        self._indexes = Indexes(place, root)
+        self._indexes = Indexes(place, root, kept)
         self._promised: dict[str, float] = {}
 
     @property
