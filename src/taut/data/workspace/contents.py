@@ -7,8 +7,10 @@ from taut.data.versions import list_datasets, read_tree
 from taut.data.workspace.add import index_folder, place_in_project
 from taut.data.workspace.cache import Cache
 from taut.data.workspace.opened import own_cache, workspace_of
+from taut.data.workspace.tree import dvc_digest, is_one_file
 from taut.errors import Corrupt, Invalid, NotFound
 from taut.home import Home
+from taut.records import DatasetVersion, TreeFile
 
 
 class Content(NamedTuple):
@@ -28,18 +30,31 @@ def cached_contents(home: Home) -> Iterator[Content]:
     """
     own = own_cache(index_folder(home))
     seen: set[tuple[str, str]] = set()
-    caches: dict[str, Cache] = {}
-    for version in list_datasets.function(home) if home.folder is not None else ():
-        if version.path not in caches:
-            place = str(place_in_project(home, version.path))
-            caches[version.path] = workspace_of(place, str(home.project), index_folder(home)).cache
-        cache = caches[version.path]
-        try:
-            files = read_tree(home, version.tree)
-        except (NotFound, Corrupt, Invalid):
-            continue
+    for version, cache, files in _versions(home):
         for file in files:
             if not file.oid and (cache.root, file.md5) not in seen:
                 seen.add((cache.root, file.md5))
                 whom = f"{version.point} ({file.path})"
                 yield Content(file.md5, file.size_bytes, cache, cache.root == own.root, whom)
+
+
+def cached_lists(home: Home) -> Iterator[Content]:
+    """The lists of versions that are folders, where a cache has them: the home can do without, DVC cannot."""
+    own = own_cache(index_folder(home))
+    for version, cache, files in _versions(home):
+        if not is_one_file(files) and cache.has(digest := dvc_digest(files)):
+            yield Content(digest, 0, cache, cache.root == own.root, f"{version.point} (its list)")
+
+
+def _versions(home: Home) -> Iterator[tuple[DatasetVersion, Cache, tuple[TreeFile, ...]]]:
+    """Every version that this home's own folder has, with the cache that its files are in."""
+    caches: dict[str, Cache] = {}
+    for version in list_datasets.function(home) if home.folder is not None else ():
+        if version.path not in caches:
+            place = str(place_in_project(home, version.path))
+            caches[version.path] = workspace_of(place, str(home.project), index_folder(home)).cache
+        try:
+            files = read_tree(home, version.tree)
+        except (NotFound, Corrupt, Invalid):
+            continue
+        yield version, caches[version.path], files

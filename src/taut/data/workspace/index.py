@@ -7,10 +7,11 @@ folder stands in one row as packed arrays, compared in bulk: 20,000 files cost s
 import os
 import sqlite3
 import time
+import zlib
 from array import array
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from contextlib import closing, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taut.data.workspace.walk import FIELDS, Walk
 
@@ -21,6 +22,9 @@ FILE = "index.db"
 BUSY_TIMEOUT_S = 10.0
 IN_MEMORY = ":memory:"
 DIGEST_BYTES = 16
+CRC_BYTES = 4
+DAMAGED = (sqlite3.DatabaseError, UnicodeDecodeError)  # The second of an error that quotes a damaged name.
+BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_READONLY")  # Not damaged: as it always was.
 UNTRUSTED = -1  # Stands for the time of a file that may have changed again without its time moving on.
 # File systems count time in steps: ticks of the kernel, up to 10 ms, where a time shows parts of a second; whole
 # seconds, two of them on FAT, where it shows none. A file that young when it was found is read again the next time.
@@ -28,20 +32,24 @@ TICK_NS = 20_000_000
 COARSE_NS = 2_000_000_000
 STEP_NS = 1_000_000_000
 
+# Each row carries a checksum: SQLite has none, and a digest with one bit changed would be believed.
 CREATE = """
-CREATE TABLE IF NOT EXISTS folder (
-    place TEXT PRIMARY KEY, paths BLOB, stamps BLOB, md5s BLOB, digest TEXT, size_bytes INTEGER
+DROP TABLE IF EXISTS folder;
+DROP TABLE IF EXISTS cached;
+DROP TABLE IF EXISTS content;
+DROP TABLE IF EXISTS entry;
+CREATE TABLE folder (
+    place TEXT PRIMARY KEY, paths BLOB, stamps BLOB, md5s BLOB, digest TEXT, size_bytes INTEGER, crc INTEGER
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS cached (
+CREATE TABLE cached (
     cache TEXT, digest TEXT, shards BLOB, stamps BLOB, PRIMARY KEY (cache, digest)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS content (md5 TEXT PRIMARY KEY, oid TEXT) WITHOUT ROWID;
-DROP TABLE IF EXISTS entry;
+CREATE TABLE content (md5 TEXT PRIMARY KEY, oid TEXT, crc INTEGER) WITHOUT ROWID;
 """
-VERSION = 2  # Of this schema; an index of another is begun anew.
-SELECT_FOLDER = "SELECT paths, stamps, md5s, digest, size_bytes FROM folder WHERE place = ?"
+VERSION = 3  # Of this schema; an index of another is begun anew.
+SELECT_FOLDER = "SELECT paths, stamps, md5s, digest, size_bytes, crc FROM folder WHERE place = ?"
 REPLACE_FOLDER = """
-INSERT OR REPLACE INTO folder (place, paths, stamps, md5s, digest, size_bytes) VALUES (?, ?, ?, ?, ?, ?)
+INSERT OR REPLACE INTO folder (place, paths, stamps, md5s, digest, size_bytes, crc) VALUES (?, ?, ?, ?, ?, ?, ?)
 """
 SELECT_SHARDS = "SELECT shards FROM cached WHERE cache = ? AND digest = ?"
 SELECT_STAMPS = "SELECT stamps FROM cached WHERE cache = ? AND digest = ?"
@@ -53,8 +61,8 @@ KEEP_STAMPS = """
 INSERT INTO cached (cache, digest, shards, stamps) VALUES (?, ?, x'', ?)
 ON CONFLICT (cache, digest) DO UPDATE SET stamps = excluded.stamps
 """
-SELECT_OID = "SELECT oid FROM content WHERE md5 = ?"
-REPLACE_OID = "INSERT OR REPLACE INTO content (md5, oid) VALUES (?, ?)"
+SELECT_OID = "SELECT oid, crc FROM content WHERE md5 = ?"
+REPLACE_OID = "INSERT OR REPLACE INTO content (md5, oid, crc) VALUES (?, ?, ?)"
 
 
 class Known(NamedTuple):
@@ -92,13 +100,17 @@ class Known(NamedTuple):
 class Index:
     """What is known of the files of a workspace and of the objects in its cache."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sqlite3.Connection, path: str = "") -> None:
+        self._connection, self._path = connection, path
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
 
     def known(self, place: str) -> Known | None:
         """What is known of a folder or file; None where nothing is."""
-        row = self._connection.execute(SELECT_FOLDER, (place,)).fetchone()
-        return None if row is None else Known(*row)
+        row = self._row(SELECT_FOLDER, (place,))
+        return Known(*row[:-1]) if row is not None and row[-1] == _crc(place, *row[:-1]) else None
 
     def keep(self, place: str, found: Walk, md5s: list[str], digest: str, found_ns: int) -> None:
         """Remember what was read. What was written only just before it was found at `found_ns` is not trusted."""
@@ -108,24 +120,21 @@ class Index:
             if mtime_ns >= found_ns - (COARSE_NS if mtime_ns % STEP_NS == 0 else TICK_NS):
                 stamps[at] = UNTRUSTED
         row = place, packed_paths(found), stamps.tobytes(), bytes.fromhex("".join(md5s)), digest, found.size_bytes
-        with self._connection:
-            self._connection.execute(REPLACE_FOLDER, row)
+        self._change(REPLACE_FOLDER, [(*row, _crc(*row))])
 
     def is_cached(self, cache: "Cache", digest: str) -> bool:
         """Whether all of a digest's objects are known to be in the cache, and none has come or gone since."""
-        row = self._connection.execute(SELECT_SHARDS, (cache.root, digest)).fetchone()
-        return row is not None and row[0] != b"" and row[0] == _shards(cache, 0)
+        kept = self._packed(SELECT_SHARDS, cache, digest)
+        return kept != b"" and kept == _shards(cache, 0)
 
     def keep_cached(self, cache: "Cache", digest: str, shards: bytes) -> None:
         """Remember that all of them were there; `shards` was asked for before they were looked for."""
         if shards:
-            with self._connection:
-                self._connection.execute(KEEP_SHARDS, (cache.root, digest, shards))
+            self._change(KEEP_SHARDS, [(cache.root, digest, _sealed(shards, cache.root, digest))])
 
     def load_verified(self, cache: "Cache", digest: str, md5s: list[str]) -> None:
         """Tell the cache which of these objects, in the order of a folder's list, were verified, with which stamp."""
-        row = self._connection.execute(SELECT_STAMPS, (cache.root, digest)).fetchone()
-        stamps = array("q", b"" if row is None else row[0])
+        stamps = array("q", self._packed(SELECT_STAMPS, cache, digest))
         if len(stamps) == 3 * len(md5s):
             fields = iter(stamps)
             for md5, stamp in zip(md5s, zip(fields, fields, fields, strict=True), strict=True):
@@ -137,18 +146,54 @@ class Index:
         stamps = array("q")
         for md5 in md5s:
             stamps.extend(cache.verified.get(md5, nothing))
-        with self._connection:
-            self._connection.execute(KEEP_STAMPS, (cache.root, digest, stamps.tobytes()))
+        self._change(KEEP_STAMPS, [(cache.root, digest, _sealed(stamps.tobytes(), cache.root, digest))])
 
     def oids(self, md5s: set[str]) -> dict[str, str]:
         """The SHA-256 of content that was stored in a home from here."""
-        found = ((md5, self._connection.execute(SELECT_OID, (md5,)).fetchone()) for md5 in md5s)
-        return {md5: str(row[0]) for md5, row in found if row is not None}
+        found = ((md5, self._row(SELECT_OID, (md5,))) for md5 in md5s)
+        return {md5: str(row[0]) for md5, row in found if row is not None and row[1] == _crc(md5, row[0])}
 
     def keep_oids(self, oids: dict[str, str]) -> None:
         """Remember them."""
-        with self._connection:
-            self._connection.executemany(REPLACE_OID, oids.items())
+        self._change(REPLACE_OID, [(md5, oid, _crc(md5, oid)) for md5, oid in oids.items()])
+
+    def _packed(self, sql: str, cache: "Cache", digest: str) -> bytes:
+        row = self._row(sql, (cache.root, digest))
+        data = bytes(row[0]) if row is not None and isinstance(row[0], bytes) else b""
+        return data[CRC_BYTES:] if data == _sealed(data[CRC_BYTES:], cache.root, digest) else b""
+
+    def _row(self, sql: str, parameters: tuple[object, ...]) -> tuple[Any, ...] | None:
+        """The row that is asked for; none where the index turns out to be damaged, which begins it anew."""
+        try:
+            row: tuple[Any, ...] | None = self._connection.execute(sql, parameters).fetchone()
+        except DAMAGED as problem:
+            self._begin_anew(problem)
+            return None
+        return row
+
+    def _change(self, sql: str, rows: list[tuple[object, ...]]) -> None:
+        try:
+            with self._connection:
+                self._connection.executemany(sql, rows)
+        except DAMAGED as problem:
+            self._begin_anew(problem)
+
+    def _begin_anew(self, problem: sqlite3.DatabaseError | UnicodeDecodeError) -> None:
+        if not self._path or getattr(problem, "sqlite_errorname", "") in BUSY:
+            raise problem
+        self._connection.close()
+        self._connection = _begun(self._path)
+
+
+def _crc(*fields: object) -> int:
+    found = 0
+    for field in fields:
+        found = zlib.crc32(field if isinstance(field, bytes) else f"{field}\0".encode(errors="replace"), found)
+    return found
+
+
+def _sealed(data: bytes, *fields: str) -> bytes:
+    return _crc(data, *fields).to_bytes(CRC_BYTES, "big") + data
 
 
 def packed_paths(found: Walk) -> bytes:
@@ -184,19 +229,26 @@ def open_index(folder: str) -> Iterator[Index]:
     A damaged index is thrown away and begun anew: it only saves time.
     """
     is_kept = bool(folder) and os.access(folder, os.W_OK)
-    connection = _opened(f"{folder}/{FILE}") if is_kept else _connected(IN_MEMORY)
-    with closing(connection):
-        yield Index(connection)
+    path = f"{folder}/{FILE}"
+    with closing(Index(_opened(path), path) if is_kept else Index(_connected(IN_MEMORY))) as index:
+        yield index
 
 
 def _opened(path: str) -> sqlite3.Connection:
     try:
         return _connected(path)
-    except sqlite3.DatabaseError as problem:
+    except DAMAGED as problem:
         if isinstance(problem, sqlite3.OperationalError):  # Busy or unreadable, not damaged: leave it to its users.
             return _connected(IN_MEMORY)
-        os.unlink(path)
-        return _connected(path)
+        return _begun(path)
+
+
+def _begun(path: str) -> sqlite3.Connection:
+    """An empty index in the place of a damaged one, and nothing of that one's journal."""
+    for name in (path, f"{path}-journal"):
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+    return _connected(path)
 
 
 def _connected(path: str) -> sqlite3.Connection:
@@ -206,7 +258,7 @@ def _connected(path: str) -> sqlite3.Connection:
         if connection.execute("PRAGMA user_version").fetchone() != (VERSION,):
             connection.executescript(CREATE)
             connection.execute(f"PRAGMA user_version = {VERSION}")
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         connection.close()
         raise
     return connection

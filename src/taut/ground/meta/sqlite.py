@@ -84,6 +84,8 @@ class SqliteMetadata:
             self._writer.execute("PRAGMA busy_timeout = 0")  # See `_begin`.
             with self.transaction() as tx:
                 migrate(tx, self.dialect)
+        except UnicodeDecodeError:  # SQLite quotes a damaged name of the schema, and the driver cannot decode that.
+            raise _explained(sqlite3.DatabaseError("malformed database schema"), path) from None
         except sqlite3.Error as problem:
             raise _explained(problem, path) from None
 
