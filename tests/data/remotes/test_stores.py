@@ -59,3 +59,71 @@ def test_nothing_of_the_data_can_be_read_without_the_key(project: Path, table: P
     key.rename(key.with_name("elsewhere"))
     refused = taut(project, "data", "push")
     assert (refused.status != 0, len(refused.lines)) == (True, 2), refused.err
+
+
+def packs_of(project: Path) -> list[Path]:
+    return [path for path in (project.parent / "vault" / "packs").rglob("*") if path.is_file()]
+
+
+def damaged(path: Path) -> str:
+    """Turn a byte; returns the name that a check gives the object."""
+    data = bytearray(path.read_bytes())
+    data[300] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(data)
+    return "/".join(path.parts[-3:])
+
+
+def test_a_damaged_remote_is_named_and_brought_back_from_the_cache(project: Path, table: Path):
+    assert taut(project, "data", "push").status == 0
+    assert taut(project, "data", "remote", "fsck").out.endswith("no damaged\n")
+    name = damaged(packs_of(project)[0])
+    checked = taut(project, "data", "remote", "fsck", "vault", "--json")
+    assert checked.status == 14
+    assert [one["object"] for one in checked.json["damages"]] == [name]
+    assert len(checked.json["damages"][0]["contents"]) == 1
+    done = taut(project, "data", "remote", "fsck", "vault", "--repair", "--json")
+    assert (done.status, done.json["lost"], done.json["damages"]) == (0, [], [])
+    assert len(done.json["restored"]) == 1
+    assert taut(project, "data", "remote", "fsck", "vault").status == 0
+
+
+def test_what_the_cache_lacks_comes_from_another_remote_or_is_told_as_lost(project: Path, table: Path):
+    assert taut(project, "data", "push").status == 0
+    assert taut(project, "data", "remote", "add", "other", str(project.parent / "other"), "--dvc").status == 0
+    assert taut(project, "data", "push", "--remote", "other").status == 0
+    shutil.rmtree(project / ".taut" / "cache")
+    damaged(packs_of(project)[0])
+    done = taut(project, "data", "remote", "fsck", "vault", "--repair", "--from", "other", "--json")
+    assert (done.status, done.json["lost"]) == (0, [])
+    for path in packs_of(project):
+        damaged(path)
+    lost = taut(project, "data", "remote", "fsck", "vault", "--repair")
+    assert lost.status == 14
+    assert "push it again from where it is" in lost.out
+    assert taut(project, "data", "remote", "fsck", "other").status == 13
+    assert taut(project, "data", "remote", "fsck", "vault", "--from", "other").status == 2
+
+
+def test_a_remote_gets_another_key_and_a_killed_rotation_is_typed_again(project: Path, table: Path):
+    from taut.data.store import file_key, open_store
+
+    assert taut(project, "data", "push").status == 0
+    new = project.parent / "keys" / "new.key"
+    done = taut(project, "data", "remote", "rotate", "vault", "--key", f"file:{new}")
+    assert (done.status, done.out) == (0, f"vault opens with file:{new}\n"), done.err
+    assert new.stat().st_mode & 0o777 == 0o600
+    shutil.rmtree(project / ".taut" / "cache")
+    table.unlink()
+    assert taut(project, "data", "pull").status == 0
+    newer = project.parent / "keys" / "newer.key"
+    assert taut(project, "data", "remote", "rotate", "vault", "--key", f"file:{newer}").status == 0
+    # The store has the next key and the config does not know it yet.
+    assert taut(project, "data", "remote", "modify", "vault", "taut_key", f"file:{new}").status == 0
+    refused = taut(project, "data", "remote", "fsck", "vault")
+    assert (refused.status, len(refused.lines)) == (12, 2), refused.err
+    assert taut(project, "data", "remote", "rotate", "vault", "--key", f"file:{newer}").status == 0
+    assert taut(project, "data", "remote", "fsck", "vault").status == 0
+    assert open_store(str(project.parent / "vault"), file_key(newer)).is_encrypted
+    wrong = taut(project, "data", "remote", "rotate", "vault", "--key", "file:")
+    assert (wrong.status, len(wrong.lines)) == (2, 2), wrong.err

@@ -1,6 +1,7 @@
 """`taut data push|pull|fetch|remote`: content sent to where others take it from, and brought back."""
 
 import os
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -219,6 +220,42 @@ def remove(name: str, as_json: bool) -> None:
     shown(_told(remove_remote(_places(), name)), as_json, lambda told: f"{name} is forgotten; {told['url']} stays")
 
 
+@remote.command(epilog="Example: taut data remote fsck team")
+@click.argument("name", default="")
+@click.option("--repair", is_flag=True, help="Bring back what is damaged, from this project's cache first.")
+@click.option("--from", "source", default="", help="With --repair: another remote that may have it, too.")
+@json_option
+def fsck(name: str, repair: bool, source: str, as_json: bool) -> None:
+    """Read all of a remote in taut's own format and name what is damaged; exit status 14 where something is."""
+    from taut.data.exchange.vaults import check_remote, repair_remote
+
+    if source and not repair:
+        raise UsageError("--from says where --repair takes from", hint="taut data remote fsck --help")
+    told: dict[str, Any] = {}
+    if repair:
+        done = repair_remote(Path.cwd(), name, source=source)
+        told = {"mended": list(done.mended), "restored": list(done.restored), "lost": list(done.lost)}
+    checked = check_remote(Path.cwd(), name)
+    damages = [{"object": one.object, "reason": one.reason, "contents": list(one.contents)} for one in checked.damages]
+    told |= {"objects": checked.objects, "contents": checked.contents, "damages": damages}
+    told |= {"unnamed": checked.unnamed, "single": checked.single}
+    shown(told, as_json, _checked)
+    if damages or told.get("lost"):
+        sys.exit(14)
+
+
+@remote.command(epilog="Example: taut data remote rotate team --key file:new.key")
+@click.argument("name")
+@click.option("--key", required=True, help="file:PATH, env:VARIABLE or transit:URL; a file that is not there is made.")
+@json_option
+def rotate(name: str, key: str, as_json: bool) -> None:
+    """Have another key open a remote in taut's own format; the old one opens it no more. No data is written again."""
+    from taut.data.exchange.vaults import rotate_remote
+
+    spec = rotate_remote(Path.cwd(), name, key)
+    shown(_told(spec), as_json, lambda _: f"{name} opens with {key}")
+
+
 def commands() -> tuple[click.Command, ...]:
     """What stands under `taut data` beside the commands that need no remote."""
     return push, fetch, pull, import_, update, gc, remote
@@ -238,6 +275,16 @@ def _told(spec: "RemoteSpec") -> dict[str, Any]:
     options = {name: value for name, value in spec.options.items() if name not in SECRETS}
     kind = "taut" if spec.is_store else "dvc"
     return {"name": spec.name, "url": spec.url, "format": kind, "default": spec.is_default, "options": options}
+
+
+def _checked(told: dict[str, Any]) -> str:
+    lines = [f"mended {one}" for one in told.get("mended", ())]
+    lines += [f"lost {one}: push it again from where it is" for one in told.get("lost", ())]
+    for one in told["damages"]:
+        needed = f"; {len(one['contents'])} contents need it" if one["contents"] else ""
+        lines.append(f"{one['object']}: {one['reason']}{needed}")
+    counted = f"{told['objects']} objects, {told['contents']} contents: {len(told['damages']) or 'no'} damaged"
+    return "\n".join([*lines, counted])
 
 
 def _moved(moved: "Moved", verb: str) -> str:
