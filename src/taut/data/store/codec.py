@@ -26,7 +26,9 @@ LEVEL = 1
 SAMPLE_BYTES = 32 << 10
 WORTH = 0.94  # Of its size: what does not shrink below that is stored as it is, and read without work.
 TINY_BYTES = 64  # What is smaller than that does not shrink.
-WINDOW_LOG_MIN, WINDOW_LOG_MAX = 10, 31
+WINDOW_LOG_MIN, WINDOW_LOG_MAX = (
+    zstd.DecompressionParameter.window_log_max.bounds()
+)  # 31, and 30 where words are short.
 LDM_MIN_MATCH, LDM_RATE_LOG = (
     32,
     4,

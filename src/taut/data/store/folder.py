@@ -96,7 +96,10 @@ class Folder:
                 raise explained(problem, path, "removed") from None
             folders.add(path.parent)
         for folder in folders:
-            sync_directory(folder)
+            try:
+                sync_directory(folder)
+            except OSError as problem:
+                raise explained(problem, folder, "written") from None
 
     def _written(self, key: str, data: Bytes, *, may_replace: bool) -> bool:
         path, part = self._root / key, self._root / MAKING / secrets.token_hex(8)
