@@ -1,11 +1,13 @@
 """What it costs to see what a command opens: CPU with and without the observer, its own and the keeper's included.
 
-    python bench/capture.py [--rounds 5]
+    python bench/capture.py [--rounds 5] [--python /path/to/python] [--observer ANOTHER]
 
 Two programs: a training run (imports of what is installed of torch, pandas, scikit-learn, pyarrow, a fit, and opens up
 to 5,000 in all), and the worst case, a loop over 20,000 files of 4 KB. Each is run in turn without anything, under the
 observer, under Python's audit hook alone, and where it is installed under strace with the same calls. Medians of CPU
-seconds and wall; held against 5 % of the training and 15 microseconds an open.
+seconds and wall; held against 5 % of the training and 15 microseconds an open. The figures of one turn are held against
+each other, since a busy machine makes each turn another one. `--python` is the interpreter of the training, which needs
+not have taut; `--observer` another build of the observer, to be held against ours in the same turns.
 """
 
 import argparse
@@ -46,10 +48,14 @@ TRACED = (
 )
 
 
-def observed(folder: Path, command: list[str]) -> list[str]:
-    """Under the observer."""
-    places = (str(folder / "opened"), str(folder / "kept"), str(folder))
-    return [str(OBSERVER), str(os.getpid()), *places, "own", command[0], *command]
+def observed(by: Path) -> Callable[[Path, list[str]], list[str]]:
+    """Under an observer."""
+
+    def launch(folder: Path, command: list[str]) -> list[str]:
+        places = (str(folder / "opened"), str(folder / "kept"), str(folder))
+        return [str(by), str(os.getpid()), *places, "own", command[0], *command]
+
+    return launch
 
 
 def traced(_: Path, command: list[str]) -> list[str]:
@@ -72,15 +78,21 @@ def main() -> None:
     """Measure and print."""
     say = argparse.ArgumentParser(description=__doc__)
     say.add_argument("--rounds", type=int, default=5)
-    rounds = say.parse_args().rounds
+    say.add_argument("--python", default=sys.executable)
+    say.add_argument("--observer", type=Path)
+    asked = say.parse_args()
+    rounds = asked.rounds
     if problem := observer_problem():
         sys.exit(f"nothing to measure: {problem}")
     ways: dict[str, Callable[[Path, list[str]], list[str]]] = {
-        "nothing": lambda _, command: command, "observer": observed, "audit hook": lambda _, command: command,
+        "nothing": lambda _, command: command, "observer": observed(OBSERVER),
+        "audit hook": lambda _, command: command,
     }  # fmt: skip
+    if asked.observer:
+        ways["other"] = observed(asked.observer)
     if shutil.which("strace"):
         ways["strace"] = traced
-    result: dict[str, dict[str, float]] = {}
+    result: dict[str, dict[str, float]] = {}  # Way -> the share of the training, the microseconds of an open.
     with tempfile.TemporaryDirectory() as name:
         folder = Path(os.path.realpath(name))
         (folder / "kept").mkdir()
@@ -94,16 +106,17 @@ def main() -> None:
             for _ in range(rounds + 1):  # The first one fills the page cache and is not counted.
                 for way, launch in ways.items():
                     environment = hooked if way == "audit hook" else dict(os.environ)
-                    figures[way].append(measured(folder, launch(folder, [sys.executable, "-c", program]), environment))
-            result[title] = {way: statistics.median(cpu for cpu, _ in pairs[1:]) for way, pairs in figures.items()}
+                    figures[way].append(measured(folder, launch(folder, [asked.python, "-c", program]), environment))
+            bare = [cpu for cpu, _ in figures["nothing"][1:]]
             for way, pairs in figures.items():
-                cpu, base = result[title][way], result[title]["nothing"]
+                cpus = [cpu for cpu, _ in pairs[1:]]
+                more = statistics.median(cpu - base for cpu, base in zip(cpus, bare, strict=True))
+                share = statistics.median(cpu / base - 1 for cpu, base in zip(cpus, bare, strict=True))
                 wall = statistics.median(wall for _, wall in pairs[1:])
-                print(f"{title:<22} {way:<11} CPU {cpu:6.3f} s  wall {wall:6.3f} s  {(cpu / base - 1) * 100:+6.1f} %")
-    share = result["training"]["observer"] / result["training"]["nothing"] - 1
-    loop = result["loop over small files"]
-    open_us = (loop["observer"] - loop["nothing"]) / FILES * 1e6
-    print(f"training: {share * 100:+.1f} % CPU (bar {CPU_SHARE_MAX * 100:.0f} %)")
+                print(f"{title:<22} {way:<11} CPU {statistics.median(cpus):6.3f} s  wall {wall:6.3f} s  {share:+7.1%}")
+                result.setdefault(way, {})[title] = share if title == "training" else more / FILES * 1e6
+    share, open_us = result["observer"].values()
+    print(f"training: {share:+.1%} CPU (bar {CPU_SHARE_MAX * 100:.0f} %)")
     print(f"an open: {open_us:.1f} microseconds of CPU (bar {OPEN_US_MAX:.0f})")
     print(json.dumps({"training_share": round(share, 4), "open_us": round(open_us, 1)}))
     sys.exit(0 if share <= CPU_SHARE_MAX and open_us <= OPEN_US_MAX else 1)

@@ -172,7 +172,10 @@ class RemoteRead:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A system library that changes numbers: `kind` is blas, openmp, libc, cuda or driver; `threads` 0: not known."""
+    """What lies below the packages and changes numbers: `kind` is blas, openmp, libc, cuda, driver or gpu.
+
+    `threads` 0: not known. A GPU has its model as the name and its firmware as the version.
+    """
 
     kind: str
     name: str

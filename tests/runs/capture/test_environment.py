@@ -153,6 +153,12 @@ def test_a_library_that_the_command_loaded_is_asked_for_its_version_and_threads(
     assert (openmp.name, openmp.threads) == ("libgomp.so.1", 0)  # It is not there any more.
 
 
+def test_the_driver_that_a_command_loaded_is_told_by_its_version(tmp_path):
+    answer = ask_environment(sys.executable, tmp_path, ["/usr/lib/x86_64-linux-gnu/libcuda.so.535.129.03"])
+    assert isinstance(answer, Environment)
+    assert [one.version for one in answer.libraries if one.name.startswith("libcuda")] == ["535.129.03"]
+
+
 def test_an_interpreter_says_how_it_came_here(tmp_path):
     answer = ask_environment(sys.executable, tmp_path)
     assert isinstance(answer, Environment)

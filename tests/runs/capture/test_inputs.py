@@ -79,7 +79,25 @@ def test_what_went_or_belongs_to_tools_is_left_out(home: Home):
     gone.touch()
     seen = read(gone, home.project / ".git" / "index", home.project / ".taut" / "settings.toml")
     gone.unlink()
-    assert of(home, seen) == Files((), (), (), ())
+    assert of(home, seen, started_ns=0) == Files((), (), (), ())
+
+
+def test_an_input_that_was_there_before_the_run_and_is_gone_is_named_all_the_same(home: Home):
+    gone = home.project / "gone"
+    gone.write_text("x")
+    seen = read(gone)
+    gone.unlink()
+    files = of(home, seen)
+    assert [(one.path, one.oid, one.changed) for one in files.inputs] == [("gone", "", True)]
+    assert files.missing == ("what gone held when it was read: it was removed during the run",)
+
+
+def test_a_module_of_the_project_that_was_loaded_from_its_cache_is_an_input(home: Home):
+    (home.project / "__pycache__").mkdir()
+    for name in ("helper.py", "__pycache__/helper.cpython-311.pyc", "__pycache__/gone.cpython-311.pyc"):
+        (home.project / name).write_text("x = 1")
+    seen = read(*(home.project / "__pycache__").iterdir())
+    assert [(one.path, one.role) for one in of(home, seen).inputs] == [("helper.py", "code")]
 
 
 def test_without_stamps_a_file_younger_than_the_run_is_named_as_changed(home: Home):

@@ -173,8 +173,8 @@ def test_an_address_that_python_reads_is_noted_without_its_secrets(folder: Path,
     ("program", "address"),
     [
         (
-            "import sqlalchemy as s; s.create_engine('postgresql+psycopg://ada:pw@db:5433/x')",
-            "postgresql+psycopg://ada:***@db:5433/x",
+            "import sqlalchemy as s; s.create_engine('postgresql+psycopg://ada:pw@127.0.0.1:9/x').connect()",
+            "postgresql+psycopg://ada:***@127.0.0.1:9/x",
         ),
         ("import psycopg; psycopg.connect('host=127.0.0.1 port=9 dbname=x password=pw')", "postgresql://127.0.0.1:9/x"),
         (
@@ -188,6 +188,62 @@ def test_a_database_is_noted_without_its_password(folder: Path, program: str, ad
     first, _, second = program.partition("; ")
     notes = noted(folder, f"{first}\nimport contextlib\nwith contextlib.suppress(Exception): {second}")
     assert remote_reads(notes, (), "") == (RemoteRead("database", address),)
+
+
+# Each reads from a real server, by the newest interface of its library and by what stands above it.
+OF_A_DATABASE = {
+    "psycopg": "import psycopg; psycopg.connect(U).execute('select 1')",
+    "psycopg's class": "import psycopg; psycopg.Connection.connect(U).execute('select 1')",
+    "psycopg, asynchronous": (
+        "import asyncio, psycopg\nasync def main():\n    c = await psycopg.AsyncConnection.connect(U)\n"
+        "    await c.execute('select 1')\n    await c.close()\nasyncio.run(main())"
+    ),
+    "psycopg2": "import psycopg2; psycopg2.connect(U).cursor().execute('select 1')",
+    "SQLAlchemy": "import sqlalchemy as s; s.create_engine(A).connect().execute(s.text('select 1'))",
+    "SQLAlchemy by name": (
+        "from sqlalchemy import create_engine as c, text\nwith c(A).begin() as b: b.execute(text('select 1'))"
+    ),
+    "pandas": "import pandas as p; p.read_sql('select 1', A)",
+}
+
+
+@pytest.mark.parametrize("program", OF_A_DATABASE.values(), ids=OF_A_DATABASE)
+def test_a_database_that_is_really_read_is_noted_once(folder: Path, postgres_url: str, program: str):
+    pytest.importorskip(program.split()[1].strip(";,") if "asyncio" not in program else "psycopg")
+    alchemy = postgres_url.replace("postgresql:", "postgresql+psycopg:")
+    program = f"import warnings; warnings.simplefilter('ignore')\nU, A = {postgres_url!r}, {alchemy!r}\n{program}"
+    notes = noted(folder, program)
+    (read,) = remote_reads(notes, (), "")
+    assert read.kind == "database"
+    assert read.address in (redacted(postgres_url), redacted(alchemy))
+
+
+OF_THE_WEB = {
+    "httpx": "import httpx; httpx.get(U)",
+    "aiohttp": (
+        "import aiohttp, asyncio\nasync def main():\n    async with aiohttp.ClientSession() as s:\n"
+        "        await s.get(U)\nasyncio.run(main())"
+    ),
+    "fsspec": "import fsspec; fsspec.filesystem('http').cat(U)",
+    "polars": "import polars; polars.scan_csv(U).collect()",
+    "polars, several": "import polars; polars.scan_parquet([U]).collect()",
+    "duckdb": "import duckdb; duckdb.sql(f\"from '{U}'\").fetchall()",
+    "duckdb's connection": "import duckdb; duckdb.connect().execute(f\"from read_csv(['{U}'])\")",
+    "duckdb's function": "import duckdb; duckdb.read_csv(U)",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("program", OF_THE_WEB.values(), ids=OF_THE_WEB)
+def test_an_address_that_passes_by_pythons_own_clients_is_noted_too(folder: Path, site: str, program: str):
+    pytest.importorskip(program.split()[1].strip(";,"))
+    program = program.replace("\n", "\n    ")
+    suppressed = f"import contextlib\nU = '{site}/a'\nwith contextlib.suppress(Exception):\n    {program}"
+    assert noted(folder, suppressed).urls == (f"{site}/a",)
+
+
+def test_an_engine_that_nobody_connects_reads_nothing(folder: Path):
+    assert noted(folder, "import sqlalchemy as s; s.create_engine('postgresql+psycopg://db/x')").databases == ()
 
 
 @pytest.mark.parametrize(
@@ -221,7 +277,7 @@ def test_an_object_in_a_bucket_is_noted_by_bucket_prefix_and_key(folder: Path):
 
 
 def test_a_database_in_a_file_is_a_file(folder: Path):
-    assert noted(folder, "import sqlalchemy as s; s.create_engine('sqlite:///x.db')").databases == ()
+    assert noted(folder, "import sqlalchemy as s; s.create_engine('sqlite:///x.db').connect()").databases == ()
 
 
 def test_connections_that_nothing_explains_are_inputs_that_nobody_named():

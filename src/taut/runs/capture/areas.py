@@ -40,16 +40,23 @@ class Surveyor:
         """The area of a real absolute path."""
         if any(path.startswith(f"{folder}/") for folder in (OURS, *self.ours)):
             return "ours"
-        if PACKAGES.search(path) or _environment_over(os.path.dirname(path)):
-            return "packages"
         if path.startswith(f"{self.project}/"):
-            never = CACHE_OF_DVC.search(path) or not NEVER_DATA.isdisjoint(path[len(self.project) :].split("/"))
-            return "ours" if never else "project"
+            return self._area_inside(path)
+        if PACKAGES.search(path) or _environment_over(os.path.dirname(path), ""):
+            return "packages"
         if path.startswith(_temporary()):
             return "temporary"
         if path.startswith(SYSTEM) or STANDARD_LIBRARY.search(path):
             return "system"
         return _of_user(path)
+
+    def _area_inside(self, path: str) -> Area:
+        """That of a file in the project, which may itself lie in an environment or be one."""
+        inside = path[len(self.project) :]
+        if PACKAGES.search(inside) or _environment_over(os.path.dirname(path), self.project):
+            return "packages"
+        never = CACHE_OF_DVC.search(path) or not NEVER_DATA.isdisjoint(inside.split("/"))
+        return "ours" if never else "project"
 
 
 def is_code(path: str, executed: Iterable[str]) -> bool:
@@ -100,11 +107,11 @@ def _of_user(path: str) -> Area:
 
 
 @lru_cache(maxsize=4096)
-def _environment_over(folder: str) -> bool:
-    """Whether a folder lies in a virtual or conda environment."""
-    if folder in ("/", ""):
+def _environment_over(folder: str, top: str) -> bool:
+    """Whether a folder below `top` lies in a virtual or conda environment that is below it too."""
+    if folder in ("/", "", top):
         return False
-    return any(os.path.exists(f"{folder}/{mark}") for mark in MARKS) or _environment_over(os.path.dirname(folder))
+    return any(os.path.exists(f"{folder}/{mark}") for mark in MARKS) or _environment_over(os.path.dirname(folder), top)
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from taut.errors import TautError
 from taut.ground import wire
 from taut.records import Library, Seeding, Surroundings
+from taut.runs.capture.accelerators import accelerators, version_in
 from taut.runs.capture.reads import NOT_SHOWN, SECRET, redacted
 
 TIMEOUT_S = 60.0
@@ -87,18 +89,21 @@ def ask_environment(python: str, folder: Path, loaded: Iterable[str] = ()) -> En
 
     `loaded` are shared libraries that the command opened; those that compute are asked for version and threads.
     """
+    opened = tuple(loaded)
     try:
         done = subprocess.run(
-            [python, "-c", INQUIRY.read_text(encoding="utf-8"), json.dumps(libraries_among(loaded))],
+            [python, "-c", INQUIRY.read_text(encoding="utf-8"), json.dumps(libraries_among(opened))],
             cwd=folder,
             capture_output=True,
             timeout=TIMEOUT_S,
             stdin=subprocess.DEVNULL,
             check=True,
         )
-        return wire.decode(done.stdout.splitlines()[-1], Environment, what=f"the answer of {python}")
+        answer = wire.decode(done.stdout.splitlines()[-1], Environment, what=f"the answer of {python}")
     except (OSError, subprocess.SubprocessError, TautError, IndexError) as problem:
         return f"the environment: {python} did not list its packages ({type(problem).__name__})"
+    told = [replace(one, version=one.version or version_in(one.path)) for one in answer.libraries]
+    return msgspec.structs.replace(answer, libraries=(*told, *accelerators(opened)))
 
 
 def libraries_among(paths: Iterable[str]) -> list[tuple[str, str]]:

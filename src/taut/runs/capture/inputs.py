@@ -49,6 +49,8 @@ class Recording:
 def files_of(home: Home, recording: Recording, seen: Observed, distributions: Mapping[str, str]) -> Files:
     """Every file of the project that was read or written, and data outside of it; the rest is counted."""
     surveyor = Surveyor(os.path.realpath(recording.project), tuple(os.path.realpath(path) for path in recording.ours))
+    for source in _sources(seen.reads):
+        seen.reads.setdefault(source, stamp_of(source))
     areas = {path: surveyor.area(path) for path in seen.reads}
     written = {path for path, before in _written(seen).items() if _changed(path, before)}
     making = _Making(home, recording, seen, written)
@@ -67,6 +69,13 @@ def files_of(home: Home, recording: Recording, seen: Observed, distributions: Ma
         outside_reads(areas, distributions),
         tuple(making.missing),
     )
+
+
+def _sources(paths: Iterable[str]) -> list[str]:
+    """The modules behind cached bytecode that was read: Python opens only that where it fits the source."""
+    caches = [path.rpartition("/__pycache__/") for path in paths if path.endswith(".pyc")]
+    sources = [f"{folder}/{name.partition('.')[0]}.py" for folder, cache, name in caches if cache]
+    return [source for source in sources if os.path.isfile(source)]
 
 
 def _made(pool: ThreadPoolExecutor, make: Callable[[str], Made | None], paths: list[str]) -> Iterator[Made]:
@@ -105,38 +114,40 @@ class _Making:
     def input(self, path: str) -> InputRead | None:
         """A file that was read, with the digest of what it held then; None where nothing is known of it any more."""
         role: Role = "code" if is_code(path, self._seen.executed) else "data"
-        name, then, now = self._name(path), self._seen.reads[path], stamp_of(path)
+        at = self._seen.moved.get(path, path)
+        name, then, now = self._name(path), self._seen.reads[path], stamp_of(at)
         try:
             if now is not None and not stat.S_ISREG(now.mode):
                 return None
-            if now is None or self._is_changed(path, then, now):
-                return self._changed_input(path, name, role, then, now)
-            return replace(self._digested(path, name, now.size_bytes), role=role)
+            if now is None or self._is_changed(path, at, then, now):
+                return self._changed_input(at, path, role, then, now)
+            return replace(self._digested(at, name, now.size_bytes), role=role)
         except (OSError, TautError) as problem:
             self.missing.append(f"the digest of {name}: {problem}")
             return None
 
-    def _is_changed(self, path: str, then: Stamp | None, now: Stamp) -> bool:
+    def _is_changed(self, path: str, at: str, then: Stamp | None, now: Stamp) -> bool:
         if then is None:
             return now.mtime_ns > self._recording.started_ns
-        return not then.holds_what(now) or (path in self._written and then.ctime_ns != now.ctime_ns)
+        is_written = at in self._written and at == path  # A new name changes `ctime_ns` too.
+        return not then.holds_what(now) or (is_written and then.ctime_ns != now.ctime_ns)
 
-    def _changed_input(
-        self, path: str, name: str, role: Role, then: Stamp | None, now: Stamp | None
-    ) -> InputRead | None:
+    def _changed_input(self, at: str, path: str, role: Role, then: Stamp | None, now: Stamp | None) -> InputRead | None:
+        name = self._name(path)
         stamp, copy = self._seen.kept.get(path, (None, ""))
         if copy and stamp is not None and then is not None and then.holds_what(stamp):
             held = self._recording.kept / copy
             with held.open("rb") as stream:
                 oid = self._home.objects.put(stream)
             self._md5s[oid] = digest_file(held).md5
-            still = now is not None and digest_file(Path(path)).oid == oid
+            still = now is not None and digest_file(Path(at)).oid == oid
             return InputRead(name, oid, stamp.size_bytes, "", role, changed=not still, kept=True)
-        if now is None:
-            return None
-        self.missing.append(f"what {name} held when it was read: it changed during the run")
-        size = then.size_bytes if then is not None else now.size_bytes
-        return InputRead(name, "", size, "", role, changed=True)
+        known = then or now
+        if known is None or (now is None and known.ctime_ns >= self._recording.started_ns):
+            return None  # Made meanwhile, and not by what was seen: a file of the moment.
+        what = "changed" if now is not None else "was removed"
+        self.missing.append(f"what {name} held when it was read: it {what} during the run")
+        return InputRead(name, "", known.size_bytes, "", role, changed=True)
 
     def keep(self, paths: Iterable[str]) -> None:
         """Choose the outputs whose bytes are kept: the smallest first, and no data of datasets, which versions keep."""

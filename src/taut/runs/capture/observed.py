@@ -44,8 +44,10 @@ class Observed:
     `reads` holds those that it read before it wrote them, as they were then; `written` those that it wrote, as they
     were before; None where that is not known or nothing was there. `partly` are those of them in which something of
     that stayed. `typed` maps paths that lead to a file through a link to it, `kept` inputs to the stamp and name of the
-    copy made right before the run changed them (no name: too large). `folders` were moved into place whole. `unseen`
-    says what cannot have been seen.
+    copy made right before the run changed them (no name: too large). `folders` were moved into place whole, each with
+    the name that it had before the run; `renamed` are files that the run gave another name but not what they hold, with
+    their first name, and `moved` says where what was read under a first name stands now. `unseen` says what cannot have
+    been seen.
     """
 
     reads: dict[str, Stamp | None] = field(default_factory=dict)
@@ -53,7 +55,9 @@ class Observed:
     typed: dict[str, str] = field(default_factory=dict)
     partly: dict[str, Stamp] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
-    folders: dict[str, None] = field(default_factory=dict)
+    folders: dict[str, str] = field(default_factory=dict)
+    renamed: dict[str, str] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
     executed: set[str] = field(default_factory=set)
     kept: dict[str, tuple[Stamp, str]] = field(default_factory=dict)
     connections: dict[str, None] = field(default_factory=dict)
@@ -118,10 +122,26 @@ def _events(data: bytes) -> Iterator[tuple[str, Stamp, str, str]]:
 
 
 def _read(seen: Observed, stamp: Stamp, path: str, typed: str) -> None:
-    if path not in seen.written or path in seen.partly:
-        seen.reads.setdefault(path, seen.partly.get(path, stamp))
+    if path in seen.renamed or path not in seen.written or path in seen.partly:
+        first = _first_name(seen, path)
+        if first not in seen.reads:
+            seen.reads[first] = seen.partly.get(path, stamp)
+            if first != path:
+                seen.moved[first] = path
     if typed:
         seen.typed.setdefault(os.path.normpath(typed), path)
+
+
+def _first_name(seen: Observed, path: str) -> str:
+    """The name that a file had before the run moved it, or a folder that it lies in."""
+    if path in seen.renamed:
+        return seen.renamed[path]
+    folder = os.path.dirname(path) if seen.folders else ""
+    while len(folder) > 1:
+        if folder in seen.folders:
+            return seen.folders[folder] + path[len(folder) :]
+        folder = os.path.dirname(folder)
+    return path
 
 
 def _write(seen: Observed, stamp: Stamp, path: str, typed: str) -> None:
@@ -132,7 +152,7 @@ def _write(seen: Observed, stamp: Stamp, path: str, typed: str) -> None:
 
 def _change(seen: Observed, stamp: Stamp, path: str, typed: str) -> None:
     """Written, but what it held before is still in it and may be read."""
-    if path not in seen.written:
+    if path not in seen.written or path in seen.renamed:
         seen.partly[path] = stamp
     _write(seen, stamp, path, typed)
 
@@ -150,30 +170,52 @@ def _execute(seen: Observed, stamp: Stamp, path: str, typed: str) -> None:
 def _move(seen: Observed, stamp: Stamp, old: str, new: str) -> None:
     """What was written under the old name was written under the new one; a folder takes along all that is in it."""
     if stat.S_ISDIR(stamp.mode):
-        for table in (seen.written, seen.links, seen.folders):
+        for table in (seen.written, seen.links, seen.partly, seen.renamed, seen.folders):
             _rename_below(table, old, new)
-        seen.folders[new] = None
+        for first in [first for first in seen.reads if _is_below(seen.moved.get(first, first), old)]:
+            seen.moved[first] = new + seen.moved.get(first, first)[len(old) :]
+        seen.folders.setdefault(new, old)
         return
+    first = seen.renamed.pop(old, "" if old in seen.written or old in seen.links else old)
     seen.written.pop(old, None)
+    seen.partly.pop(old, None)
+    seen.renamed.pop(new, None)
     if (target := seen.links.pop(old, None)) is not None:
         seen.links[new] = target
-    else:
-        seen.links.pop(new, None)
-        seen.written[new] = None
+        return
+    seen.links.pop(new, None)
+    seen.written[new] = None
+    if first:
+        seen.renamed[new] = first
+    if first in seen.reads:
+        seen.moved[first] = new
+
+
+def _is_below(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
 
 
 def _rename_below(table: dict[str, Any], old: str, new: str) -> None:
-    for path in [path for path in table if path == old or path.startswith(f"{old}/")]:
+    for path in [path for path in table if _is_below(path, old)]:
         table[new + path[len(old) :]] = table.pop(path)
 
 
-def _exchange(seen: Observed, _: Stamp, one: str, two: str) -> None:
-    for path in (one, two):
-        seen.written[path] = None
+def _exchange(seen: Observed, stamp: Stamp, one: str, two: str) -> None:
+    """Three renames in one; the record has the mode of the first only, and both are of one kind nearly always."""
+    aside = f"{one}\0"
+    for old, new in ((one, aside), (two, one), (aside, two)):
+        _move(seen, stamp, old, new)
+    for table in (seen.folders, seen.renamed):
+        for path, first in table.items():
+            if _is_below(first, aside):
+                table[path] = one + first[len(aside) :]
 
 
-def _link(seen: Observed, _: Stamp, __: str, new: str) -> None:
+def _link(seen: Observed, _: Stamp, old: str, new: str) -> None:
+    first = seen.renamed.get(old, "" if old in seen.written else old)
     seen.written.setdefault(new, None)
+    if first:
+        seen.renamed[new] = first
 
 
 def _symlink(seen: Observed, _: Stamp, link: str, target: str) -> None:
@@ -181,7 +223,7 @@ def _symlink(seen: Observed, _: Stamp, link: str, target: str) -> None:
 
 
 def _keep(seen: Observed, stamp: Stamp, path: str, name: str) -> None:
-    seen.kept.setdefault(path, (stamp, name))
+    seen.kept.setdefault(_first_name(seen, path), (stamp, name))
 
 
 def _connect(seen: Observed, _: Stamp, address: str, __: str) -> None:

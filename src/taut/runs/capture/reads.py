@@ -6,6 +6,7 @@ what only Python knows: which URLs and databases were meant, and which seeds wer
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -70,7 +71,7 @@ def remote_reads(notes: Notes, connections: tuple[str, ...], own: str) -> tuple[
 
     `own` is the address of taut's tracking server, which is no input; nor is asking for the address of a name.
     """
-    given = [("url", url) for url in notes.urls] + [("database", url) for url in notes.databases]
+    given = [("url", url) for url in notes.urls] + [("database", url) for url in _databases(notes.databases)]
     named = {RemoteRead(kind, redacted(url)) for kind, url in given if not (own and url.startswith(own))}  # type: ignore[arg-type]  # Two of its kinds.
     explained = [_host_and_port(url) for _, url in given]
     ours = _host_and_port(own)
@@ -83,6 +84,14 @@ def remote_reads(notes: Notes, connections: tuple[str, ...], own: str) -> tuple[
             name = notes.hosts.get(connection)
             named.add(RemoteRead("connection", f"{name} ({connection})" if name else connection))
     return tuple(sorted(named, key=lambda read: (read.kind, read.address)))
+
+
+def _databases(addresses: Iterable[str]) -> list[str]:
+    """Each database once: SQLAlchemy says of the same connection more than the driver below it."""
+    by_place: dict[tuple[str, int, str], str] = {}
+    for address in sorted(addresses, key=len):
+        by_place[(*_host_and_port(address), address.partition("?")[0].rpartition("/")[2])] = address
+    return list(by_place.values())
 
 
 def redacted(url: str) -> str:

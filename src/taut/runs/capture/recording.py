@@ -18,6 +18,7 @@ from taut.ground.compute import handle_of, is_alive
 from taut.home import Home
 from taut.records import Capture, Run, Surroundings, Usage
 from taut.runs.capture.environment import Environment, ask_environment, interpreter_of
+from taut.runs.capture.hashes import Hashes, hashes_around
 from taut.runs.capture.inputs import Recording, files_of
 from taut.runs.capture.locks import lock_of
 from taut.runs.capture.observed import Observed, observed_by_kernel, observed_by_python
@@ -126,7 +127,8 @@ def _with_all_seen(home: Home, place: Path, started: Started) -> tuple[Capture, 
     )  # fmt: skip
     missing = (*capture.missing, *seen.unseen, *files.missing)
     if isinstance(answer, Environment):
-        return _with_environment(home, capture, answer, notes), missing
+        hashes, problems = hashes_around(Path(capture.folder), Path(started.project))
+        return _with_environment(home, capture, answer, notes, hashes), (*missing, *problems)
     return capture, (*missing, answer)
 
 
@@ -138,9 +140,9 @@ def _observed(place: Path, started: Started, notes: Notes) -> Observed:
     return observed_by_python(notes, seen.reason) if seen.reason and not seen.unseen else seen
 
 
-def _with_environment(home: Home, capture: Capture, answer: Environment, notes: Notes) -> Capture:
+def _with_environment(home: Home, capture: Capture, answer: Environment, notes: Notes, hashes: Hashes) -> Capture:
     before = capture.surroundings or Surroundings()
-    text, unlocked = lock_of(answer)
+    text, unlocked = lock_of(answer, hashes)
     surroundings = replace(
         before, interpreter=answer.interpreter, implementation=answer.implementation, version=answer.version,
         build=answer.build, origin=answer.origin, lock=home.objects.put(_stream(text)), unlocked=unlocked,

@@ -14,16 +14,16 @@
      x  executed    m, M  renamed, exchanged (old, new)    l  linked (old, new)    s  symlink made (link, target)
      k  the bytes of a file about to be changed that had been read lie in KEPT (path, name there)
      c  connected to (address)                   u  something that cannot be seen (which)
-   Paths are as the kernel resolves them at that moment. What was seen before is not written again.
+   Paths are as the kernel resolves them at that moment, from our root folder and with our mounts. What was seen before is
+   not written again. io_uring opens files without a system call, so a program is told that the kernel has none and does
+   without, unless TAUT_IO_URING is "allow".
 
    Three processes: the command; we, its parent, who pass on signals and end as it ends; and a keeper that answers the
    kernel when we no longer do, since a call that nobody answers hangs and one whose listener is gone fails. */
 
 #define _GNU_SOURCE
 #include <arpa/inet.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <linux/openat2.h>
+#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
@@ -38,6 +38,8 @@
 
 #include "calls.h"
 #include "record.h"
+#include "places.h"
+#include "rights.h"
 
 #ifndef SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV /* Linux 5.19 */
 #define SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV (1UL << 5)
@@ -50,17 +52,18 @@
 #define FORMAT 1
 #define KEPT_MAX (256LL << 20)  /* The command waits while a file is copied; this is about a quarter of a second. */
 #define FLUSH_MS 50
+#define LINGER_MS 1000
 #define STUCK_MS 1000           /* After this long over one call the keeper answers the others. */
 
 /* -- What a stopped process means -- */
 
-static int listener = -1, kept = -1, kept_count, other_roots;
-static const char *project;
-static size_t project_length;
+static int listener = -1, kept = -1, kept_count, rings;
 struct shared { _Alignas(16) char request[2048]; volatile int busy, copying; };
 static struct shared *shared;
 
 static const struct seccomp_notif *request(void) { return (const struct seccomp_notif *)shared->request; }
+
+static pid_t asking(void) { return (pid_t)request()->pid; }
 
 static int still_there(void) { /* Else its number may belong to another process already. */
     uint64_t id = request()->id;
@@ -91,112 +94,6 @@ static int peek_text(uint64_t from, char *into) {
     return -1; /* Too long for the kernel as well. */
 }
 
-/* How we reach what a path of the stopped process names. */
-static int reach(char *into, int dir, const char *path) {
-    pid_t pid = (pid_t)request()->pid;
-    static const struct { const char *from, *to; } OWN[] = {
-        {"/proc/self/", "/proc/%d/"}, {"/proc/thread-self/", "/proc/%d/"}, {"/dev/fd/", "/proc/%d/fd/"},
-        {"/dev/stdin", "/proc/%d/fd/0"}, {"/dev/stdout", "/proc/%d/fd/1"}, {"/dev/stderr", "/proc/%d/fd/2"},
-    };
-    int length;
-    if (path[0] == '/') {
-        for (size_t i = 0; i < LENGTH(OWN); i++) {
-            size_t prefix = strlen(OWN[i].from);
-            if (strncmp(path, OWN[i].from, prefix)) continue;
-            char start[64];
-            snprintf(start, sizeof start, OWN[i].to, pid);
-            length = snprintf(into, PATH_MAX, "%s%s", start, path + prefix);
-            return length < PATH_MAX ? 0 : -1;
-        }
-        if (other_roots) length = snprintf(into, PATH_MAX, "/proc/%d/root%s", pid, path);
-        else length = snprintf(into, PATH_MAX, "%s", path);
-    } else {
-        const char *slash = *path ? "/" : "";
-        if (dir == AT_FDCWD) length = snprintf(into, PATH_MAX, "/proc/%d/cwd%s%s", pid, slash, path);
-        else length = snprintf(into, PATH_MAX, "/proc/%d/fd/%d%s%s", pid, dir, slash, path);
-    }
-    return length < PATH_MAX ? 0 : -1;
-}
-
-static int name_of(int descriptor, char *into) {
-    char link[64];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-    ssize_t length = readlink(link, into, PATH_MAX - 1);
-    if (length <= 0 || into[0] != '/') return -1;
-    into[length] = 0;
-    return 0;
-}
-
-/* Whether a path is absolute and would be printed by the kernel as it stands if no part of it is a link. */
-static int is_plain(const char *path) {
-    if (path[0] != '/' || !strncmp(path, "/proc/", 6)) return 0;
-    for (const char *at = path; (at = strchr(at, '/')); at++)
-        if (at[1] == '/' || at[1] == '.' || !at[1]) return 0;
-    return 1;
-}
-
-/* The file at a place: its name without links, and its state. -1 where there is none. */
-static int find(const char *place, int more, char *real, struct stat *as) {
-    if (is_plain(place)) { /* Most are, and then one call less does: the kernel says whether a part is a link. */
-        struct open_how how = {.flags = (uint64_t)(O_PATH | O_CLOEXEC | more), .resolve = RESOLVE_NO_SYMLINKS};
-        int descriptor = (int)syscall(__NR_openat2, AT_FDCWD, place, &how, sizeof how);
-        if (descriptor >= 0) {
-            int found = fstat(descriptor, as);
-            close(descriptor);
-            strcpy(real, place);
-            return found;
-        }
-        if (errno == ENOENT) return -1;
-    }
-    int descriptor = open(place, O_PATH | O_CLOEXEC | more);
-    if (descriptor < 0) return -1;
-    int found = fstat(descriptor, as) || name_of(descriptor, real) ? -1 : 0;
-    close(descriptor);
-    return found;
-}
-
-/* The name that a place has or would have in its folder, whose name has no links; the last part is not followed. */
-static int find_entry(char *place, char *real, struct stat *as) {
-    struct stat folder;
-    size_t length = strlen(place);
-    while (length > 1 && place[length - 1] == '/') place[--length] = 0;
-    char *slash = strrchr(place, '/');
-    if (!slash || !strcmp(slash, "/.") || !strcmp(slash, "/..")) return find(place, 0, real, as);
-    *slash = 0;
-    int found = find(slash == place ? "/" : place, O_DIRECTORY, real, &folder);
-    *slash = '/';
-    if (found) return -1;
-    size_t used = strcmp(real, "/") ? strlen(real) : 0;
-    if (used + strlen(slash) >= PATH_MAX) return -1;
-    strcpy(real + used, slash);
-    if (lstat(place, as)) memset(as, 0, sizeof *as);
-    return 0;
-}
-
-static int in_project(const char *path) {
-    return !strncmp(path, project, project_length) && path[project_length] == '/';
-}
-
-/* The path as typed, made absolute, where that is in the project and is not the real one; else an empty text. */
-static void typed(char *into, int dir, const char *path, const char *real) {
-    into[0] = 0;
-    if (path[0] == '/') {
-        if (strcmp(path, real) && in_project(path)) strcpy(into, path);
-        return;
-    }
-    const char *rest = path;
-    while (rest[0] == '.' && rest[1] == '/') rest += 2;
-    size_t length = strlen(rest), whole = strlen(real);
-    if (whole > length && real[whole - length - 1] == '/' && !strcmp(real + whole - length, rest)) return;
-    char place[PATH_MAX];
-    struct stat as;
-    if (reach(place, dir, "") || find(place, 0, into, &as) || strlen(into) + length + 2 >= PATH_MAX) into[0] = 0;
-    else {
-        strcat(strcat(into, "/"), rest);
-        if (!in_project(into) || !strcmp(into, real)) into[0] = 0;
-    }
-}
-
 /* Copy what is about to change, for it is an input of the run and its bytes are gone in a moment. */
 static void keep(pid_t pid, const char *real, const struct stat *as) {
     if (!in_project(real) || !S_ISREG(as->st_mode)) return;
@@ -220,9 +117,12 @@ static void keep(pid_t pid, const char *real, const struct stat *as) {
     tell('k', pid, as, real, whole ? name : "");
 }
 
+/* Whether the file holds an input that goes when it is replaced or removed. */
+static int is_input(int bits) { return bits & (READ | ONCE) && (!(bits & WRITTEN) || bits & MOVED); }
+
 static void reads(pid_t pid, const char *real, const struct stat *as, const char *raw) {
     unsigned char *bits = file_bits(real);
-    int news = !(*bits & READ) && (!(*bits & WRITTEN) || *bits & PARTLY);
+    int news = !(*bits & READ) && (!(*bits & WRITTEN) || *bits & (PARTLY | MOVED));
     if (news) *bits |= READ;
     if (*raw) tell_once('r', pid, as, real, raw);
     else if (news) tell('r', pid, as, real, "");
@@ -230,69 +130,108 @@ static void reads(pid_t pid, const char *real, const struct stat *as, const char
 
 static void writes(pid_t pid, const char *real, const struct stat *as, int reads_too, int anew, const char *raw) {
     unsigned char *bits = file_bits(real);
-    int before = *bits;
-    if (before & WRITTEN) return;
-    *bits |= WRITTEN;
-    int stays = as->st_mode && !anew;
-    if (stays) *bits |= PARTLY;
-    if (stays || (as->st_mode && before & READ)) keep(pid, real, as);
+    int before = *bits, stays = as->st_mode && !anew;
+    if (before & WRITTEN && !(before & MOVED)) return;
+    *bits = (unsigned char)((before & ~MOVED) | WRITTEN | (stays ? PARTLY : 0));
+    if (stays || (as->st_mode && is_input(before))) keep(pid, real, as);
     tell(!stays ? 'w' : reads_too ? 'b' : 'a', pid, as, real, raw);
 }
 
-static void opened(pid_t pid, int dir, const char *path, uint64_t flags) {
-    char place[PATH_MAX], real[PATH_MAX], raw[PATH_MAX];
+/* Whether what an open would tell is in the record already, so that it needs no look at the file. */
+static int is_known(const char *whole, int changes) {
+    int bits = *file_bits(whole);
+    return changes ? bits & WRITTEN && !(bits & MOVED) : bits & READ || (bits & WRITTEN && !(bits & (PARTLY | MOVED)));
+}
+
+static void opened(pid_t pid, int dir, const char *path, uint64_t flags, uint64_t resolve) {
+    char real[PATH_MAX], raw[PATH_MAX], target[PATH_MAX];
     struct stat as;
-    if (flags & (O_PATH | O_DIRECTORY)) return; /* O_TMPFILE holds O_DIRECTORY; such a file gets its name by linkat. */
-    if ((!strncmp(path, "/proc/", 6) && !strstr(path, "/fd/")) || !strncmp(path, "/sys/", 5)) return;
-    if (reach(place, dir, path)) return;
+    if (flags & (O_PATH | O_DIRECTORY) || is_of_kernel(path)) return;
     int changes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
-    if (!find(place, flags & O_NOFOLLOW ? O_NOFOLLOW : 0, real, &as)) {
-        if (!S_ISREG(as.st_mode) || !still_there()) return;
+    if (!find(dir, path, flags & O_NOFOLLOW ? O_NOFOLLOW : 0, resolve, real, &as)) {
+        if (!S_ISREG(as.st_mode) || is_known(real, changes)) {
+            if (S_ISREG(as.st_mode) && !changes) {
+                typed(raw, dir, path, real);
+                if (*raw && !(*file_bits(real) & WRITTEN)) tell_once('r', pid, &as, real, raw);
+            }
+            return;
+        }
         if (changes && (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL)) return; /* It will fail. */
+        int wants = ((flags & O_ACCMODE) != O_WRONLY ? MAY_READ : 0) | (changes ? MAY_WRITE : 0);
+        if (!may(pid, real, &as, wants) || !still_there()) return;
         typed(raw, dir, path, real);
         if (!changes) reads(pid, real, &as, raw);
         else writes(pid, real, &as, (flags & O_ACCMODE) == O_RDWR, (flags & O_TRUNC) != 0, raw);
         return;
     }
-    if (errno != ENOENT || !(flags & O_CREAT)) return;
-    for (int links = 0; links < 8 && !find_entry(place, real, &as) && still_there(); links++) {
+    if (errno != ENOENT || !(flags & O_CREAT) || resolve) return;
+    for (int links = 0; links < 8 && !find_entry(dir, path, real, &as) && still_there(); links++) {
         if (!S_ISLNK(as.st_mode)) {
-            if (!as.st_mode) writes(pid, real, &as, 0, 1, "");
+            if (!as.st_mode && may_enter(pid, real)) writes(pid, real, &as, 0, 1, "");
             return;
         }
-        char target[PATH_MAX]; /* A link to what is not there yet: opening makes that. */
-        ssize_t length = readlink(place, target, sizeof target - 1);
+        ssize_t length = readlink(real, target, sizeof target - 1); /* To what is not there yet: opening makes that. */
         if (length <= 0) return;
         target[length] = 0;
-        *strrchr(real, '/') = 0;
-        int absolute = target[0] == '/';
-        int whole = snprintf(place, sizeof place, "%s%s%s", absolute ? "" : real, absolute ? "" : "/", target);
-        if (whole >= PATH_MAX) return;
+        if (target[0] != '/') {
+            char *slash = strrchr(real, '/');
+            if (slash - real + 1 + length >= PATH_MAX) return;
+            memmove(target + (slash - real) + 1, target, (size_t)length + 1);
+            memcpy(target, real, (size_t)(slash - real) + 1);
+        }
+        path = target, dir = AT_FDCWD;
     }
 }
 
+static int is_empty(const char *folder) {
+    DIR *at = opendir(folder);
+    int names = 0;
+    while (at && names < 3 && readdir(at)) names++; /* It holds itself and the one above. */
+    if (at) closedir(at);
+    return names < 3;
+}
+
+/* Whether a rename cannot be done, as far as the two files tell. */
+static int will_fail(const char *old, const struct stat *as, const char *new, const struct stat *over, uint64_t flags) {
+    const char *rest = below(old, new);
+    if (over->st_dev && as->st_dev != over->st_dev) return 1;
+    if (!over->st_mode) {
+        char folder[PATH_MAX];
+        struct stat there;
+        strcpy(folder, new);
+        char *slash = strrchr(folder, '/');
+        slash[slash == folder] = 0;
+        return (flags & 2) || (!lstat(folder, &there) && there.st_dev != as->st_dev) || (rest && *rest);
+    }
+    if (flags & 2 /* RENAME_EXCHANGE */) return 0;
+    if (as->st_ino == over->st_ino || !S_ISDIR(as->st_mode) != !S_ISDIR(over->st_mode)) return 1;
+    return S_ISDIR(as->st_mode) && !is_empty(new);
+}
+
 static void moved(pid_t pid, int dir, const char *path, int dir2, const char *path2, uint64_t flags, int is_link) {
-    char place[PATH_MAX], old[PATH_MAX], new[PATH_MAX];
+    char old[PATH_MAX], new[PATH_MAX];
     struct stat as, over;
     int found;
-    if (reach(place, dir, path)) return;
-    if (is_link && (!*path || flags & AT_SYMLINK_FOLLOW)) found = find(place, 0, old, &as);
-    else found = find_entry(place, old, &as);
-    if (found || !as.st_mode || reach(place, dir2, path2) || find_entry(place, new, &over) || !still_there()) return;
+    if (is_link && (!*path || flags & AT_SYMLINK_FOLLOW)) found = find(dir, path, 0, 0, old, &as);
+    else found = find_entry(dir, path, old, &as);
+    if (found || !as.st_mode || find_entry(dir2, path2, new, &over) || !still_there()) return;
     if (over.st_mode && (is_link || flags & 1 /* RENAME_NOREPLACE */)) return; /* It will fail. */
+    if (!may_enter(pid, new) || will_fail(old, &as, new, &over, is_link ? 0 : flags)) return;
+    int was = *file_bits(old), over_was = *file_bits(new), exchanges = !is_link && flags & 2;
     if (is_link) {
-        *file_bits(new) |= WRITTEN;
+        *file_bits(new) = (unsigned char)(WRITTEN | (was & READ) | (was & WRITTEN && !(was & MOVED) ? 0 : MOVED));
         tell('l', pid, &as, old, new);
         return;
     }
-    unsigned char *bits = file_bits(old);
-    if ((*bits & (READ | WRITTEN)) == READ) keep(pid, old, &as);
-    *file_bits(old) = 0;
-    bits = file_bits(new);
-    if ((*bits & (READ | WRITTEN)) == READ && over.st_mode) keep(pid, new, &over);
-    *bits |= WRITTEN;
-    tell(flags & 2 /* RENAME_EXCHANGE */ ? 'M' : 'm', pid, &as, old, new);
-    if (S_ISDIR(as.st_mode)) forget(); /* Every name below it means something else from here on. */
+    if (!may_enter(pid, old)) return;
+    if (over.st_mode && !exchanges && is_input(over_was)) keep(pid, new, &over);
+    *file_bits(new) = (unsigned char)(WRITTEN | (was & READ) | (was & WRITTEN && !(was & MOVED) ? 0 : MOVED));
+    was = over_was;
+    *file_bits(old) = (unsigned char)(!exchanges ? 0
+        : WRITTEN | (was & READ) | (was & WRITTEN && !(was & MOVED) ? 0 : MOVED));
+    tell(exchanges ? 'M' : 'm', pid, &as, old, new);
+    if (!S_ISREG(as.st_mode) || (exchanges && !S_ISREG(over.st_mode))) forget_dirs();
+    if (S_ISDIR(as.st_mode) || (exchanges && S_ISDIR(over.st_mode))) forget_names(), forget_working();
 }
 
 /* Whether a socket of the stopped process is a datagram one: connecting that asks the kernel for a route, no more. */
@@ -322,7 +261,73 @@ static void connects(int socket, uint64_t address, uint64_t length) {
     tell_once('c', (pid_t)request()->pid, NULL, whole, "");
 }
 
-static void observe(void) {
+/* Opened by a number that name_to_handle_at(2) gave; we ask the kernel for the same file. */
+static void by_handle(pid_t pid, int mount, uint64_t handle, uint64_t flags) {
+    struct { struct file_handle head; unsigned char rest[MAX_HANDLE_SZ]; } file;
+    char place[64], real[PATH_MAX];
+    struct stat as;
+    if (peek(handle, &file.head, sizeof file.head) != sizeof file.head || file.head.handle_bytes > MAX_HANDLE_SZ ||
+        peek(handle + sizeof file.head, file.head.f_handle, file.head.handle_bytes) != (ssize_t)file.head.handle_bytes)
+        return;
+    snprintf(place, sizeof place, mount == AT_FDCWD ? "/proc/%d/cwd" : "/proc/%d/fd/%d", pid, mount);
+    int from = open(place, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int made = from < 0 ? -1 : open_by_handle_at(from, &file.head, O_PATH | O_CLOEXEC);
+    if (from >= 0) close(from);
+    if (describe(made, real, &as)) {
+        if (made >= 0 || errno != ESTALE) tell_once('u', 0, NULL, "files opened by handle", "");
+        return;
+    }
+    int changes = (flags & O_ACCMODE) != O_RDONLY || flags & O_TRUNC;
+    if (!S_ISREG(as.st_mode) || flags & (O_PATH | O_DIRECTORY) || !still_there()) return;
+    if (!changes) reads(pid, real, &as, "");
+    else writes(pid, real, &as, (flags & O_ACCMODE) == O_RDWR, (flags & O_TRUNC) != 0, "");
+}
+
+/* A program, and where it is a script its interpreter, which the kernel opens by itself. */
+static void executed(pid_t pid, int dir, const char *path) {
+    char real[PATH_MAX], line[256];
+    struct stat as;
+    for (int depth = 0; depth < 5; depth++) {
+        if (find(dir, path, 0, 0, real, &as) || !S_ISREG(as.st_mode)) return;
+        if (!may(pid, real, &as, MAY_EXECUTE) || !still_there()) return;
+        tell_once('x', pid, &as, real, "");
+        if (as.st_mode & (S_ISUID | S_ISGID)) other_users = 1;
+        if (!in_project(real)) return;
+        int file = open(real, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+        ssize_t length = file < 0 ? 0 : read(file, line, sizeof line - 1);
+        if (file >= 0) close(file);
+        if (length < 3 || line[0] != '#' || line[1] != '!') return;
+        line[length] = 0;
+        char *start = line + 2 + strspn(line + 2, " \t");
+        start[strcspn(start, " \t\n")] = 0;
+        path = start, dir = AT_FDCWD;
+    }
+}
+
+/* What happens to one name. */
+static void changed(pid_t pid, enum what what, int dir, const char *path, const char *target, uint64_t flags) {
+    char real[PATH_MAX];
+    struct stat as;
+    if (what == TRUNCATE) {
+        if (find(dir, path, 0, 0, real, &as) || !S_ISREG(as.st_mode) || !may(pid, real, &as, MAY_WRITE)) return;
+        if (still_there()) writes(pid, real, &as, 0, 0, "");
+        return;
+    }
+    if (what == UNLINK && flags & AT_REMOVEDIR) return;
+    if (find_entry(dir, path, real, &as) || !may_enter(pid, real) || !still_there()) return;
+    if (what == UNLINK) {
+        unsigned char *bits = file_bits(real);
+        if (as.st_mode && is_input(*bits)) keep(pid, real, &as);
+        *bits &= (unsigned char)~(READ | ONCE | MOVED);
+    } else if (!as.st_mode && what == SYMLINK) {
+        *file_bits(real) = WRITTEN;
+        forget_dirs();
+        tell('s', pid, NULL, real, target);
+    } else if (!as.st_mode && (S_ISREG(flags) || !(flags & S_IFMT))) writes(pid, real, &as, 0, 1, "");
+}
+
+/* Look at a call. 0 to let it go on, else the error with which it fails. */
+static int observe(void) {
     const struct seccomp_notif *asked = request();
     const uint64_t *arguments = (const uint64_t *)asked->data.args;
     pid_t pid = (pid_t)asked->pid;
@@ -333,57 +338,44 @@ static void observe(void) {
         const struct call *candidate = is_native ? NATIVE + i : COMPAT + i;
         if ((unsigned)candidate->number == number) call = candidate;
     }
-    if (!call) return;
+    if (!call) return 0;
     switch (call->what) {
-    case RING: tell_once('u', 0, NULL, "files opened through io_uring", ""); return;
-    case HANDLE: tell_once('u', 0, NULL, "files opened by handle", ""); return;
-    case ROOT:
-        other_roots = 1;
-        tell_once('u', 0, NULL, "the true names of files below another root folder", "");
-        return;
-    case CONNECT: connects((int)arguments[0], arguments[1], (uint32_t)arguments[2]); return;
+    case RING:
+        if (rings) tell_once('u', 0, NULL, "files opened through io_uring", "");
+        return rings ? 0 : ENOSYS;
+    case FOLDER: forget_working(); return 0;
+    case ROOT: other_roots = 1; return 0;
+    case MOUNT: forget_mounts(); return 0;
+    case USER: other_users = 1; return 0;
+    case HANDLE: by_handle(pid, (int)arguments[0], arguments[1], arguments[2]); return 0;
+    case CONNECT: connects((int)arguments[0], arguments[1], (uint32_t)arguments[2]); return 0;
     case SOCKETCALL: {
         uint32_t words[3];
         if (peek(arguments[1], words, sizeof words) == sizeof words) connects((int)words[0], words[1], words[2]);
-        return;
+        return 0;
     }
     default: break;
     }
-    char path[PATH_MAX], path2[PATH_MAX], place[PATH_MAX], real[PATH_MAX];
-    struct stat as;
+    char path[PATH_MAX], path2[PATH_MAX];
     int dir = call->dir == NO ? AT_FDCWD : (int)arguments[call->dir];
     int dir2 = call->dir2 == NO ? AT_FDCWD : (int)arguments[call->dir2];
     uint64_t flags = call->flags == NO ? 0 : arguments[call->flags];
-    if (peek_text(arguments[call->path], path)) return;
-    if (call->path2 != NO && peek_text(arguments[call->path2], path2)) return;
+    struct open_how how = {.flags = flags};
+    if (peek_text(arguments[call->path], path)) return 0;
+    if (call->path2 != NO && peek_text(arguments[call->path2], path2)) return 0;
     switch (call->what) {
     case OPEN2:
-        if (peek(arguments[call->flags], &flags, sizeof flags) != sizeof flags) return;
+        if (peek(flags, &how, sizeof how) != sizeof how) return 0;
+        how.resolve &= ~(uint64_t)0x20; /* RESOLVE_CACHED: does not say which file. */
         /* fall through */
-    case OPEN: opened(pid, dir, path, flags); return;
-    case CREAT: opened(pid, dir, path, O_WRONLY | O_CREAT | O_TRUNC); return;
-    case RENAME: moved(pid, dir, path, dir2, path2, flags, 0); return;
-    case LINK: moved(pid, dir, path, dir2, path2, flags, 1); return;
-    case EXEC:
-        if (!reach(place, dir, path) && !find(place, 0, real, &as) && S_ISREG(as.st_mode) && still_there())
-            tell_once('x', pid, &as, real, "");
-        return;
-    case TRUNCATE:
-        if (!reach(place, dir, path) && !find(place, 0, real, &as) && S_ISREG(as.st_mode) && still_there())
-            writes(pid, real, &as, 0, 0, "");
-        return;
-    case UNLINK:
-        if (flags & AT_REMOVEDIR || reach(place, dir, path) || find_entry(place, real, &as) || !still_there()) return;
-        if (as.st_mode && (*file_bits(real) & (READ | WRITTEN)) == READ) keep(pid, real, &as);
-        *file_bits(real) &= (unsigned char)~READ;
-        return;
-    case SYMLINK:
-        if (reach(place, dir, path) || find_entry(place, real, &as) || as.st_mode || !still_there()) return;
-        *file_bits(real) |= WRITTEN;
-        tell('s', pid, NULL, real, path2);
-        return;
-    default: return;
+    case OPEN: opened(pid, dir, path, how.flags, how.resolve); break;
+    case CREAT: opened(pid, dir, path, O_WRONLY | O_CREAT | O_TRUNC, 0); break;
+    case RENAME: moved(pid, dir, path, dir2, path2, flags, 0); break;
+    case LINK: moved(pid, dir, path, dir2, path2, flags, 1); break;
+    case EXEC: executed(pid, dir, path); break;
+    default: changed(pid, call->what, dir, path, path2, flags);
     }
+    return 0;
 }
 
 /* -- Answering the kernel -- */
@@ -397,8 +389,12 @@ static void answer_one(void) {
     memset(shared->request, 0, sizeof(struct seccomp_notif));
     if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, shared->request)) return;
     shared->busy = 1;
-    observe();
-    go_on(listener, request()->id);
+    int problem = observe();
+    if (!problem) go_on(listener, request()->id);
+    else {
+        struct seccomp_notif_resp answer = {.id = request()->id, .error = -problem};
+        ioctl(listener, SECCOMP_IOCTL_NOTIF_SEND, &answer);
+    }
     shared->busy = 0;
 }
 
@@ -455,11 +451,12 @@ static int install(void) {
     length += add_table(code + length, COMPAT_ARCH, COMPAT, LENGTH(COMPAT));
     code[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     struct sock_fprog program = {(unsigned short)length, code};
-    unsigned long flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
+    unsigned long least = SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_SPEC_ALLOW; /* We guard nothing. */
+    unsigned long flags = least | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     for (int tries = 0; tries < 4; tries++) {
         int made = (int)syscall(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
         if (made >= 0) return made;
-        if (errno == EINVAL && tries < 2) flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+        if (errno == EINVAL && tries < 2) flags = least;
         else if (errno != EACCES || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) return -1;
         /* Tried without that first: whoever may do without it keeps sudo. */
     }
@@ -554,6 +551,18 @@ static int watch(pid_t command, int signals, pid_t parent, int own_group) {
     }
 }
 
+/* Whether all descendants end with the command; helpers of a pool notice its end a moment later. */
+static int is_over(void) {
+    int64_t end = now_ns() + LINGER_MS * 1000000LL, left;
+    while ((left = end - now_ns()) > 0) {
+        struct pollfd asked = {listener, POLLIN, 0};
+        if (poll(&asked, 1, (int)(left / 1000000) + 1) <= 0) continue;
+        if (!(asked.revents & POLLIN)) return 1;
+        answer_one();
+    }
+    return 0;
+}
+
 int main(int count, char **arguments) {
     if (count < 8) {
         dprintf(2, "usage: observe PARENT RECORD KEPT PROJECT own|shared PROGRAM ARGUMENTS...\n");
@@ -565,6 +574,10 @@ int main(int count, char **arguments) {
     record = open(arguments[2], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     kept = open(arguments[3], O_PATH | O_DIRECTORY | O_CLOEXEC);
     project = arguments[4], project_length = strlen(project);
+    working = calloc(WORKING, sizeof *working);
+    const char *asked = getenv("TAUT_IO_URING");
+    rings = asked && !strcmp(asked, "allow");
+    learn_mounts();
     known_slots = 1 << 12;
     known = calloc(known_slots, sizeof *known), known_bits = calloc(known_slots, 1);
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -572,7 +585,7 @@ int main(int count, char **arguments) {
     sigprocmask(SIG_SETMASK, &all, &mask);
     sigemptyset(&taken);
     for (const int *each = (const int[]){SIGCHLD, SIGTERM, SIGINT, SIGHUP, 0}; *each; each++) sigaddset(&taken, *each);
-    if (record < 0 || kept < 0 || !known || !known_bits || shared == MAP_FAILED ||
+    if (record < 0 || kept < 0 || !known || !known_bits || !working || shared == MAP_FAILED ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets) || pipe2(alive, O_CLOEXEC)) {
         perror("taut: cannot observe");
         return 125;
@@ -607,9 +620,10 @@ int main(int count, char **arguments) {
     close(alive[0]);
     if (getppid() != parent) kill(command, SIGTERM); /* It died before the kernel knew that we care. */
     int status = watch(command, signals, parent, own_group);
+    if (listener >= 0 && !is_over()) tell_once('u', 0, NULL, "what processes did that went on after the command", "");
     tell('e', command, NULL, "", "");
     flush();
-    if (listener >= 0 && fork() == 0) { /* Descendants may go on without it and are still seen. */
+    if (listener >= 0 && fork() == 0) { /* They are still answered, and what they do is written down. */
         setsid();
         while (turn(-1) != GONE) {}
         flush();

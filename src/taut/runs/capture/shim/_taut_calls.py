@@ -4,10 +4,13 @@ Each function named here is wrapped when its module has been imported, never ear
 """
 
 import functools
+import re
 import sys
 from typing import Any
 
 VALUE_MAX = 60  # Characters of a seed; an array of them is cut.
+# A string of SQL that is an address; what stands before the quote tells nothing.
+IN_SQL = re.compile(r"'((?:https?|s3|s3a|gs|gcs|r2|az|azure|abfss?|hf)://[^']+)'")
 
 
 def _first(given: Any, named: Any) -> Any:
@@ -21,9 +24,38 @@ def _seed(note: Any, name: str, all_given: Any, named: Any) -> None:
 
 def _url(note: Any, _: str, all_given: Any, named: Any) -> None:
     given = _first(all_given, named)
-    text = given if type(given) is str else getattr(given, "path", "")
-    if type(text) is str and "://" in text and not text.startswith("file:"):
-        note("u", text)
+    for one in given if type(given) in (list, tuple) else (given,):
+        text = one if type(one) is str else getattr(one, "path", "")
+        if type(text) is str and "://" in text and not text.startswith("file:"):
+            note("u", text)
+
+
+def _sql(note: Any, _: str, given: Any, named: Any) -> None:
+    """DuckDB reads addresses that stand in its SQL; its functions and the methods of a connection take that first."""
+    for text in (*given, *named.values()):
+        if type(text) is str:
+            for address in IN_SQL.findall(text):
+                note("u", address)
+
+
+def _request(note: Any, _: str, given: Any, named: Any) -> None:
+    """httpx: the method of a client takes a request."""
+    note("u", str((given[1] if len(given) > 1 else named["request"]).url))
+
+
+def _asked(note: Any, _: str, given: Any, named: Any) -> None:
+    """aiohttp: the method of a session takes a method and an address."""
+    session, url = given[0], str(given[2] if len(given) > 2 else named["str_or_url"])
+    note("u", url if "://" in url else str(session._build_url(url)))
+
+
+def _engine(note: Any, name: str, given: Any, named: Any) -> None:
+    """SQLAlchemy: an engine that is asked for a connection; to make one reads nothing."""
+    _database(note, name, (given[0].url,), named)
+
+
+def _after_class(note: Any, name: str, given: Any, named: Any) -> None:
+    _database(note, name, given[1:], named)
 
 
 def _object(note: Any, _: str, given: Any, named: Any) -> None:
@@ -57,7 +89,8 @@ def _database(note: Any, _: str, all_given: Any, named: Any) -> None:
 
 
 READS = ("get", "get_async", "get_range", "get_range_async", "get_ranges", "get_ranges_async", "open_reader")
-# Module -> the functions to wrap in it, and what their arguments tell.
+SCANS = ("csv", "parquet", "ipc", "ndjson")
+# Module -> the functions and methods to wrap in it, and what their arguments tell.
 CALLS = {
     "random": (("seed", _seed),),
     "numpy.random": (("seed", _seed), ("default_rng", _seed)),
@@ -65,21 +98,41 @@ CALLS = {
     "torch": (("manual_seed", _seed),),
     "fsspec.core": (("open", _url), ("open_files", _url), ("url_to_fs", _url)),
     "fsspec": (("open", _url), ("open_files", _url)),
+    "httpx": (("Client.send", _request), ("AsyncClient.send", _request)),
+    "aiohttp": (("ClientSession._request", _asked),),
+    "polars": tuple((how + kind, _url) for how in ("read_", "scan_") for kind in SCANS),
+    "pyarrow.parquet": (("read_table", _url),),
+    "pyarrow.dataset": (("dataset", _url),),
+    "duckdb": (
+        *((name, _sql) for name in ("sql", "query", "execute")),
+        *((name, _url) for name in ("read_csv", "read_parquet", "read_json", "from_csv_auto", "from_parquet")),
+        *(("DuckDBPyConnection." + name, _sql) for name in ("sql", "query", "execute")),
+    ),
     "obstore": tuple((name, _object) for name in (*READS, "open_reader_async")),
-    "sqlalchemy.engine.create": (("create_engine", _database),),
-    "sqlalchemy.engine": (("create_engine", _database),),
-    "sqlalchemy": (("create_engine", _database),),
-    "psycopg": (("connect", _database),),
+    "sqlalchemy": (("Engine.connect", _engine), ("Engine.raw_connection", _engine)),
+    "psycopg": (
+        ("connect", _database),
+        ("Connection.connect", _after_class),
+        ("AsyncConnection.connect", _after_class),
+    ),
     "psycopg2": (("connect", _database),),
+    "asyncpg": (("connect", _database), ("create_pool", _database)),
 }  # type: dict[str, tuple[Any, ...]]
 
 
 def _wrap(module: Any, note: Any) -> None:
     for name, tell in CALLS[module.__name__]:
-        call = getattr(module, name, None)
-        if call is None or isinstance(call, type) or hasattr(call, "_taut"):
+        owner, _, last = name.rpartition(".")
+        place = getattr(module, owner, None) if owner else module
+        call = vars(place).get(last) if owner and place is not None else getattr(place, last, None)
+        bare = call.__func__ if isinstance(call, classmethod) else call
+        if bare is None or isinstance(bare, type) or hasattr(bare, "_taut"):
             continue
-        setattr(module, name, _noting(call, module.__name__ + "." + name, tell, note))
+        noting = _noting(bare, module.__name__ + "." + name, tell, note)
+        try:
+            setattr(place, last, classmethod(noting) if isinstance(call, classmethod) else noting)
+        except TypeError:
+            continue  # A class of C that lets nobody change it.
 
 
 def _noting(call: Any, name: str, tell: Any, note: Any) -> Any:

@@ -101,11 +101,6 @@ def libraries(loaded: Any) -> Any:
         except (OSError, AttributeError):
             about["version"] = ""  # Known by its name alone: it cannot be loaded here.
         found.append(about)
-    try:
-        with open("/proc/driver/nvidia/version") as file:
-            found.append({"kind": "driver", "name": "nvidia", "version": file.readline().strip()})
-    except OSError:
-        return found  # No such driver.
     return found
 
 
