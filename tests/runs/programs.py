@@ -203,7 +203,7 @@ with gzip.open("a.csv.gz", "wt") as file:
         """
 import datetime, json, pickle, time
 pickle.dump({"weights": [1.0, 2.0], "trained_at": time.time()}, open("m.pkl", "wb"))
-json.dump({"score": 0.5, "created": datetime.datetime.now().isoformat(), "fit_time": time.perf_counter()},
+json.dump({"score": 0.5, "created": datetime.datetime.now().isoformat(), "fit_time": time.process_time()},
           open("m.json", "w"))
 """,
         ("content",),
