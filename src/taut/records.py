@@ -224,11 +224,10 @@ Level = Literal["off", "basic", "seeded", "strict"]
 
 @dataclass(frozen=True, slots=True)
 class Determinism:
-    """What decides whether a run repeats: what was set for it, and what it found.
+    """What was set for a run so that it repeats; what it found is in its `Surroundings`.
 
-    `variables` are those of the environment that count here, `fixed_addresses` whether memory lay where it always does,
-    `cores` those that it was kept to (empty for all), `cpu` names the processor and the instructions that kernels are
-    chosen by.
+    `variables` are those that were set, `fixed_addresses` whether memory lay where it always does, `cores` those that
+    it was kept to (empty for all).
     """
 
     level: Level = "off"
@@ -236,7 +235,6 @@ class Determinism:
     variables: dict[str, str] = field(default_factory=dict)
     fixed_addresses: bool = False
     cores: tuple[int, ...] = ()
-    cpu: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,7 +203,7 @@ with gzip.open("a.csv.gz", "wt") as file:
         """
 import datetime, json, pickle, time
 pickle.dump({"weights": [1.0, 2.0], "trained_at": time.time()}, open("m.pkl", "wb"))
-json.dump({"score": 0.5, "created": datetime.datetime.now().isoformat(), "fit_time": time.perf_counter()},
+json.dump({"score": 0.5, "created": datetime.datetime.now().isoformat(), "fit_time": time.process_time()},
           open("m.json", "w"))
 """,
         ("content",),
@@ -351,4 +351,191 @@ lightgbm.LGBMClassifier(n_estimators=5, verbose=-1).fit(X, y).booster_.save_mode
         SAME,
         ("lightgbm",),
     ),
+    Program(
+        "a_generator_of_its_own",
+        """
+import random
+own = random.Random()
+open("w", "w").write(repr([own.random() for _ in range(3)]))
+""",
+        ("seed missing",),
+        BYTES,
+    ),
+    Program(
+        "a_digest_of_chance",
+        """
+import hashlib, json, random
+json.dump({"weights": hashlib.md5(random.randbytes(9)).hexdigest()}, open("d.json", "w"))
+""",
+        ("seed missing",),
+        BYTES,
+    ),
+    Program(
+        "numbers_that_could_be_addresses",
+        """
+import json, random
+json.dump({"user_id": 8 * random.randrange(2**30, 2**40)}, open("u.json", "w"))
+open("key", "w").write(f"key 0x{random.randrange(2**33, 2**46):x}")
+""",
+        ("seed missing",),
+        BYTES,
+    ),
+    Program(
+        "a_date_in_words_that_was_predicted",
+        """
+import random, time
+open("churn", "w").write(time.ctime(random.randrange(10**9)) + f", predicted time: {random.randrange(10**6)} s")
+""",
+        ("seed missing",),
+        BYTES,
+    ),
+    Program(
+        "an_object_in_words",
+        """
+class Model: pass
+open("log", "w").write(f"using {Model()!r}")
+""",
+        SAME,
+        SAME,
+    ),
+    Program(
+        "devices_of_chance",
+        """
+import os
+open("k", "wb").write(open("/dev/urandom", "rb").read(4) + os.getrandom(4))
+""",
+        ("uuid/urandom",),
+        ("uuid/urandom",),
+    ),
+    Program(
+        "the_number_of_its_process",
+        """
+import json, os
+json.dump({"worker": os.getpid()}, open("p.json", "w"))
+""",
+        ("process id",),
+        ("process id",),
+    ),
+    Program(
+        "a_temporary_name",
+        """
+import json, tempfile
+json.dump({"scratch": tempfile.mkdtemp()}, open("t.json", "w"))
+""",
+        ("temporary name",),
+        ("temporary name",),
+    ),
+    Program(
+        "its_folder_and_its_home",
+        """
+import json, os
+json.dump([os.getcwd(), os.path.expanduser("~/models")], open("where.json", "w"))
+""",
+        SAME,
+        SAME,
+    ),
+    Program(
+        "a_moment_of_datetime_as_a_seed",
+        """
+import datetime, random
+random.seed(datetime.datetime.now().timestamp())
+open("w", "w").write(str(random.random()))
+""",
+        ("time in content",),
+        ("time in content",),
+    ),
+    Program(
+        "processes_as_they_end",
+        """
+import json, multiprocessing, os, time
+def work(number):
+    time.sleep((os.getpid() * 31 + number * 7 + time.time_ns() // 1000) % 13 / 300)
+    return number
+if __name__ == "__main__":
+    with multiprocessing.Pool(4) as pool:
+        json.dump(list(pool.imap_unordered(work, range(30))), open("o.json", "w"))
+""",
+        ("racy algorithm",),
+        ("racy algorithm",),
+    ),
+    Program(
+        "rows_that_duckdb_draws",
+        """
+import duckdb
+duckdb.sql("SELECT i FROM range(100000) t(i) USING SAMPLE 10 ROWS").write_csv("s.csv")
+""",
+        ("seed missing",),
+        ("seed missing",),
+        ("duckdb",),
+    ),
+    Program(
+        "a_parquet_file_that_says_when",
+        """
+import datetime, pyarrow as pa, pyarrow.parquet as pq
+table = pa.table({"a": [1, 2]}).replace_schema_metadata({"made": datetime.datetime.now().isoformat()})
+pq.write_table(table, "a.parquet")
+""",
+        SAME,
+        SAME,
+        ("pyarrow",),
+    ),
+    Program(
+        "a_parquet_file_with_chance_in_its_metadata",
+        """
+import os, pyarrow as pa, pyarrow.parquet as pq
+pq.write_table(pa.table({"a": [1]}).replace_schema_metadata({"salt": os.urandom(4).hex()}), "a.parquet")
+""",
+        ("uuid/urandom",),
+        ("uuid/urandom",),
+        ("pyarrow",),
+    ),
+    Program(
+        "times_in_hdf5",
+        """
+import h5py, numpy as np, time
+time.sleep(1.1)
+with h5py.File("m.h5", "w") as file:
+    file.create_dataset("a", data=np.arange(5), track_times=True)
+""",
+        SAME,
+        SAME,
+        ("h5py",),
+    ),
+    Program(
+        "a_picture_that_says_when",
+        """
+import time, matplotlib
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+plt.plot([1, 2, 3])
+plt.savefig("p.png", metadata={"Creation Time": time.ctime()})
+""",
+        SAME,
+        SAME,
+        ("matplotlib",),
+    ),
+    Program(
+        "a_workbook",
+        """
+import openpyxl, time
+book = openpyxl.Workbook()
+book.active["A1"] = 3
+time.sleep(2.1)
+book.save("a.xlsx")
+""",
+        SAME,
+        SAME,
+        ("openpyxl",),
+    ),
+    Program(
+        "params_that_were_drawn",
+        """
+import mlflow, random
+with mlflow.start_run():
+    mlflow.log_param("depth", random.randrange(10**9))
+""",
+        ("seed missing",),
+        SAME,
+    ),
+    Program("a_program_that_leaves_nothing", "x = 1\n", ("nothing to compare",), ("nothing to compare",)),
 )

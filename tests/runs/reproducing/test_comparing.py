@@ -320,7 +320,7 @@ def test_a_file_of_joblib_with_an_address_in_it_is_the_same_content():
     made = []
     for address in (0x7F0000001230, 0x7F1234501230):
         target = io.BytesIO()
-        joblib.dump({"_vocabulary_id": address, "w": np.ones((40, 3))}, target)
+        joblib.dump({"_stop_words_id": address, "w": np.ones((40, 3))}, target)
         made.append(target.getvalue())
     assert compared("m.joblib", *made).verdict == "content"
 

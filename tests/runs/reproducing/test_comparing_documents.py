@@ -4,6 +4,7 @@ import io
 import json
 import sqlite3
 import struct
+import time
 import uuid
 import zlib
 from collections.abc import Sequence
@@ -272,20 +273,37 @@ def png(pixels: bytes, *, note: bytes = b"", level: int = 9) -> bytes:
 
 def test_a_picture_is_its_pixels():
     pixels = b"\0\1\2\0\3\4"
-    assert compared("p.png", png(pixels, note=b"now"), png(pixels, note=b"later", level=1)).verdict == "content"
+    now, later = (time.ctime(side.start_ms / 1000 + 1).encode() for side in (ONE, OTHER))
+    assert compared("p.png", png(pixels, note=now), png(pixels, note=later, level=1)).verdict == "content"
+    assert compared("p.png", png(pixels, note=b"auc 0.91"), png(pixels, note=b"auc 0.93")).verdict == "different"
     assert compared("p.png", png(pixels), png(b"\0\1\2\0\3\5")).verdict == "different"
 
 
-def test_the_comment_of_a_jpeg_is_no_content():
+def test_a_time_in_the_comment_of_a_jpeg_is_no_content():
     from PIL import Image
 
     made = []
-    for comment, colour in ((b"one", 10), (b"two", 10), (b"one", 200)):
+    now, later = (time.strftime("%Y:%m:%d %H:%M:%S", time.gmtime(side.start_ms / 1000)) for side in (ONE, OTHER))
+    for comment, colour in ((now, 10), (later, 10), (now, 200), ("auc 0.93", 10)):
         target = io.BytesIO()
         Image.new("L", (16, 16), colour).save(target, "JPEG", comment=comment)
         made.append(target.getvalue())
     assert compared("p.jpg", made[0], made[1]).verdict == "content"
     assert compared("p.jpg", made[0], made[2]).verdict == "different"
+    assert compared("p.jpg", made[0], made[3]).verdict == "different"
+
+
+def test_the_time_of_an_object_is_no_content_of_hdf5():
+    def dataset(made_ms: int, values: bytes) -> bytes:
+        stamp = struct.pack("<I", made_ms // 1000)
+        old = b"\x12\0\x08\0\0\0\0\0\1\0\0\0" + stamp
+        new = b"OHDR\x02\x20" + stamp * 4 + bytes([len(values)]) + values + stamp  # A checksum differs with the times.
+        return b"\x89HDF\r\n\x1a\n" + old + new
+
+    first = dataset(ONE.start_ms, b"weights")
+    assert compared("m.h5", first, dataset(OTHER.start_ms, b"weights")).verdict == "content"
+    assert compared("m.h5", first, dataset(OTHER.start_ms, b"biasses")).verdict == "different"
+    assert compared("m.h5", first, dataset(ONE.start_ms - 10**9, b"weights")).verdict == "different"
 
 
 def test_the_dates_of_a_pdf_are_no_content():
@@ -324,10 +342,14 @@ def field(number: int, value: bytes | int) -> bytes:
 def test_the_names_that_a_converter_makes_up_are_no_content_of_onnx():
     made = [
         field(1, 8) + field(6, doc) + field(7, field(2, name) + field(1, node))
-        for doc, name, node in ((b"a", b"g1", b"relu"), (b"b", b"g2", b"relu"), (b"a", b"g1", b"tanh"))
-    ]
+        for doc, name, node in (
+            (b"a" * 32, b"OnnxML_" + b"1" * 32, b"relu"), (b"b" * 32, b"OnnxML_" + b"2" * 32, b"relu"),
+            (b"a" * 32, b"OnnxML_" + b"1" * 32, b"tanh"), (b"a" * 32, b"churn", b"relu"),
+        )
+    ]  # fmt: skip
     assert compared("m.onnx", made[0], made[1]).verdict == "content"
     assert compared("m.onnx", made[0], made[2]).verdict == "different"
+    assert compared("m.onnx", made[0], made[3]).verdict == "different"
 
 
 def test_a_model_of_skops_is_the_same_whatever_its_ids():

@@ -3,13 +3,14 @@
 import itertools
 import pickle
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import pytest
 
 from taut.records import Determinism
 from taut.runs.capture.determinism import KERNELS
 from taut.runs.comparing import Side
-from taut.runs.reproducing.explaining import Again, Reason, explain, judge
+from taut.runs.reproducing.explaining import Again, Known, Reason, explain, judge
 from taut.runs.reproducing.outcomes import Compared, Outcome, compare_outcomes
 
 Content = Callable[[Determinism, int], bytes]
@@ -40,7 +41,7 @@ def reason(
     first, second = again(settings), again(settings)
     compared = compare_outcomes(first, second, tolerance=0.0)
     assert not compared.is_same
-    return explain(compared, first, second, settings, cores, again)
+    return explain(compared, first, second, settings, Known(cores), again)
 
 
 def number(value: int) -> bytes:
@@ -130,15 +131,23 @@ def test_rows_in_the_order_of_a_set_are_the_hash_order():
 
 
 def stands(
-    then: bytes, now: Callable[[Determinism], bytes], *, how: Determinism | None = None, cores: int = 2
+    then: bytes,
+    now: Callable[[Determinism], bytes],
+    *,
+    how: Determinism | None = None,
+    cores: int = 2,
+    known: Known | None = None,
+    seen: tuple[str, ...] = (),
 ) -> Reason:
     settings = how or Determinism()
 
     def again(one: Determinism) -> Outcome:
-        return outcome(now(one))
+        return outcome(now(one), seen=seen)
 
     first, second = outcome(then), again(settings)
-    return explain(compare_outcomes(first, second, tolerance=0.0), first, second, settings, cores, again)
+    return explain(
+        compare_outcomes(first, second, tolerance=0.0), first, second, settings, known or Known(cores), again
+    )
 
 
 def test_a_count_of_threads_that_gives_what_was_then_is_found():
@@ -171,6 +180,83 @@ def test_what_nothing_here_changes_was_given_something_else():
     assert stands(number(1), lambda how: number(2)).cause == "changed code, data or package"
 
 
+def test_a_package_of_another_version_is_named_where_nothing_else_changes_it():
+    found = stands(number(1), lambda how: number(2), known=Known(2, ("numpy was 1.0 and is 2.0",)))
+    assert (found.cause, "numpy was 1.0" in found.evidence) == ("package", True)
+
+
+@pytest.mark.parametrize(
+    ("note", "cause"),
+    [
+        ("env ALPHA train.py:3", "environment variable"),
+        ("connect db:5432", "network input"),
+        ("time train.py:3", "time in content"),
+        ("host train.py:3", "host name"),
+        ("cwd train.py:3", "folder of the run"),
+        ("env HOME train.py:3", "changed code, data or package"),  # That is the sandbox's own.
+    ],
+)
+def test_what_a_program_asked_for_is_named_where_it_repeats_here(note: str, cause: str):
+    assert stands(number(1), lambda how: number(2), seen=(note,)).cause == cause
+
+
+def test_a_variable_that_was_recorded_is_no_cause():
+    how = Determinism(variables={"TZ": "UTC"})
+    found = stands(number(1), lambda how: number(2), how=how, seen=("env TZ train.py:3",))
+    assert found.cause == "changed code, data or package"
+
+
+def test_the_order_of_a_folder_is_found_by_listing_it_the_other_way_round():
+    def now(how: Determinism) -> bytes:
+        return number(3 if "TAUT_LISTED" in how.variables else 2)
+
+    assert stands(number(1), now, seen=("list train.py:3",)).cause == "directory order"
+    assert stands(number(1), lambda how: number(2), seen=("list train.py:3",)).cause == "changed code, data or package"
+
+
+def test_kernels_of_much_older_and_of_newer_processors_are_tried_for_a_run_of_another_one():
+    for core in ("Prescott", "SkylakeX"):
+
+        def now(how: Determinism, core: str = core) -> bytes:
+            return number(1 if how.variables.get("OPENBLAS_CORETYPE") == core else 2)
+
+        assert stands(number(1), now, known=Known(2, cpu="another")).cause == "CPU kernel"
+
+
+def test_a_setting_under_which_a_program_fails_explains_nothing():
+    times = itertools.count()
+
+    def again(how: Determinism) -> Outcome:
+        return replace(outcome(b"", name="x"), exit_status=1) if is_seeded(how) else outcome(number(next(times)))
+
+    first, second = again(Determinism()), again(Determinism())
+    found = explain(compare_outcomes(first, second, tolerance=0.0), first, second, Determinism(), Known(2), again)
+    assert "seed missing" not in found.cause
+
+
+def test_a_program_that_ends_otherwise_here_is_told_by_its_last_line():
+    first = outcome(number(1))
+    failed = replace(outcome(number(2)), exit_status=1, said="FileNotFoundError: no x")
+    found = explain(
+        compare_outcomes(first, failed, tolerance=0.0), first, failed, Determinism(), Known(2), lambda _: failed
+    )
+    assert (found.cause, found.runs) == ("it ends otherwise", 1)
+    assert "ended with 1 and had ended with 0: FileNotFoundError" in found.evidence
+
+
+def test_the_number_of_its_process_is_recognised():
+    found = reason(lambda how, time: number(4321 + time), seen=("pid 4322 train.py:3",))
+    assert found.cause == "process id"
+    assert "it was 4321 and 4322" in found.evidence
+
+
+def test_what_runs_beside_a_program_races_whatever_the_clock_is_asked():
+    seen = ("time train.py:3", "concurrent train.py:9")
+    found = reason(lambda how, time: b'{"w": "%s"}' % str(time).encode(), seen=seen)
+    assert found.cause == "racy algorithm"
+    assert "train.py:9" in found.evidence and "train.py:3" in found.evidence
+
+
 # Without experiments
 
 
@@ -182,7 +268,8 @@ def test_the_likeliest_cause_is_told_where_nothing_is_run_again():
     assert judged("g.csv", rows(0), rows(1)).cause == "row order of a group-by"
     assert judged("x.pkl", pickle.dumps([0x7F0000001230]), pickle.dumps([0x7F0000001240])).cause == "memory address"
     first, second = b"8f14e45f-ceea-467f-a8f1-0123456789ab", b"8f14e45f-ceea-467f-a8f1-0123456789ac"
-    assert judged("id.txt", first, second).cause == "uuid/urandom"
+    assert judged("id.txt", first, second, ("uuid train.py:1",)).cause == "uuid/urandom"
+    assert judged("id.txt", first, second).cause == "unknown"  # The network may have sent it.
     assert judged("x.json", number(1), number(2), ("connect h:1",)).cause == "network input"
     unknown = judged("x.json", number(1), number(2))
     assert (unknown.cause, "no experiment" in unknown.evidence) == ("unknown", True)
@@ -206,8 +293,11 @@ def test_metrics_within_tolerance_are_the_least_agreement():
 
 
 def test_how_long_a_fit_took_is_no_metric_that_has_to_agree():
-    first, second = (outcome(number(1), metrics={"fit_time": took, "auc": 0.5}) for took in (1.0, 2.0))
-    assert compared(first, second).verdict == "bytes"
+    def timed(took: float) -> Outcome:
+        return replace(outcome(number(1), metrics={"fit_time": took, "auc": 0.5}), side=Side(0, 60_000))
+
+    assert compared(timed(1.0), timed(2.0)).verdict == "bytes"
+    assert compared(timed(1.0), timed(200.0)).verdict == "different"  # Longer than the run: it is something else.
 
 
 def test_a_file_that_one_alone_wrote_is_different():
@@ -233,11 +323,13 @@ def test_bytes_that_were_not_kept_are_said_to_be_missing():
     assert "too many to keep" in found.notes[0]
 
 
-def test_what_left_nothing_agrees_and_that_is_said():
+def test_what_left_nothing_shows_nothing():
     nothing = Outcome(Side(), {}, lambda _: None, {}, 0)
     found = compared(nothing, nothing)
-    assert (found.verdict, found.first) == ("bytes", None)
+    assert (found.verdict, found.first) == ("different", None)
     assert "nothing to compare" in found.notes[0]
+    why = explain(found, nothing, nothing, Determinism(), Known(), lambda _: nothing)
+    assert (why.cause, why.runs) == ("nothing to compare", 0)
 
 
 def test_an_again_is_only_ever_asked_for_with_settings():
@@ -249,5 +341,5 @@ def test_an_again_is_only_ever_asked_for_with_settings():
 
     callback: Again = again
     first, second = again(Determinism()), again(Determinism())
-    explain(compared(first, second), first, second, Determinism(cpu="x"), 2, callback)
-    assert all(how.cpu == "x" for how in asked[2:])
+    explain(compared(first, second), first, second, Determinism(level="strict"), Known(2), callback)
+    assert all(how.level == "strict" for how in asked[2:])

@@ -231,6 +231,54 @@ def test_a_repetition_writes_nothing_among_the_users_files(home: Home, tmp_path:
     assert found.verdict == "different"  # It could not write there, so it ended otherwise.
 
 
+@pytest.mark.skipif(landlock_version() < 1, reason="this kernel has no Landlock")
+def test_an_absolute_path_is_read_where_it_lies_while_it_holds_what_the_run_read(home: Home):
+    data = home.project / "data.csv"
+    data.write_text("a\n1\n")
+    add_dataset(home, data)
+    committed(home, train=f"open('n', 'w').write(str(len(open({str(data)!r}).read())))\n")
+    one = run(home)
+    assert reproduced(home, one).verdict == "bytes"
+    data.write_text("a\n22\n")
+    found = reproduced(home, one)  # What lies there now is not what the run read, so it is refused.
+    assert (found.verdict, found.cause) == ("different", "it ends otherwise")
+    assert "Permission denied" in found.evidence
+
+
+@pytest.mark.skipif(landlock_version() < 1, reason="this kernel has no Landlock")
+def test_a_repetition_reads_what_its_run_read_elsewhere_and_nothing_more(home: Home, tmp_path: Path):
+    shared, private = tmp_path / "shared", tmp_path / "private"
+    shared.write_text("x")
+    private.write_text("x")
+    again = "'TAUT_SEEN' in os.environ"  # Only the repetition tries.
+    tried = f"import os\ntry: {again} and open({str(private)!r}) and out.write('read')\nexcept PermissionError: pass\n"
+    committed(home, train=f"out = open('out', 'w')\nout.write(open({str(shared)!r}).read())\n" + tried)
+    one = run(home)
+    assert [read.path for read in one.capture.data] == [str(shared)]
+    assert reproduced(home, one).verdict == "bytes"
+
+
+def test_progress_says_what_is_done_and_each_experiment(home: Home):
+    committed(home, train="import random\nopen('out', 'w').write(str(random.random()))\n")
+    told: list[str] = []
+    reproduce_run(home, run(home).id, serve=embedded_server, asked=Asked(here=True), tell=told.append)
+    assert told[:3] == [
+        "making a fresh copy of its code and data", "running it again in a fresh copy",
+        "it differs: running it again with one cause less at a time",
+    ]  # fmt: skip
+    assert told[3:5] == ["  1: as before", "  2: with every library seeded"]
+
+
+def test_a_variable_that_the_program_reads_is_named(home: Home, monkeypatch: pytest.MonkeyPatch):
+    committed(home, train="import os\nopen('out', 'w').write(os.environ.get('ALPHA', '1'))\n")
+    monkeypatch.setenv("ALPHA", "2")
+    one = run(home)
+    monkeypatch.delenv("ALPHA")
+    found = reproduced(home, one)
+    assert (found.verdict, found.cause) == ("different", "environment variable")
+    assert "train.py:2 reads ALPHA" in found.evidence
+
+
 def test_a_repetition_has_a_home_of_its_own(home: Home):
     committed(
         home,
@@ -388,21 +436,3 @@ def test_a_run_that_goes_on_is_left_alone(home: Home):
     record_capture(home, going.id, Capture(("true",), folder=str(home.project)))
     with pytest.raises(Conflict, match="still running"):
         reproduce_run(home, going.id, serve=embedded_server)
-
-
-def test_a_package_that_cannot_be_had_is_named(home: Home, monkeypatch: pytest.MonkeyPatch):
-    import io
-    from dataclasses import replace
-
-    pytest.importorskip("uv")
-    monkeypatch.setenv("UV_OFFLINE", "1")
-    committed(home, train="open('out', 'w').write('x')\n")
-    one = run(home)
-    lock = home.objects.put(io.BytesIO(b"no-such-package-anywhere==1.0\n"))
-    record_capture(home, one.id, replace(one.capture, environment=lock))
-    found = reproduce_run(home, one.id, serve=embedded_server)
-    assert (found.verdict, found.cause) == ("different", "package")
-    assert "no-such-package-anywhere" in found.evidence
-    here = reproduced(home, one)
-    assert here.verdict == "bytes"
-    assert any(note.startswith("package: ") for note in here.notes)

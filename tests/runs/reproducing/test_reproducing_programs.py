@@ -61,5 +61,5 @@ def test_every_reason_that_can_be_found_is_had_by_a_program():
     named = {reason for program in PROGRAMS for reason in (*program.plain, *program.seeded)}
     assert named >= {
         "seed missing", "hash order", "memory address", "uuid/urandom", "time in content", "racy algorithm",
-        "row order of a group-by",
+        "row order of a group-by", "process id", "temporary name", "nothing to compare",
     }  # fmt: skip

@@ -5,12 +5,15 @@ Each level sets what the one before it sets. A variable that the user has set st
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from taut.records import Determinism, Level
+from taut.records import Determinism, Level, Surroundings
+from taut.runs.capture.environment import is_of_interest, surroundings_here
+from taut.runs.capture.reads import NOT_SHOWN
 
 LEVELS: tuple[Level, ...] = ("off", "basic", "seeded", "strict")
 THREADS = (
@@ -21,14 +24,15 @@ THREADS = (
 KERNELS = {
     "OPENBLAS_CORETYPE": "Haswell", "ATEN_CPU_CAPABILITY": "avx2", "MKL_CBWR": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2",
 }  # fmt: skip
+# And those of much older and of newer ones, to find out by experiment which a run had.
+OLDER_KERNELS = {"OPENBLAS_CORETYPE": "Prescott", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}
+WIDER_KERNELS = {"OPENBLAS_CORETYPE": "SkylakeX", "ATEN_CPU_CAPABILITY": "avx512", "MKL_CBWR": "AVX512"}
 NUMPY_KERNELS = "NPY_DISABLE_CPU_FEATURES"
 SEED, STRICT = "TAUT_SEED", "TAUT_STRICT"
-COUNTED = frozenset({
-    *THREADS, *KERNELS, NUMPY_KERNELS, SEED, STRICT, "PYTHONHASHSEED", "SOURCE_DATE_EPOCH", "CUBLAS_WORKSPACE_CONFIG",
-    "MKL_DYNAMIC", "OMP_DYNAMIC", "OMP_SCHEDULE", "CUDA_VISIBLE_DEVICES", "TF_DETERMINISTIC_OPS", "LC_ALL", "LANG",
-    "TZ",
-})  # fmt: skip
-"""The variables that decide how a program repeats; all of them are recorded."""
+PLACES = re.compile(
+    r"PYTHON(PATH|HOME|USERBASE|PYCACHEPREFIX|STARTUP|EXECUTABLE)|LD_.*|VIRTUAL_ENV.*|CONDA_.*|.*_(HOME|CACHE|DIR|PATH|FOLDER)"
+)
+"""Variables that matter and lead to a place of one machine: a repetition gets those of here."""
 FLAGS = ("avx512f", "avx512_bf16", "amx_bf16", "avx2", "fma", "asimd", "sve")
 NUMPY_ASKED = """
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
@@ -63,27 +67,32 @@ def settings(
             {STRICT: "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8", "MKL_DYNAMIC": "FALSE", "OMP_DYNAMIC": "FALSE"}
         )
         wanted.update(kernels(python))
-    variables = {**wanted, **found(environ)}
+    variables = {name: value for name, value in wanted.items() if name not in environ}
     if single_thread:
         variables |= threads(1)
     return Determinism(
-        level,
-        seed if SEED in variables else None,
-        variables,
-        level != "off",
-        (cores[0],) if single_thread else (),
-        cpu(),
+        level, seed if SEED in variables else None, variables, level != "off", (cores[0],) if single_thread else ()
     )
 
 
-def found(environ: Mapping[str, str]) -> dict[str, str]:
-    """Those variables of an environment that count."""
-    return {name: value for name, value in environ.items() if name in COUNTED}
-
-
 def applied(environ: Mapping[str, str], how: Determinism) -> dict[str, str]:
-    """The environment with what counts as it was recorded, and nothing else that counts."""
-    return {**{name: value for name, value in environ.items() if name not in COUNTED}, **how.variables}
+    """The environment with what was set."""
+    return {**environ, **how.variables}
+
+
+def to_clear(environ: Mapping[str, str]) -> frozenset[str]:
+    """The variables of an environment that a repetition must not be given unless its run had them."""
+    return frozenset(name for name in environ if _is_had_again(name)) | {SEED, STRICT}
+
+
+def had(around: Surroundings, how: Determinism) -> Determinism:
+    """How a run repeats: what was set for it, and the variables that matter as it found them."""
+    again = {name: value for name, value in around.variables.items() if _is_had_again(name) and value != NOT_SHOWN}
+    return replace(how, variables={**again, **how.variables})
+
+
+def _is_had_again(name: str) -> bool:
+    return is_of_interest(name) and PLACES.fullmatch(name) is None
 
 
 def threads(count: int) -> dict[str, str]:
@@ -115,9 +124,9 @@ def with_threads(how: Determinism, count: int) -> Determinism:
     return replace(how, variables={**how.variables, **threads(count)}, cores=cores)
 
 
-def with_kernels(how: Determinism, python: str = "") -> Determinism:
-    """The same, with the kernels of an older processor."""
-    return replace(how, variables={**how.variables, **kernels(python)})
+def with_variables(how: Determinism, more: Mapping[str, str]) -> Determinism:
+    """The same, with more variables set."""
+    return replace(how, variables={**how.variables, **more})
 
 
 def thread_count(how: Determinism, cores: int) -> int:
@@ -126,17 +135,13 @@ def thread_count(how: Determinism, cores: int) -> int:
     return len(how.cores) or (int(written) if written.isdecimal() else cores)
 
 
-def cpu() -> str:
-    """The processor by its name, and those of its instructions that kernels are chosen by."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return platform.processor() or platform.machine()
-    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    about = {key.strip(): value.strip() for key, value in lines.items()}
-    flags = set((about.get("flags") or about.get("Features") or "").split())
-    name = about.get("model name") or platform.machine()
-    return f"{name} ({' '.join(flag for flag in FLAGS if flag in flags)})"
+def cpu(around: Surroundings | None = None) -> str:
+    """The processor by its name, and those of its instructions that kernels are chosen by; empty where nobody knows.
+
+    Of a run's surroundings, else (also where they do not tell) of this machine.
+    """
+    known = around if around and around.cpu else surroundings_here({})
+    return f"{known.cpu} ({' '.join(flag for flag in FLAGS if flag in known.cpu_flags)})" if known.cpu else ""
 
 
 def _epoch(folder: Path) -> dict[str, str]:

@@ -133,8 +133,16 @@ def variables_that_matter(environment: Mapping[str, str]) -> dict[str, str]:
     >>> variables_that_matter({"OMP_NUM_THREADS": "2", "HF_TOKEN": "hf_x", "HOME": "/root"})
     {'HF_TOKEN': '***', 'OMP_NUM_THREADS': '2'}
     """
-    known = {name: value for name, value in environment.items() if name.startswith(PREFIXES) or name in NAMES}
-    return {name: _without_secrets(name, known[name]) for name in sorted(known)}
+    return {name: _without_secrets(name, environment[name]) for name in sorted(environment) if is_of_interest(name)}
+
+
+def is_of_interest(name: str) -> bool:
+    """Whether a variable of that name changes what is computed.
+
+    >>> is_of_interest("OMP_NUM_THREADS"), is_of_interest("HOME")
+    (True, False)
+    """
+    return name.startswith(PREFIXES) or name in NAMES
 
 
 def _without_secrets(name: str, value: str) -> str:

@@ -20,7 +20,7 @@ from taut.errors import NotFound, UsageError
 from taut.ground.clock import new_id
 from taut.home import Home
 from taut.records import Capture, Determinism, Run, Usage
-from taut.runs.capture.determinism import applied, cpu, found
+from taut.runs.capture.determinism import applied
 from taut.runs.capture.environment import surroundings_here
 from taut.runs.capture.git import git_state
 from taut.runs.capture.observed import OBSERVER, observer_problem
@@ -70,9 +70,8 @@ def execute_run(
     project = home.project if place.is_relative_to(home.project) else place
     git, missing = git_state(home, place)
     beside = sandbox or Sandbox()
-    around = {**os.environ, **beside.variables}
-    how = determinism or Determinism(variables=found(around), cpu=cpu())
-    own = applied(around, how)
+    how = determinism or Determinism()
+    own = applied(beside.around(os.environ), how)
     capture = Capture(
         command=tuple(command), folder=str(place), git=git, platform=platform.platform(), missing=missing,
         surroundings=surroundings_here(own), determinism=how,

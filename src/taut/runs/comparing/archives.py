@@ -26,6 +26,7 @@ def zip_leaves(data: bytes, read: Reader) -> Leaves:
                 raise Unreadable("it unpacks to more than is compared")
             # The top folder of a torch archive is named after the file that it was first saved as.
             found = members((info.filename, read(info.filename, archive.read(info))) for info in infos)
+            found["!comment"] = archive.comment
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as problem:
         raise Unreadable(f"no zip archive: {problem}") from None
     found["!time"] = Aside("archive timestamp", tuple(info.date_time for info in infos))
@@ -67,7 +68,10 @@ def packed_leaves(name: str, data: bytes, read: Reader) -> Leaves:
         elif data[:6] == b"\xfd7zXZ\x00":
             inner = lzma.decompress(data)
         else:
-            inner = zlib.decompress(data)
+            unpacking = zlib.decompressobj()
+            inner = unpacking.decompress(data)
+            if unpacking.unused_data or not unpacking.eof:
+                raise Unreadable("compressed, and something behind it")
     except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as problem:
         raise Unreadable(f"not compressed as it says: {problem}") from None
     stem = name.rpartition(".")[0] if name.endswith((".gz", ".bz2", ".xz", ".tgz")) else name

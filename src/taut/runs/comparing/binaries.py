@@ -1,4 +1,4 @@
-"""Binary formats whose parts are named: PNG, JPEG, PDF, SQLite and ONNX."""
+"""Binary formats whose parts are named: PNG, JPEG, PDF, HDF5, SQLite and ONNX."""
 
 import re
 import sqlite3
@@ -6,18 +6,26 @@ import struct
 import zlib
 from collections.abc import Iterator
 
-from taut.runs.comparing.leaves import Aside, Leaves, Rows, Unreadable
+from taut.runs.comparing.leaves import Aside, Leaves, Rows, Unreadable, step
 
 PNG = b"\x89PNG\r\n\x1a\n"
-PNG_ASIDE = frozenset({b"tIME", b"tEXt", b"zTXt", b"iTXt"})
+PNG_TEXT = b"tEXt"
+PROGRAM_NOTES = frozenset({"Software", "date:create", "date:modify", "date:timestamp"})
+"""What the program that writes an image says of itself, by the keywords of PNG and of ImageMagick."""
 SCAN, COMMENTS = 0xDA, frozenset({0xFE, *range(0xE0, 0xF0)})
 PDF_ASIDE = re.compile(rb"/(CreationDate|ModDate) ?\([^)]*\)|/ID ?\[[^\]]*\]")
+# HDF5: the message "Object Modification Time" of an object header of version 1, 8 bytes long; and the beginning of one
+# of version 2, whose flags say which fields follow. Source: HDF5 File Format Specification, IV.A.
+HDF5_TIME = re.compile(rb"\x12\0\x08\0.\0\0\0\x01\0\0\0", re.DOTALL)
+HDF5_HEADER = re.compile(rb"OHDR\x02(.)", re.DOTALL)
+HDF5_TIMED, HDF5_PHASED = 0x20, 0x10
 # ONNX: ModelProto.graph is field 7, doc_string 6; GraphProto.name 2, doc_string 10. Some converters put a uuid there.
-ONNX_GRAPH, ONNX_ASIDE = 7, frozenset({(6,), (7, 2), (7, 10)})
+ONNX_GRAPH, ONNX_NAMES = 7, frozenset({(6,), (7, 2), (7, 10)})
+MADE_UP = re.compile(rb"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def png_leaves(data: bytes) -> Leaves:
-    """The pixels of a PNG, unpacked; its notes (time, software) aside. Raises Unreadable."""
+    """The pixels of a PNG, unpacked, and its notes; its time and the program that wrote it aside. Raises Unreadable."""
     found: Leaves = {}
     pixels = bytearray()
     place = len(PNG)
@@ -27,10 +35,14 @@ def png_leaves(data: bytes) -> Leaves:
             body = data[place + 8 : place + 8 + length]
             if kind == b"IDAT":
                 pixels += body
-            elif kind in PNG_ASIDE:
-                found[f".{kind.decode()}@{place}"] = Aside("note in an image", body)
+            elif kind == b"tIME":
+                found[f".tIME@{len(found)}"] = Aside("note in an image", body)
+            elif kind == PNG_TEXT:
+                keyword, _, text = body.decode("latin-1").partition("\0")
+                aside = keyword in PROGRAM_NOTES
+                found[f".tEXt.{step(keyword)}@{len(found)}"] = Aside("note in an image", text) if aside else text
             else:
-                found[f".{kind.decode('latin-1')}"] = body
+                found[f".{kind.decode('latin-1')}@{len(found)}"] = body
             place += 12 + length
         found[".pixels"] = zlib.decompress(bytes(pixels))
     except (struct.error, zlib.error) as problem:
@@ -39,17 +51,15 @@ def png_leaves(data: bytes) -> Leaves:
 
 
 def jpeg_leaves(data: bytes) -> Leaves:
-    """The picture of a JPEG; its comments and application segments (Exif) aside. Raises Unreadable."""
+    """The picture of a JPEG; its comments and application segments (Exif) as text. Raises Unreadable."""
     found: Leaves = {}
     place = 2
     try:
         while data[place + 1] != SCAN:
             (length,) = struct.unpack_from(">H", data, place + 2)
             body = data[place + 2 : place + 2 + length]
-            aside = data[place + 1] in COMMENTS
-            found[f".{data[place + 1]:02x}@{'' if aside else place}{len(found)}"] = (
-                Aside("note in an image", body) if aside else body
-            )
+            is_note = data[place + 1] in COMMENTS
+            found[f".{data[place + 1]:02x}@{len(found)}"] = body.decode("latin-1") if is_note else body
             place += 2 + length
     except (struct.error, IndexError) as problem:
         raise Unreadable(f"no JPEG: {problem}") from None
@@ -60,6 +70,30 @@ def pdf_leaves(data: bytes) -> Leaves:
     """A PDF; its dates and its id aside."""
     kept = [match[0] for match in PDF_ASIDE.finditer(data)]
     return {"": PDF_ASIDE.sub(b"", data), ".dates": Aside("time", tuple(kept))}
+
+
+def hdf5_leaves(data: bytes) -> Leaves:
+    """An HDF5 file; the times of its objects are numbers by themselves, and checksums over them aside."""
+    kept = bytearray(data)
+    found: Leaves = {}
+
+    def take_time(place: int) -> None:
+        found[f".time@{len(found)}"] = int.from_bytes(data[place : place + 4], "little")
+        kept[place : place + 4] = bytes(4)
+
+    for match in HDF5_TIME.finditer(data):
+        take_time(match.end())
+    for match in HDF5_HEADER.finditer(data):
+        flags, place = match[1][0], match.end()
+        if flags & HDF5_TIMED:
+            for at in range(place, place + 16, 4):
+                take_time(at)
+            place += 16 + (4 if flags & HDF5_PHASED else 0)
+            width = 1 << (flags & 3)
+            end = place + width + int.from_bytes(data[place : place + width], "little")
+            found[f".checksum@{len(found)}"] = Aside("checksum of what is compared", bytes(kept[end : end + 4]))
+            kept[end : end + 4] = bytes(len(kept[end : end + 4]))
+    return {"": bytes(kept), **found}
 
 
 def sqlite_leaves(data: bytes) -> Leaves:
@@ -76,7 +110,10 @@ def sqlite_leaves(data: bytes) -> Leaves:
 
 
 def onnx_leaves(data: bytes) -> Leaves:
-    """The fields of an ONNX model and of its graph; the names that a converter made up aside. Raises Unreadable."""
+    """The fields of an ONNX model and of its graph; names that a converter made up of a uuid aside.
+
+    Raises Unreadable.
+    """
     found: Leaves = {}
     try:
         for at, (number, value) in enumerate(_fields(data)):
@@ -92,7 +129,8 @@ def onnx_leaves(data: bytes) -> Leaves:
 
 def _put(found: Leaves, field: tuple[int, ...], at: int, value: int | bytes) -> None:
     path = f".{'.'.join(map(str, field))}[{at}]"
-    found[path] = Aside("name that a converter made up", value) if field in ONNX_ASIDE else value
+    is_made_up = field in ONNX_NAMES and isinstance(value, bytes) and MADE_UP.search(value) is not None
+    found[path] = Aside("name that a converter made up", value) if is_made_up else value
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:

@@ -5,35 +5,49 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import accumulate
+from struct import iter_unpack
 from typing import Literal
 
-from taut.runs.comparing.arrays import largest_difference
+from taut.runs.comparing.arrays import FORMATS, largest_difference
 from taut.runs.comparing.leaves import Aside, Leaf, Leaves, Numbers, Rows
 from taut.runs.comparing.reading import take_apart
 from taut.runs.comparing.tables import row_difference, same_rows
 
+AROUND = 24  # Characters before and behind a word that say what it is.
 SHOWN = 80  # Characters of a value in a sentence.
 DIFFERENCES_MAX = 200  # Kept of one file; the rest would say the same.
+ROUNDED_MS = 1_000  # Durations are written in whole seconds by some.
 SLACK_MS = 5_000  # A clock may be read a little before the run is said to begin.
-ZONE_MS, DAY_MS = 900_000, 86_400_000  # Local times are quarter hours off, by less than a day.
+ZONE_MS, DAY_MS = 900_000, 86_400_000  # Local times are quarter hours off,
+ZONES_MAX = 56  # and by no more than fourteen hours.
 ADDRESS_MIN, ADDRESS_MAX = 1 << 32, 1 << 47  # Where a process of 64 bits has its objects.
 UNITS = {1: 1000.0, 1000: 1.0, 1_000_000: 1e-3, 1_000_000_000: 1e-6}  # How many a second -> milliseconds of one.
 
-ADDRESS_NAME = re.compile(r"(^|_)(id|ids|addr|address|ptr|pointer)_?$")
+ADDRESS_NAMES = frozenset({"_stop_words_id"})
+"""Attributes in which a library keeps the address of an object (scikit-learn's text vectorizers). Others hold ids."""
 DURATION_NAME = re.compile(
     r"((^|_)(fit|refit|score|scoring|train|training|predict|prediction|wall|cpu|run|eval|evaluation|build|epoch|step)_?time"
-    r"|(^|_)(elapsed|duration|runtime))(_?(s|ms|us|sec|secs|seconds))?_?$",
+    r"|(^|_)(elapsed|duration|runtime))(_?(?P<unit>s|ms|us|sec|secs|seconds))?_?$",
     re.IGNORECASE,
 )
 """What programs call the time that something took; a survival time or an update rate is none of these."""
 BEFORE_DURATION = re.compile(r"\b(took|elapsed|duration|time)\W{0,3}$", re.IGNORECASE)
 AFTER_DURATION = re.compile(r"^ ?(s|ms|us|secs?|seconds?|it/s|s/it)\b")
-UUID = r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}"
-STAMP = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
+MILLISECONDS = {"ms": 1.0, "us": 1e-3}  # Of a unit; a second without one.
+# Of a version and variant (RFC 9562): 32 digits are rather a digest of something. (Versions 4 and 7 where undashed.)
+UUID = (
+    r"(?<![0-9a-f])(?:[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+    r"|[0-9a-f]{12}[47][0-9a-f]{3}[89ab][0-9a-f]{15})(?![0-9a-f])"
+)
+STAMP = r"\d{4}([-:])\d\d\1\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"
+COMPACT = r"(?<!\d)20\d{6}[T_-]?\d{6}Z?(?!\d)"
 CTIME = r"[A-Z][a-z]{2},? +(?:[A-Z][a-z]{2} +\d{1,2}|\d{1,2} [A-Z][a-z]{2}) [\d: ]{4,16}(?: ?GMT)?"
 CLOCK = r"\d{1,2}:\d\d:\d\d(?:[.,]\d+)?"
 NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-TOKEN = re.compile(rf"{UUID}|{STAMP}|{CTIME}|{CLOCK}|0x[0-9a-f]+|{NUMBER}|\w+|.", re.DOTALL | re.IGNORECASE)
+TOKEN = re.compile(
+    rf"{UUID}|{STAMP}|{COMPACT}|{CTIME}|{CLOCK}|0x[0-9a-f]+|{NUMBER}|[^\W\d_]+|.", re.DOTALL | re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +66,14 @@ class Side:
         return self.start_ms - SLACK_MS <= at_ms <= self.end_ms + SLACK_MS and self.end_ms > 0
 
     def plain(self, text: str) -> str:
-        """A text with this run's own names taken out."""
+        """A text with this run's own names taken out; what stands for them no text can hold."""
         for own, shared in self.names:
-            text = text.replace(own, shared)
+            text = text.replace(own, f"\0{shared}\0")
         return text
+
+    def lasted(self, duration_ms: float) -> bool:
+        """Whether something within the run can have taken that long."""
+        return 0 <= duration_ms <= self.end_ms - self.start_ms + ROUNDED_MS and self.end_ms > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +152,7 @@ def _one(path: str, before: Leaf, after: Leaf, one: Side, other: Side) -> Iterat
         gap = largest_difference(before, after)
         if gap == 0.0:
             return  # Two zeros or two NaN that are written differently.
-        is_content = DURATION_NAME.search(_last(path)) is None
+        is_content = not (_are_durations(path, before, one) and _are_durations(path, after, other))
         kind = "time" if not is_content else "value" if gap is None else "numbers"
     elif isinstance(before, Rows) and isinstance(after, Rows):
         yield from _tables(path, before, after, one, other)
@@ -176,35 +194,63 @@ def _texts(path: str, before: str, after: str, one: Side, other: Side) -> tuple[
     """What differs between two texts, word by word: its kind ('' for nothing), whether it is content, how far apart."""
     if before == after:
         return "", False, None
-    first, second = TOKEN.findall(before), TOKEN.findall(after)
+    first, second = _tokens(before), _tokens(after)
     if len(first) != len(second):
         return "value", True, None
+    ends = list(accumulate(map(len, first)))
     found: list[tuple[str, bool, float | None]] = []
-    for at, (word, changed) in enumerate(zip(first, second, strict=True)):
+    for word, changed, end in zip(first, second, ends, strict=True):
         if word != changed:
-            kind, is_content, gap = _words(path, word, changed, one, other)
-            if gap is not None and _is_duration("".join(first[max(0, at - 4) : at]), "".join(first[at + 1 : at + 5])):
-                kind, is_content = "time", False
-            found.append((kind, is_content, gap))
+            around = before[max(0, end - len(word) - AROUND) : end - len(word)], before[end : end + AROUND]
+            found.append(_words(path, word, changed, one, other, around))
     # The worst of them speaks for the text.
     return max(found, key=lambda said: (said[1], said[0] == "value"))
 
 
-def _is_duration(before: str, after: str) -> bool:
-    """Whether the words around a number say that it is how long something took."""
-    return BEFORE_DURATION.search(before) is not None or AFTER_DURATION.search(after) is not None
+def _tokens(text: str) -> list[str]:
+    return [found[0] for found in TOKEN.finditer(text)]
 
 
-def _words(path: str, word: str, changed: str, one: Side, other: Side) -> tuple[str, bool, float | None]:
+def _words(
+    path: str, word: str, changed: str, one: Side, other: Side, around: tuple[str, str]
+) -> tuple[str, bool, float | None]:
+    """What differs between two words; `around` are the texts before and behind the first of them."""
     if re.fullmatch(UUID, word, re.IGNORECASE) and re.fullmatch(UUID, changed, re.IGNORECASE):
         return "uuid", True, None
     if word.startswith("0x") and changed.startswith("0x"):
-        is_address = ADDRESS_MIN <= int(word, 16) < ADDRESS_MAX and ADDRESS_MIN <= int(changed, 16) < ADDRESS_MAX
-        return ("memory address", False, None) if is_address else ("value", True, None)
-    if _in_its_run(word, one) and _in_its_run(changed, other):
+        is_address = _is_address(int(word, 16)) and _is_address(int(changed, 16))
+        # Python's own `<Thing object at 0x7f…>` says that it is one; any other number may mean something.
+        is_told = around[0].endswith(" at ") and around[1].startswith(">")
+        return ("memory address" if is_address else "value", not (is_address and is_told), None)
+    if _are_moments(word, changed, one, other):
         return "time", False, None
     before, after = _number(word), _number(changed)
-    return ("value", True, None) if before is None or after is None else _scalars(path, before, after, one, other)
+    if before is None or after is None:
+        return "value", True, None
+    if (unit := _unit_of_duration(around)) and one.lasted(before * unit) and other.lasted(after * unit):
+        return "time", False, abs(before - after)
+    return _scalars(path, before, after, one, other)
+
+
+def _unit_of_duration(around: tuple[str, str]) -> float:
+    """Milliseconds of a unit where the words around a number say that it is how long something took, else 0."""
+    behind = AFTER_DURATION.search(around[1])
+    if behind is None and BEFORE_DURATION.search(around[0]) is None:
+        return 0.0
+    return MILLISECONDS.get(behind[1] if behind else "", 1000.0)
+
+
+def is_duration(name: str, value: float, side: Side) -> bool:
+    """Whether a number is how long something took, by its name, and the run was long enough for it."""
+    named = DURATION_NAME.search(name)
+    return named is not None and side.lasted(value * MILLISECONDS.get((named["unit"] or "").lower(), 1000.0))
+
+
+def _are_durations(path: str, numbers: Numbers, side: Side) -> bool:
+    form = FORMATS.get(numbers.dtype.lstrip("<=|"))
+    if form not in ("d", "f") or DURATION_NAME.search(_last(path)) is None:
+        return False
+    return all(is_duration(_last(path), value, side) for (value,) in iter_unpack(f"<{form}", numbers.data))
 
 
 def _scalars(path: str, before: float, after: float, one: Side, other: Side) -> tuple[str, bool, float | None]:
@@ -212,9 +258,9 @@ def _scalars(path: str, before: float, after: float, one: Side, other: Side) -> 
     if _is_moment(before, one) and _is_moment(after, other):
         return "time", False, None
     if isinstance(before, int) and isinstance(after, int) and _is_address(before) and _is_address(after):
-        return "memory address", ADDRESS_NAME.search(name) is None, None
+        return "memory address", name not in ADDRESS_NAMES, None
     gap = abs(float(before) - float(after)) if abs(before) < 1e300 and abs(after) < 1e300 else math.inf
-    if float in (type(before), type(after)) and DURATION_NAME.search(name):
+    if is_duration(name, before, one) and is_duration(name, after, other):
         return "time", False, gap
     if math.isnan(before) and math.isnan(after):
         return "how it was written", False, 0.0
@@ -224,9 +270,9 @@ def _scalars(path: str, before: float, after: float, one: Side, other: Side) -> 
 def _opaque(before: bytes, after: bytes, one: Side, other: Side) -> tuple[str, bool]:
     """Bytes that no reader knows: still the same where only the names of their runs differ."""
     for side, shared in one.names:
-        before = before.replace(side.encode(), shared.encode())
+        before = before.replace(side.encode(), f"\0{shared}\0".encode())
     for side, shared in other.names:
-        after = after.replace(side.encode(), shared.encode())
+        after = after.replace(side.encode(), f"\0{shared}\0".encode())
     return ("name of the run or its folder", False) if before == after else ("value", True)
 
 
@@ -239,34 +285,61 @@ def _is_moment(value: float, side: Side) -> bool:
     return any(side.covers(value * factor) for factor in UNITS.values())
 
 
-def _in_its_run(word: str, side: Side) -> bool:
-    """Whether a word writes a moment of the run, in whatever time zone."""
+def _are_moments(word: str, changed: str, one: Side, other: Side) -> bool:
+    """Whether both words write a moment of their own run, in one and the same time zone."""
+    here, there = _zones(word, one), _zones(changed, other)
+    return bool(here and there) and max(here.start, there.start) < min(here.stop, there.stop)
+
+
+def _zones(word: str, side: Side) -> range:
+    """The time zones, in quarter hours east of Greenwich, in which a word writes a moment of the run."""
     if side.end_ms <= 0:
-        return False
-    if re.fullmatch(CTIME, word):
-        return True  # A date in words is not parsed in all its forms; nothing else is written so.
+        return range(0)
     if re.fullmatch(CLOCK, word):
-        day = datetime.fromtimestamp(side.start_ms / 1000, UTC).date().isoformat()
-        return _near(f"{day}T{word.zfill(8) if '.' not in word else word}", side)
-    return re.fullmatch(STAMP, word) is not None and _near(word, side)
+        at_ms = _clock_ms(word) + side.start_ms // DAY_MS * DAY_MS
+        near = (_quarters(at_ms + day * DAY_MS, side) for day in (-1, 0, 1))
+        return next((found for found in near if found), range(0))
+    moment = _moment(word)
+    if moment is None:
+        return range(0)
+    if moment.tzinfo is not None:
+        return range(1) if side.covers(moment.timestamp() * 1000) else range(0)
+    return _quarters(moment.replace(tzinfo=UTC).timestamp() * 1000, side)
 
 
-def _near(stamp: str, side: Side) -> bool:
+def _quarters(at_ms: float, side: Side) -> range:
+    low = math.ceil((at_ms - side.end_ms - SLACK_MS) / ZONE_MS)
+    high = math.floor((at_ms - side.start_ms + SLACK_MS) / ZONE_MS)
+    return range(max(low, -ZONES_MAX), min(high, ZONES_MAX) + 1)
+
+
+def _clock_ms(word: str) -> float:
+    hours, minutes, seconds = word.replace(",", ".").split(":")
+    return (int(hours) * 3600 + int(minutes) * 60 + float(seconds)) * 1000
+
+
+def _moment(word: str) -> datetime | None:
+    """The moment that a word writes, without a zone where it names none; None where it writes no moment."""
     try:
-        moment = datetime.fromisoformat(stamp.replace(" ", "T", 1).replace(",", "."))
+        if re.fullmatch(STAMP, word):
+            return datetime.fromisoformat(f"{word[:10].replace(':', '-')}T{word[11:]}".replace(",", "."))
+        if re.fullmatch(COMPACT, word):
+            return _written(re.sub(r"[T_-]", "", word.removesuffix("Z")), "%Y%m%d%H%M%S")
+        if re.fullmatch(CTIME, word, re.IGNORECASE):
+            text = word.removesuffix("GMT").strip()
+            return _written(text, "%a, %d %b %Y %H:%M:%S" if "," in text else "%a %b %d %H:%M:%S %Y")
     except ValueError:
-        return False
-    at_ms = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000
-    if side.covers(at_ms):
-        return True
-    middle, half = (side.start_ms + side.end_ms) / 2, (side.end_ms - side.start_ms) / 2 + SLACK_MS
-    off = abs(at_ms - middle)
-    return off < DAY_MS and min(off % ZONE_MS, ZONE_MS - off % ZONE_MS) <= half
+        return None
+    return None
+
+
+def _written(text: str, form: str) -> datetime:
+    return datetime.strptime(text, form)  # noqa: DTZ007  # Its zone is what is asked for.
 
 
 def _last(path: str) -> str:
     """The last name of a path: `.model.fitted_at` -> `fitted_at`; skops wraps every value in `content`."""
-    names = [name for name in re.split(r"[.\[\]!:]", path) if name and name != "content"]
+    names = [name for name in re.split(r"[.\[\]!:\"]", path) if name and name != "content"]
     return names[-1] if names else ""
 
 

@@ -1,10 +1,20 @@
-"""What a file holds, taken apart into leaves: values by path, as `.steps[0].coef_`, and what is no content aside."""
+"""What a file holds, taken apart into leaves: values by path, as `.steps[0].coef_`, and what is no content aside.
 
+Two contents must never have the same leaves. So a key that is no plain word stands quoted in a path, what is empty is
+told from what is not there, and no leaf takes the place of another.
+"""
+
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 NEST_MAX = 12  # Archives in archives; a file that nests deeper is compared by its bytes.
 UNPACKED_BYTES_MAX = 2 << 30
+WORD = re.compile(r"[^\W\d][\w-]*")
+FILE = re.compile(r"[\w/-]+(\.\w+)?")
+OTHERS = frozenset({"None", "True", "False", "nan", "inf"})  # Words that stand for a key which is no text.
+EMPTY = "nothing in it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +55,22 @@ def below(path: str, leaves: Mapping[str, Leaf]) -> Leaves:
     return {f"{path}{inner}": leaf for inner, leaf in leaves.items()}
 
 
+def step(key: object) -> str:
+    """A key as it stands in a path: a word as it is, another text quoted, what is no text as Python writes it.
+
+    >>> step("coef_"), step("a.b"), step("1"), step(1), step(None), step("None")
+    ('coef_', '"a.b"', '"1"', '1', 'None', '"None"')
+    """
+    if not isinstance(key, str):
+        return repr(key)
+    return key if WORD.fullmatch(key) and key not in OTHERS else json.dumps(key)
+
+
+def keys_leaf(keys: Sequence[str]) -> Leaf:
+    """What stands for a mapping itself: the order of its keys, which is no content; that it is empty is."""
+    return Aside("key order", tuple(keys)) if keys else EMPTY
+
+
 def of_plain(value: object, path: str = "") -> Leaves:
     """The leaves of dicts, lists and scalars, as JSON and YAML give them. The order of keys is no content."""
     found: Leaves = {}
@@ -52,15 +78,15 @@ def of_plain(value: object, path: str = "") -> Leaves:
     while waiting:
         place, one = waiting.pop()
         if isinstance(one, Mapping):
-            found[f"{place}{{}}"] = Aside("key order", tuple(map(str, one)))
-            waiting.extend((f"{place}.{key}", item) for key, item in one.items())
+            found[f"{place}{{}}"] = keys_leaf([step(key) for key in one])
+            waiting.extend((f"{place}.{step(key)}", item) for key, item in one.items())
         elif isinstance(one, Sequence) and not isinstance(one, str | bytes):
             found[f"{place}[]"] = len(one)
             waiting.extend((f"{place}[{at}]", item) for at, item in enumerate(one))
         elif one is None or isinstance(one, bool | int | float | str | bytes):
             found[place] = one
         else:
-            found[place] = str(one)  # A date of YAML.
+            found[f"{place}:"] = f"{type(one).__name__} {one}"  # A date of YAML, which is not the text of it.
     return found
 
 
@@ -71,11 +97,17 @@ def members(named: Iterable[tuple[str, Leaves]]) -> Leaves:
     """
     found: Leaves = {}
     names: list[str] = []
+    seen: dict[str, int] = {}
     for name, leaves in named:
-        again = names.count(name) if name in found else 0
-        place = f"!{name}" + (f"#{again}" if again else "")
+        seen[name] = seen.get(name, 0) + 1
+        place = "!" + (name if FILE.fullmatch(name) else json.dumps(name))
+        place += f"#{seen[name]}" if seen[name] > 1 else ""
         found[f"{place}?"] = "a member"
-        found.update(below(place, leaves))
+        for path, leaf in below(place, leaves).items():
+            free = path
+            while free in found:  # `m.json` that holds `a`, and a member `m.json.a`.
+                free += "'"
+            found[free] = leaf
         names.append(name)
     found["!"] = Aside("order of members", tuple(names))
     return found

@@ -11,7 +11,7 @@ import pickletools
 import re
 from dataclasses import dataclass, field
 
-from taut.runs.comparing.leaves import Aside, Leaf, Leaves, Numbers, Unreadable
+from taut.runs.comparing.leaves import Aside, Leaf, Leaves, Numbers, Unreadable, keys_leaf, step
 
 DEPTH_MAX = 200
 ARRAY_MAKERS = frozenset({"_reconstruct", "_frombuffer", "scalar"})
@@ -175,6 +175,8 @@ class _Machine:
             self.stack.append(str(items[0]).encode(str(items[1])))
         elif name in ("builtins.bytes", "__builtin__.bytes") and not items:
             self.stack.append(b"")
+        elif name == "builtins.bytearray" and all(isinstance(item, bytes) for item in items) and len(items) < 2:
+            self.stack.append(bytearray(*items))  # How protocols before 5 write it.
         else:
             self.stack.append(Node("call", items, name=name))
 
@@ -238,7 +240,12 @@ def _joblib_array(stream: io.BytesIO, about: dict[str, object]) -> object:
     data = stream.read(size)
     if len(data) != size:
         raise Unreadable("an array that is cut off")
-    return Node("array", [Numbers(dtype, shape, data)])
+    return Node("array", [Numbers(_ordered(dtype, about.get("order") == "F"), shape, data)])
+
+
+def _ordered(dtype: str, by_columns: bool) -> str:
+    """The dtype, and that the bytes lie by columns: the same bytes are then another array."""
+    return f"{dtype} by columns" if by_columns else dtype
 
 
 def _dtype(node: object) -> str:
@@ -250,11 +257,13 @@ def _dtype(node: object) -> str:
         return "object"
     state = _items(node.state) if node.has_state else []
     order = str(state[1]) if len(state) > 1 else "|"
+    if any(isinstance(part, Node) for part in state[2:]):  # Fields, or the unit of a time.
+        return f"{order}{code} {_digest(Node('tuple', state[2:]))}"
     return f"{order}{code}"
 
 
 def _item_bytes(dtype: str) -> int:
-    found = ITEM.fullmatch(dtype)
+    found = ITEM.fullmatch(dtype.partition(" ")[0])
     if found is None:
         raise Unreadable(f"the dtype {dtype}")
     if found[1] == "?":
@@ -279,7 +288,7 @@ class _Walk:
             self.found[path] = _scalar(node)
             return
         if id(node) in self.above:
-            self.found[path] = f"a cycle back by {len(self.above) - self.above.index(id(node))}"
+            self.found[f"{path}()"] = f"a cycle back by {len(self.above) - self.above.index(id(node))}"
             return
         if len(self.above) > DEPTH_MAX:
             raise Unreadable("it nests too deep")
@@ -291,15 +300,18 @@ class _Walk:
         if (array := _array(node)) is not None:
             self.found[path] = array
         elif node.kind == "class":
-            self.found[path] = f"class {node.name}"
+            self.found[f"{path}()"] = f"class {node.name}"
         elif node.kind == "set":
             self._unordered(node, path)
         elif node.kind == "dict":
             self._dict(node.items, path, "[{}]")
         else:
-            self.found[f"{path}()"] = f"{node.name or node.kind} of {len(node.items)}"
-            for at, item in enumerate(node.items):
+            given = [item for item in node.items if not isinstance(item, tuple)]
+            self.found[f"{path}()"] = f"{node.name or node.kind} of {len(given)}"
+            for at, item in enumerate(given):
                 self._walk(item, f"{path}[{at}]")
+            if len(given) < len(node.items):  # A child of dict: its items came behind what made it.
+                self._dict([item for item in node.items if isinstance(item, tuple)], f"{path}.items", "[{}]")
             if node.has_state:
                 self._state(node.state, path)
 
@@ -310,45 +322,55 @@ class _Walk:
             self._walk(state, f"{path}.state")
 
     def _dict(self, items: list[object], path: str, form: str) -> None:
-        keys = [self._key(pair[0]) for pair in items if isinstance(pair, tuple)]
-        self.found[f"{path}{{}}"] = Aside("key order", tuple(keys))
+        keys = [_key(pair[0]) for pair in items if isinstance(pair, tuple)]
+        self.found[f"{path}{{}}"] = keys_leaf(keys)
+        seen: dict[str, int] = {}
         for key, pair in zip(keys, items, strict=True):
             assert isinstance(pair, tuple), pair
-            self._walk(pair[1], path + form.format(key))
+            seen[key] = seen.get(key, 0) + 1
+            again = (
+                f"#{seen[key]}" if seen[key] > 1 and isinstance(pair[0], Node) else ""
+            )  # Two keys that say the same.
+            self._walk(pair[1], path + form.format(key + again))
 
     def _unordered(self, node: Node, path: str) -> None:
-        keys = [self._key(item) for item in node.items]
-        self.found[path] = "set of " + ", ".join(sorted(keys))
+        keys = [_key(item) for item in node.items]
+        self.found[f"{path}()"] = "set of " + ", ".join(sorted(keys))
         self.found[f"{path}{{}}"] = Aside("order of a set", tuple(keys))
 
-    def _key(self, node: object) -> str:
-        """A key in few words: itself, or a digest of what it holds."""
-        if isinstance(node, str):
-            return node
-        if not isinstance(node, Node):
-            return repr(node)
-        inner = {path: leaf for path, leaf in _Walk().leaves(node, "").items() if not isinstance(leaf, Aside)}
-        return hashlib.sha256(repr(sorted(inner.items())).encode()).hexdigest()[:16]
+
+def _key(node: object) -> str:
+    """A key in few words: itself, or a digest of what it holds."""
+    return f"#{_digest(node)}" if isinstance(node, Node) else step(node)
+
+
+def _digest(node: Node) -> str:
+    inner = {path: leaf for path, leaf in _Walk().leaves(node, "").items() if not isinstance(leaf, Aside)}
+    return hashlib.sha256(repr(sorted(inner.items())).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def _scalar(value: object) -> Leaf:
+    if isinstance(value, bytearray):
+        return Numbers("bytearray", (len(value),), bytes(value))
     if value is None or isinstance(value, bool | int | float | str | bytes | Numbers):
         return value
-    return bytes(value) if isinstance(value, bytearray) else repr(value)
+    raise Unreadable(f"a {type(value).__name__} in a pickle")
 
 
 def _array(node: Node) -> Leaf:
     """The array that a node stands for, None where it is none (or one of Python objects)."""
     if node.kind == "array" and isinstance(node.items[0], Numbers):
         return node.items[0]
-    last = node.name.rpartition(".")[2]
+    last, by_columns = node.name.rpartition(".")[2], False
     if node.kind != "call" or not node.name.startswith("numpy.") or last not in ARRAY_MAKERS:
         return None
     if last == "_reconstruct" and node.has_state:
         state = _items(node.state)
         parts = (state[2], state[1], state[4]) if len(state) == 5 else None
+        by_columns = len(state) == 5 and bool(state[3])
     elif last == "_frombuffer" and len(node.items) == 4:
         parts = (node.items[1], node.items[2], node.items[0])
+        by_columns = node.items[3] == "F"
     elif last == "scalar" and len(node.items) == 2:
         parts = (node.items[0], Node("tuple"), node.items[1])
     else:
@@ -356,4 +378,5 @@ def _array(node: Node) -> Leaf:
     if parts is None or not isinstance(parts[2], bytes | bytearray | str):
         return None
     raw = parts[2].encode("latin-1") if isinstance(parts[2], str) else bytes(parts[2])
-    return Numbers(_dtype(parts[0]), tuple(int(str(size)) for size in _items(parts[1])), raw)
+    shape = tuple(int(str(size)) for size in _items(parts[1]))
+    return Numbers(_ordered(_dtype(parts[0]), by_columns), shape, raw)

@@ -5,7 +5,15 @@ from collections.abc import Callable
 
 from taut.runs.comparing.archives import packed_leaves, tar_leaves, zip_leaves
 from taut.runs.comparing.arrays import NPY, npy_leaves, safetensors_leaves
-from taut.runs.comparing.binaries import PNG, jpeg_leaves, onnx_leaves, pdf_leaves, png_leaves, sqlite_leaves
+from taut.runs.comparing.binaries import (
+    PNG,
+    hdf5_leaves,
+    jpeg_leaves,
+    onnx_leaves,
+    pdf_leaves,
+    png_leaves,
+    sqlite_leaves,
+)
 from taut.runs.comparing.documents import json_leaves, mlmodel_leaves, text_leaves, yaml_leaves
 from taut.runs.comparing.leaves import NEST_MAX, Leaf, Leaves, Unreadable, below
 from taut.runs.comparing.pickles import pickle_leaves
@@ -18,6 +26,7 @@ BY_BEGINNING: tuple[tuple[bytes, Read], ...] = (
     (PNG, png_leaves),
     (b"\xff\xd8\xff", jpeg_leaves),
     (b"%PDF-", pdf_leaves),
+    (b"\x89HDF\r\n\x1a\n", hdf5_leaves),
     (b"SQLite format 3\0", sqlite_leaves),
     (b"PAR1", parquet_leaves),
     (b"ARROW1", arrow_leaves),

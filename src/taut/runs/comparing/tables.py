@@ -7,6 +7,7 @@ from math import isclose
 
 from taut.runs.comparing.leaves import Leaves, Rows, Unreadable, of_plain
 
+OF_WRITERS = frozenset({b"pandas", b"ARROW:schema"})  # What libraries say again of the schema, and of themselves.
 DIGITS = 9  # Sums whose rows came in another order agree in so many digits.
 
 
@@ -54,7 +55,14 @@ def _arrow(table: object) -> Leaves:
     assert isinstance(table, pa.Table), type(table)
     columns = [[repr(value) for value in column.to_pylist()] for column in table.columns]
     schema = {field.name: str(field.type) for field in table.schema}
-    return {"": Rows(tuple(schema), tuple(zip(*columns, strict=True))), **of_plain(schema, ".schema")}
+    names = tuple(field.name for field in table.schema)  # Two columns may be of one name.
+    said = {
+        key.decode("utf-8", "backslashreplace"): value.decode("utf-8", "backslashreplace")
+        for key, value in (table.schema.metadata or {}).items()
+        if key not in OF_WRITERS
+    }
+    rows = Rows(names, tuple(zip(*columns, strict=True)))
+    return {"": rows, **of_plain(schema, ".schema"), **of_plain(said, ".metadata")}
 
 
 def same_rows(one: Rows, other: Rows) -> float | None:

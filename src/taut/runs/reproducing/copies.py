@@ -81,6 +81,26 @@ def recorded_state(home: Home, run: Run, at: Path) -> Pristine:
     return Pristine(pristine.root, pristine.project, pristine.folder, pristine.original, tuple(lacks))
 
 
+def readable_elsewhere(run: Run, copy: Pristine) -> Iterator[str]:
+    """What a repetition may read outside of its copy: what the run read there, and what the copy leads to.
+
+    A file of the project itself is among it while it holds what the run read, for who names it by an absolute path.
+    """
+    for read in run.capture.inputs:
+        place = copy.original / copy.project / read.path
+        if not place.is_relative_to(copy.original) or (read.oid and _holds(place, read)):
+            yield str(place)
+    for area in run.capture.outside:
+        if area.area in ("cache", "settings"):
+            yield from area.names
+    for alternates in copy.root.glob("**/.git/objects/info/alternates"):
+        yield alternates.read_text().strip()
+    for folder, names, files in os.walk(copy.root):
+        for name in (*names, *files):
+            if (link := Path(folder, name)).is_symlink() and not link.resolve().is_relative_to(copy.root):
+                yield str(link.resolve())
+
+
 def _checked_out(home: Home, recorded: Path, git: GitState, at: Path) -> Pristine:
     """The commit and the patch in a clone. Raises NotFound where no repository here holds the commit."""
     tops = dict.fromkeys(top for place in (recorded, home.project) if (top := top_of(place)) is not None)

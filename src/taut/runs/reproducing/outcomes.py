@@ -1,21 +1,31 @@
 """What came out of an execution: the files it wrote and what it logged; and two such outcomes held together."""
 
-from collections.abc import Callable, Mapping
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isclose, isnan
 from pathlib import Path
 
 from taut.data import digest_file
+from taut.ground import wire
 from taut.ground.objects import read_object
 from taut.home import Home
 from taut.records import Run, Sameness
 from taut.runs.artifacts import all_artifacts, model_root, run_root
 from taut.runs.comparing import FileComparison, Side, compare_files
-from taut.runs.comparing.differing import DURATION_NAME
+from taut.runs.comparing.differing import is_duration
 from taut.runs.logged import search_logged_models
 
 PRINTED = "what it printed"
+PARAMS = "logged params.json"  # As a file, which is how they are compared.
+NOTHING = "the run left nothing to compare: no file, no metric, no param, no output"
 MODELS_MAX = 100
+SAID_MAX, CODE_BYTES_MAX = 200, 1 << 20
+TOLD_BY_CODE = (
+    ("time", re.compile(r"\b(?:datetime|date|Timestamp|DateTime|pendulum|arrow)\.(?:now|utcnow|today)\(")),
+    ("sql chance", re.compile(r"\busing\s+sample\b|\btablesample\b|\bselect\b.*\b(?:random|gen_random_uuid)\(", re.I)),
+)
 NAME_MIN = 4  # A shorter name, as the folder `/`, stands in too many words that mean something else.
 
 
@@ -23,7 +33,7 @@ NAME_MIN = 4  # A shorter name, as the folder `/`, stands in too many words that
 class Outcome:
     """The files of one execution by name, each with its digest and the way to its bytes; its metrics; its `Side`.
 
-    `seen` are the notes of what no seed reaches, as `uuid train.py:3`.
+    `seen` are the notes of what no seed reaches, as `uuid train.py:3`; `said` is the last line that it printed.
     """
 
     side: Side
@@ -33,6 +43,7 @@ class Outcome:
     exit_status: int | None = None
     seen: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +67,13 @@ class Compared:
         return next(worst, next((one for one in self.files if one.verdict != "bytes"), None))
 
 
-def outcome_of(home: Home, run: Run, original: Path, *, seen: tuple[str, ...] = ()) -> Outcome:
-    """What a run left: files that it wrote, artifacts that it logged, its models; else its output.
+def outcome_of(
+    home: Home, run: Run, original: Path, *, seen: tuple[str, ...] = (), places: Mapping[str, str] | None = None
+) -> Outcome:
+    """What a run left: files that it wrote, artifacts, params and models that it logged; else its output.
 
-    `original` is its project, where a file that was too large to keep may still lie.
+    `original` is its project, where a file that was too large to keep may still lie; `places` are folders by what
+    stands for them in what it wrote, as its `HOME`.
     """
     digests: dict[str, str] = {}
     kept: dict[str, str] = {}
@@ -77,11 +91,20 @@ def outcome_of(home: Home, run: Run, original: Path, *, seen: tuple[str, ...] = 
         for artifact in all_artifacts(home, model_root(run.experiment_id, model.id)):
             name = f"models/{model.name}/{artifact.path}"
             digests[name] = kept[name] = artifact.oid
-    if not digests and not run.metrics and run.capture.output:
+    if not digests and not run.metrics and not run.params and run.capture.output:
         digests[PRINTED] = kept[PRINTED] = run.capture.output
     names += [(run.capture.folder, "FOLDER"), (str(original), "PROJECT")]
+    names += [(place, shared) for shared, place in (places or {}).items()]
+    names.sort(key=lambda pair: -len(pair[0]))  # A folder before the one that it lies in.
+    connected = tuple(f"connect {remote.address}" for remote in run.capture.remote)
+
+    params = wire.encode(run.params)
+    if run.params:
+        digests[PARAMS] = hashlib.sha256(params).hexdigest()
 
     def read(name: str) -> bytes | None:
+        if name == PARAMS and run.params:
+            return params
         if name in kept:
             return read_object(home.objects, kept[name])
         place = original / name
@@ -93,7 +116,26 @@ def outcome_of(home: Home, run: Run, original: Path, *, seen: tuple[str, ...] = 
         run.started_ms, run.ended_ms or 0, tuple((own, shared) for own, shared in names if len(own) >= NAME_MIN)
     )
     models = tuple(f"models/{model.name}" for model in page.models)
-    return Outcome(side, digests, read, run.metrics, run.capture.exit_status, seen, models)
+    notes = (*seen, *connected, *_told_by_code(run, original))
+    return Outcome(side, digests, read, run.metrics, run.capture.exit_status, notes, models, _last_line(home, run))
+
+
+def _last_line(home: Home, run: Run) -> str:
+    if not run.capture.output:
+        return ""
+    lines = read_object(home.objects, run.capture.output).decode(errors="replace").strip().splitlines()
+    return lines[-1][:SAID_MAX] if lines else ""
+
+
+def _told_by_code(run: Run, project: Path) -> Iterator[str]:
+    """What the program's own text says that it asks for and nobody can watch: a clock in C, the chance of a query."""
+    for read in run.capture.inputs:
+        place = project / read.path
+        if read.role == "code" and place.suffix == ".py" and place.is_file() and place.stat().st_size < CODE_BYTES_MAX:
+            for number, line in enumerate(place.read_text(errors="replace").splitlines(), 1):
+                for kind, pattern in TOLD_BY_CODE:
+                    if pattern.search(line):
+                        yield f"{kind} {read.path}:{number}"
 
 
 def compare_outcomes(first: Outcome, second: Outcome, *, tolerance: float) -> Compared:
@@ -101,14 +143,13 @@ def compare_outcomes(first: Outcome, second: Outcome, *, tolerance: float) -> Co
     notes: list[str] = []
     files = [_compared(name, first, second, notes) for name in sorted({*first.digests, *second.digests})]
     gaps = {name: _gap(first.metrics.get(name), second.metrics.get(name)) for name in {*first.metrics, *second.metrics}}
-    counted = {name: gap for name, gap in gaps.items() if not DURATION_NAME.search(name)}
+    counted = {name: gap for name, gap in gaps.items() if not (_lasted(name, first) and _lasted(name, second))}
     same_metrics = not any(counted.values())
     verdict: Sameness = "different"
     if first.exit_status != second.exit_status:
         notes.append(f"the command ended with {second.exit_status} and had ended with {first.exit_status}")
     elif not files and not gaps:
-        notes.append("the run left nothing to compare: no file, no metric, no output")
-        verdict = "bytes"
+        notes.append(NOTHING)
     elif same_metrics and all(file.verdict == "bytes" for file in files):
         verdict = "bytes"
     elif same_metrics and all(file.is_same for file in files):
@@ -135,6 +176,11 @@ def _gap(before: float | None, after: float | None) -> float:
     if before == after or (before is not None and after is not None and isnan(before) and isnan(after)):
         return 0.0
     return abs(before - after) if before is not None and after is not None else float("inf")
+
+
+def _lasted(name: str, outcome: Outcome) -> bool:
+    value = outcome.metrics.get(name)
+    return value is not None and is_duration(name, value, outcome.side)
 
 
 def _within(before: float | None, after: float | None, tolerance: float) -> bool:

@@ -4,24 +4,35 @@ import io
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from taut.errors import Conflict, Invalid, NotFound
 from taut.ground.settings import make_folder
 from taut.home import Home, open_home
-from taut.records import Determinism, Reproduction, Run, Sameness
-from taut.runs.capture.determinism import THREADS, applied, cpu, thread_count, threads, with_threads
-from taut.runs.capture.environment import interpreter_of
+from taut.records import Determinism, Reproduction, Run, Sameness, Surroundings
+from taut.runs.capture.determinism import THREADS, cpu, had, thread_count, threads, to_clear, with_threads
 from taut.runs.capture.execute import execute_run
 from taut.runs.capture.sandbox import make_sandbox
-from taut.runs.reproducing.copies import Pristine, present_state, recorded_state
-from taut.runs.reproducing.environments import package_differences, rebuild, with_environment
-from taut.runs.reproducing.explaining import Reason, explain, judge
+from taut.runs.reproducing.copies import Pristine, present_state, readable_elsewhere, recorded_state
+from taut.runs.reproducing.environments import (
+    Paths,
+    Rebuilt,
+    environment_here,
+    interpreter_here,
+    package_differences,
+    paths_of,
+    readable_of,
+    rebuild,
+    with_environment,
+    with_project,
+)
+from taut.runs.reproducing.explaining import Known, Reason, explain, judge
 from taut.runs.reproducing.outcomes import Compared, Outcome, compare_outcomes, outcome_of
 from taut.runs.reproducing.predicting import compare_predictions
+from taut.runs.reproducing.scratch import scratch_folder
 from taut.runs.reproductions import record_reproduction
 from taut.runs.tracking import get_run
 
@@ -67,19 +78,26 @@ def reproduce_run(
     if run.status in ("RUNNING", "SCHEDULED"):
         raise Conflict(f"run {run_id[:8]} is still {run.status.lower()}", hint=f"taut runs show {run_id[:8]}")
     wanted = asked or Asked()
-    with _scratch() as scratch:
+    with scratch_folder() as scratch:
+        tell("making a fresh copy of its code and data")
         try:
             pristine = recorded_state(home, run, scratch / "pristine")
-            packages = package_differences(home, run.capture)
-            environment = rebuild(home, run.capture, scratch / "environment") if packages and not wanted.here else None
+            packages = package_differences(home, run.capture, interpreter_here(run.capture))
+            if packages and not wanted.here:
+                environment: Rebuilt | None = rebuild(home, run.capture, pristine, scratch, tell=tell)
+            else:
+                environment = environment_here(run.capture)
         except NotFound as problem:
-            return _stopped(home, run, problem.message)
+            return _stopped(home, run, problem.message, notes=[f"try: {problem.hint}"] if problem.hint else [])
         code = [lack for lack in pristine.lacks if lack.startswith("code")]
         lacking = [lack for lack in pristine.lacks if not lack.startswith("code")]
         if lacking and not wanted.anyway:
             return _stopped(home, run, *lacking, notes=code)
-        notes = [*pristine.lacks, *(f"package: {one}" for one in packages[:PACKAGES_SHOWN] if environment is None)]
-        repeated = _Repeated(home, run, pristine, scratch, serve, wanted, tell, environment)
+        if environment is not None and packages and not wanted.here:
+            packages = environment.differences
+        notes = [*pristine.lacks, *(environment.notes if environment else ())]
+        notes += [f"package: {one}" for one in packages[:PACKAGES_SHOWN]]
+        repeated = _Repeated(home, run, pristine, scratch, serve, wanted, tell, environment, packages)
         return repeated.judged(notes)
 
 
@@ -103,7 +121,7 @@ def run_twice(
     """
     place = (folder or Path.cwd()).absolute()
     wanted = asked or Asked(here=True)
-    with _scratch() as scratch:
+    with scratch_folder() as scratch:
         pristine = present_state(home, place, scratch / "pristine")
         with serve(home) as uri:
             run = execute_run(
@@ -111,20 +129,6 @@ def run_twice(
                 folder=place, determinism=determinism,
             )  # fmt: skip
         return run, _Repeated(home, run, pristine, scratch, serve, wanted, tell, None).judged([])
-
-
-@contextmanager
-def _scratch() -> Iterator[Path]:
-    """A folder that goes when the block ends, whatever a program left in it."""
-    folder = Path(tempfile.mkdtemp(prefix="taut-reproduce-")).resolve()
-    try:
-        yield folder
-    finally:
-        for place, names, _ in os.walk(folder):  # A program may have taken the right to write from what it made.
-            for name in names:
-                if not (inner := Path(place, name)).is_symlink():
-                    inner.chmod(0o700)
-        shutil.rmtree(folder)
 
 
 def _stopped(home: Home, run: Run, *lacking: str, notes: Sequence[str] = ()) -> Reproduction:
@@ -148,10 +152,12 @@ class _Repeated:
     serve: Serve
     asked: Asked
     tell: Tell
-    environment: Path | None
+    environment: Rebuilt | None
+    packages: tuple[str, ...] = ()
     opened: ExitStack = field(default_factory=ExitStack)
     count: int = 0
     missing: tuple[str, ...] = ()
+    paths: Paths | None = None
 
     def judged(self, notes: list[str]) -> Reproduction:
         """Repeat, compare, explain where it differs, and store what was found."""
@@ -159,7 +165,8 @@ class _Repeated:
         if self.asked.single_thread:
             how = with_threads(how, 1)
         with self.opened:
-            first = outcome_of(self.home, self.run, self.pristine.original / self.pristine.project)
+            places = {"HOME": str(Path.home()), "TMPDIR": tempfile.gettempdir()}
+            first = outcome_of(self.home, self.run, self.pristine.original / self.pristine.project, places=places)
             self.tell("running it again in a fresh copy")
             second = self.again(how)
             compared = compare_outcomes(first, second, tolerance=self.asked.tolerance)
@@ -180,7 +187,10 @@ class _Repeated:
         inner = self.opened.enter_context(open_home(project))
         seen = base / "seen"
         with self.serve(inner) as uri, redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            sandbox, self.missing = make_sandbox(base, tracking_uri=uri, offline=self.asked.offline)
+            sandbox, self.missing = make_sandbox(
+                base, tracking_uri=uri, offline=self.asked.offline, readable=self._readable(copy),
+                cleared=to_clear(os.environ),
+            )  # fmt: skip
             command, own = self._command(copy)
             variables = {**sandbox.variables, **own, "TAUT_SEEN": str(seen), "TAUT_HOME": str(project)}
             run = execute_run(
@@ -195,7 +205,8 @@ class _Repeated:
             raise Conflict("the repetition was stopped, so it says nothing about the run")
         noted = tuple(seen.read_text(errors="replace").splitlines()) if seen.exists() else ()
         elsewhere = tuple(note for note in noted if note != f"connect {uri.partition('://')[2]}")
-        return outcome_of(inner, run, project, seen=elsewhere)
+        places = {name: sandbox.variables[name] for name in ("HOME", "TMPDIR")}
+        return outcome_of(inner, run, project, seen=elsewhere, places=places)
 
     def _command(self, copy: Pristine) -> tuple[tuple[str, ...], dict[str, str]]:
         """The command, its paths into the project leading into the copy; and the variables of a rebuilt environment."""
@@ -206,7 +217,34 @@ class _Repeated:
             else word
             for word in self.run.capture.command
         )
-        return (command, {}) if self.environment is None else with_environment(command, self.environment)
+        environment = with_project(self._paths(), copy)
+        if self.environment is None:
+            return command, environment
+        command, own = with_environment(command, self.environment.folder)
+        return command, {**environment, **own}
+
+    def _python(self) -> str:
+        """The interpreter that the command runs in."""
+        return self.environment.python if self.environment else interpreter_here(self.run.capture)
+
+    def _paths(self) -> Paths:
+        """Where that interpreter finds itself and what it imports."""
+        if self.paths is None:
+            found = paths_of(self._python())
+            own = self.environment.own if self.environment else ()
+            self.paths = replace(found, folders=(*found.folders, *own))
+        return self.paths
+
+    def _readable(self, copy: Pristine) -> list[str]:
+        """What the command may read beside the copy: its interpreter and packages, and what its run read elsewhere."""
+        program = shutil.which(self.run.capture.command[0])
+        own = (os.path.realpath(self._python()), *([os.path.realpath(program)] if program else ()))
+        return [
+            *map(os.path.dirname, own),
+            *own,
+            *readable_of(self._paths(), copy.original),
+            *readable_elsewhere(self.run, copy),
+        ]
 
     def _reason(self, compared: Compared, first: Outcome, second: Outcome, how: Determinism) -> Reason:
         usage = self.run.capture.usage
@@ -216,7 +254,10 @@ class _Repeated:
         if not wanted:
             return judge(compared, second.seen)
         self.tell("it differs: running it again with one cause less at a time")
-        return explain(compared, first, second, how, usage.cores if usage else 0, self.again)
+        around = self.run.capture.surroundings or Surroundings()
+        other = cpu(around) if cpu(around) != cpu() else ""
+        known = Known(usage.cores if usage else 0, self.packages, other, self._python())
+        return explain(compared, first, second, how, known, self.again, self.tell)
 
     def _predictions(
         self, first: Outcome, second: Outcome, compared: Compared
@@ -227,17 +268,15 @@ class _Repeated:
         within = all(any(path.startswith(f"{model}/") for model in models) for path in differing)
         if compared.is_same or not models or not within:
             return compared.verdict, _largest(compared), []
-        python = interpreter_of(self.run.capture.command, "")
-        if self.environment is not None:
-            python = str(self.environment / "bin" / "python")
         gaps: list[float] = []
         notes: list[str] = []
         for number, model in enumerate(models):
             folder = self.scratch / f"predict-{number}"
             folder.mkdir()
             found = compare_predictions(
-                model, first, second, python=python, scratch=folder, environment=applied(os.environ, Determinism())
-            )
+                model, first, second, python=self._python(), scratch=folder,
+                environment={name: value for name, value in os.environ.items() if name not in to_clear(os.environ)},
+            )  # fmt: skip
             if found.gap is None:
                 return compared.verdict, _largest(compared), [f"predictions of {model}: {found.problem}"]
             gaps.append(found.gap)
@@ -249,7 +288,8 @@ class _Repeated:
 
 def _as_it_was(run: Run) -> tuple[Determinism, list[str]]:
     """The settings of the run, its count of threads kept where this machine would choose another; and what differs."""
-    how = run.capture.determinism or Determinism()
+    around = run.capture.surroundings or Surroundings()
+    how = had(around, run.capture.determinism or Determinism())
     notes = []
     here = len(os.sched_getaffinity(0))
     cores = run.capture.usage.cores if run.capture.usage else 0
@@ -261,8 +301,8 @@ def _as_it_was(run: Run) -> tuple[Determinism, list[str]]:
             how = replace(how, variables={**how.variables, **threads(cores)})
     if how.cores:
         how = replace(how, cores=(min(os.sched_getaffinity(0)),))  # The core of that number may not be ours.
-    if how.cpu and how.cpu != cpu():
-        notes.append(f"hardware: the run had {how.cpu}, here is {cpu()}")
+    if around.cpu and cpu(around) != cpu():
+        notes.append(f"hardware: the run had {cpu(around)}, here is {cpu()}")
     return how, notes
 
 
