@@ -42,7 +42,8 @@ PLANS = {
     "check": {
         "taut": (
             "from pathlib import Path; from taut.data.tables.parts import part_of\n"
-            "from taut.data.tables.contracts import ColumnContract as C, Contract, check_table\n"
+            "from taut.data.tables.contracts import check_table\n"
+            "from taut.data.tables.rules import ColumnContract as C, Contract\n"
             "rules = {f'n{k}': C('float', min=-100, max=100) for k in range(9)}\n"
             "rules |= {f'c{k}': C(accepted_values=[f'level {n}' for n in range(20)]) for k in range(5)}\n"
             "rules |= {'id': C('int', nullable=False, unique=True), 't0': C(pattern='[a-z0-9 ]+')}\n"

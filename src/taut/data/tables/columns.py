@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, overload
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from taut.data.tables.distinct import PRECISION
 from taut.data.tables.frequencies import Frequencies
+from taut.data.tables.moments import EPOCH, moment_ms
 from taut.data.tables.profile import DISTINCT_MAX, MISSING
 from taut.data.tables.quantiles import Quantiles
 from taut.ground.whole import is_past
@@ -24,7 +25,6 @@ FINENESS = ((POINTS, TOP, PRECISION), (33, 10, 10), (17, 5, 8), (9, 3, 0))
 CATEGORIES_MAX = 256
 TEXT_SHOWN = 64
 DAY_MS = 86_400_000
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MISSING_WORDS = pa.array(sorted(MISSING))
 # Only what begins so can be anything but text: one look at most cells, and not five.
 MAYBE = r"^\s*[+-]?(\d|\.\d|[iI]nf|[tT]rue$|[fF]alse$|TRUE$|FALSE$)"
@@ -253,15 +253,6 @@ def _words(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_boolean(values.type):
         return values.cast(pa.string())
     return pa.chunked_array([pa.array([str(value) for value in values.to_pylist()], pa.string())])
-
-
-def moment_ms(word: str) -> float | None:
-    """Milliseconds since 1970 of a date or a moment, of UTC where no zone is written; None where it is none."""
-    try:
-        moment = datetime.fromisoformat(word)
-        return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) / timedelta(milliseconds=1)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _iso(at_ms: float | None, dtype: str) -> str | None:
