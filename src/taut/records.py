@@ -42,7 +42,9 @@ class ColumnProfile:
     `dtype` is `int`, `float`, `bool`, `date`, `timestamp`, `categorical`, `text`, `empty`, or Parquet's name of a
     nested type; `stored` is how the file has it. `kinds` counts the cells of each kind: a mixed column is seen as one.
     `points` are numbers in order (of dates: milliseconds since 1970), each with how many rows lie at or below it.
-    `top` are the most frequent values; a count of them may be short by `top_error`. `distinct` stops at 100,000.
+    `top` are the most frequent values; a count of them may be short by `top_error`. `distinct` is exact where
+    `distinct_error` is 0, else an estimate of that relative standard error, or with None no more than a lower bound;
+    `sketch` are the registers (HyperLogLog, packed, in base64) by which the distinct values of two profiles add up.
     """
 
     name: str
@@ -61,6 +63,8 @@ class ColumnProfile:
     top: tuple[tuple[str, int], ...] = ()
     top_error: int = 0
     length_max: int | None = None
+    distinct_error: float | None = 0.0
+    sketch: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from taut.data.tables.diff import ColumnChange, DatasetDiff, dataset_diff, workspace_diff
+    from taut.data.tables.diff import ColumnChange, DatasetDiff, RowsAsked, dataset_diff, workspace_diff
     from taut.data.tables.diff_drawn import diff_page
     from taut.data.tables.profiles import find_profile
     from taut.data.versions import find_dataset, find_versions, list_datasets, read_tree, record_dataset
@@ -23,7 +23,7 @@ PLACES = {
     "workspace.add": ("add_dataset", "path_in_project"),
     "workspace.cache": ("Cache",),
     "workspace.checkout": ("checkout_dataset", "checkout_pointers"),
-    "tables.diff": ("ColumnChange", "DatasetDiff", "dataset_diff", "workspace_diff"),
+    "tables.diff": ("ColumnChange", "DatasetDiff", "RowsAsked", "dataset_diff", "workspace_diff"),
     "tables.diff_drawn": ("diff_page",),
     "workspace.move": ("move_data", "remove_pointer"),
     "workspace.pointers": ("Pointer", "pointer_over", "read_pointer"),
@@ -40,6 +40,7 @@ __all__ = [
     "DatasetState",
     "Digests",
     "Pointer",
+    "RowsAsked",
     "add_dataset",
     "checkout_dataset",
     "checkout_pointers",

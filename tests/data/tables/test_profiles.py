@@ -15,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from taut.data import add_dataset, find_profile
-from taut.data.tables.columns import Tally, merged, typed_as
+from taut.data.tables.columns import Tally, typed_as
+from taut.data.tables.merging import merged
 from taut.data.tables.parts import part_of
 from taut.data.tables.profile import profile_files
 from taut.data.tables.profiles import profile_table, profiled, record_profile, size_max

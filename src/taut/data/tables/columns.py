@@ -1,27 +1,30 @@
-"""What is counted of a column while its batches pass, and what two counts of it make together."""
+"""What is counted of a column while its batches pass: kinds, holes, ranges, moments, ranks, frequencies."""
 
 import math
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, overload
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from taut.data.tables.distinct import PRECISION
+from taut.data.tables.frequencies import Frequencies
+from taut.data.tables.moments import EPOCH, moment_ms
 from taut.data.tables.profile import DISTINCT_MAX, MISSING
-from taut.data.tables.quantiles import Quantiles, ranked
+from taut.data.tables.quantiles import Quantiles
 from taut.ground.whole import is_past
 from taut.records import ColumnProfile
 
 Scalar = int | float | str | None
 
-POINTS, POINTS_MIN, TOP, TOP_MIN = 65, 9, 20, 3
+POINTS, TOP = 65, 20
+# Points, values and the sketch's precision, as fine as the size of a profile allows.
+FINENESS = ((POINTS, TOP, PRECISION), (33, 10, 10), (17, 5, 8), (9, 3, 0))
 CATEGORIES_MAX = 256
-GIVE_UP = 3  # So often in a row no value was more frequent than the rest: it is an identifier or a measurement.
 TEXT_SHOWN = 64
 DAY_MS = 86_400_000
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MISSING_WORDS = pa.array(sorted(MISSING))
 # Only what begins so can be anything but text: one look at most cells, and not five.
 MAYBE = r"^\s*[+-]?(\d|\.\d|[iI]nf|[tT]rue$|[fF]alse$|TRUE$|FALSE$)"
@@ -54,7 +57,7 @@ def typed_as(kinds: Sequence[str]) -> str:
 class Tally:
     """A column so far. Batches of it are added; the profile is what they were."""
 
-    def __init__(self, name: str, stored: pa.DataType, size: int) -> None:
+    def __init__(self, name: str, stored: pa.DataType, size: int, counters: int = DISTINCT_MAX) -> None:
         self.name = name
         self.rows = self.missing = 0
         self.kinds: dict[str, int] = {}
@@ -67,10 +70,8 @@ class Tally:
         self._text_low: str | None = None
         self._text_high: str | None = None
         self._sums: list[tuple[int, float, float]] = []
-        self._counted: pa.Table | None = None
-        self._short = 0
+        self._frequencies = Frequencies(counters)
         self._length = 0
-        self._emptied, self._given_up = 0, False
 
     def add(self, cells: pa.Array) -> None:
         """Count a batch."""
@@ -84,31 +85,37 @@ class Tally:
             present = pc.filter(present, pc.invert(pc.fill_null(pc.is_nan(present), True)))
         else:
             present = present.drop_null()
-        if self._given_up:
-            self._short += len(present)
-            counted = pa.StructArray.from_arrays([present, np.ones(len(present), np.int64)], ["values", "counts"])
+        if self._frequencies.given_up:
+            if self._is_text:
+                present = present.filter(pc.invert(pc.is_in(present, value_set=MISSING_WORDS.cast(self._type))))
+            values, counts = present, None
         else:
             counted = pc.value_counts(present)
-        values, counts = counted.field(0), counted.field(1)
-        if self._is_text:
-            known = pc.invert(pc.is_in(values, value_set=MISSING_WORDS.cast(self._type)))
-            values, counts = values.filter(known), counts.filter(known)
-        total = pc.sum(counts).as_py() or 0
+            values, counts = counted.field(0), counted.field(1)
+            if self._is_text:
+                known = pc.invert(pc.is_in(values, value_set=MISSING_WORDS.cast(self._type)))
+                values, counts = values.filter(known), counts.filter(known)
+        total = len(values) if counts is None else pc.sum(counts).as_py() or 0
         self.missing += len(cells) - total
         if not total:
             return
-        if not self._given_up:
-            self._remember(values, counts)
-        if self._is_text:
-            self._add_texts(values, counts.to_numpy())
+        if counts is None:
+            self._frequencies.add_each(values)
         else:
-            self._add_typed(values, counts.to_numpy(), total)
+            self._frequencies.add(values, counts)
+        if self._is_text:
+            self._add_texts(values, np.ones(total, np.int64) if counts is None else counts.to_numpy())
+        else:
+            kind, numbers = _numbers(present)
+            self._count_kind(kind, total)
+            if numbers is not None:
+                self._add_numbers(numbers)
 
-    def profile(self, *, points: int = POINTS, top: int = TOP) -> ColumnProfile:
-        """What was seen, in at most so many points and values."""
-        present = self.rows - self.missing
-        dtype, distinct = typed_as(list(self.kinds)), self._distinct()
-        is_small = not self._short and distinct <= CATEGORIES_MAX and 2 * distinct <= present
+    def profile(self, *, points: int = POINTS, top: int = TOP, precision: int = PRECISION) -> ColumnProfile:
+        """What was seen, in at most so many points and values and a sketch of 2^precision registers; 0 is none."""
+        present, short = self.rows - self.missing, self._frequencies.short
+        dtype, (distinct, distinct_error) = typed_as(list(self.kinds)), self._frequencies.distinct()
+        is_small = not short and distinct <= CATEGORIES_MAX and 2 * distinct <= present
         if dtype == "text" and is_small and self.kinds.keys() == {"text"}:
             dtype = "categorical"
         low, high = self._range(dtype)
@@ -116,7 +123,8 @@ class Tally:
         return ColumnProfile(
             self.name, dtype, str(self._stored), self.rows, self.missing, distinct, dict(sorted(self.kinds.items())),
             low, high, mean, std, self._quantiles.points(points), self._quantiles.rank_error,
-            self._top(top), self._short, self._length if self.kinds.get("text") else None,
+            self._top(top), short, self._length if self.kinds.get("text") else None, distinct_error,
+            self._frequencies.sketch().folded(precision).text() if precision and distinct else "",
         )  # fmt: skip
 
     def _is_flat(self) -> bool:
@@ -129,33 +137,16 @@ class Tally:
         if cells:
             self.kinds[kind] = self.kinds.get(kind, 0) + cells
 
-    def _remember(self, values: pa.Array, counts: pa.Array) -> None:
-        """Keep how often each value was there; past 100,000 of them the rarest go, by as much each.
-
-        Source: Misra, Gries, Finding repeated elements, 1982; no count is short by more than what was taken.
-        """
-        if self._is_text:
-            values = pc.utf8_slice_codeunits(values.cast(pa.string()), 0, TEXT_SHOWN * 4)
-        new = pa.table({"value": values, "count": counts})
-        both = new if self._counted is None else pa.concat_tables([self._counted, new])
-        grouped = both.group_by("value").aggregate([("count", "sum")]).rename_columns(["value", "count"])
-        if grouped.num_rows > DISTINCT_MAX:
-            order = np.partition(grouped["count"].to_numpy(), -DISTINCT_MAX - 1)
-            taken = int(order[-DISTINCT_MAX - 1])
-            less = pc.subtract(grouped["count"], taken)
-            grouped = grouped.set_column(1, "count", less).filter(pc.greater(less, 0))
-            self._short += taken
-            self._emptied = 0 if grouped.num_rows else self._emptied + 1
-            self._given_up = self._emptied == GIVE_UP
-        self._counted = grouped.combine_chunks()
-
-    def _distinct(self) -> int:
-        return DISTINCT_MAX if self._short else self._counted.num_rows if self._counted is not None else 0
-
     def _top(self, most: int) -> tuple[tuple[str, int], ...]:
-        if self._counted is None or not self._counted.num_rows:
+        counted = self._frequencies.counted()
+        if counted is None or not counted.num_rows:
             return ()
-        worded = self._counted.set_column(0, "value", _words(self._counted["value"]))
+        # Ties go by their words, but all of them need not be written out for it.
+        least = int(
+            np.partition(counted["count"].to_numpy(), -min(most, counted.num_rows))[-min(most, counted.num_rows)]
+        )
+        counted = counted.filter(pc.greater_equal(counted["count"], least))
+        worded = counted.set_column(0, "value", _words(counted["value"]))
         best = worded.take(pc.select_k_unstable(worded, most, [("count", "descending"), ("value", "ascending")]))
         return tuple((_shown(row["value"]), row["count"]) for row in best.to_pylist())
 
@@ -206,20 +197,14 @@ class Tally:
         self._count_kind(kind, int(counts[is_known].sum()))
         return is_known
 
-    def _add_typed(self, values: pa.Array, counts: np.ndarray, total: int) -> None:
-        kind, numbers = _numbers(values)
-        self._count_kind(kind, total)
-        if numbers is not None:
-            self._add_numbers(numbers, counts)
-
-    def _add_numbers(self, numbers: np.ndarray, counts: np.ndarray) -> None:
+    def _add_numbers(self, numbers: np.ndarray, counts: np.ndarray | None = None) -> None:
         if not len(numbers):
             return
         least, most = numbers.min().item(), numbers.max().item()
         self._low = least if self._low is None else min(self._low, least)
         self._high = most if self._high is None else max(self._high, most)
         floats = numbers.astype(np.float64)
-        every = np.repeat(floats, counts)
+        every = floats if counts is None else np.repeat(floats, counts)
         with np.errstate(all="ignore"):
             mean = float(every.mean())
             self._sums.append((len(every), mean, float(((every - mean) ** 2).sum())))
@@ -233,7 +218,7 @@ class Tally:
             squares += its_squares + delta * delta * count * n / (count + n)
             count += n
             mean += delta * n / count
-        return _finite(mean), _finite(math.sqrt(squares / count)) if count and squares >= 0 else None
+        return finite(mean), finite(math.sqrt(squares / count)) if count and squares >= 0 else None
 
     def _range(self, dtype: str) -> tuple[Scalar, Scalar]:
         if dtype in ("text", "categorical"):
@@ -241,71 +226,6 @@ class Tally:
         if dtype in ("date", "timestamp"):
             return _iso(self._low, dtype), _iso(self._high, dtype)
         return (_whole(self._low, dtype), _whole(self._high, dtype)) if dtype in NUMBERS else (None, None)
-
-
-def merged(one: ColumnProfile, other: ColumnProfile, *, points: int = POINTS, top: int = TOP) -> ColumnProfile:
-    """The profile of both columns' rows together: counts, ranges and moments exactly, ranks within `rank_error`.
-
-    `distinct` is exact where all levels of both are known, else the larger of the two: at least so many there are.
-    """
-    first, second = _counts(one), _counts(other)
-    kinds = {kind: one.kinds.get(kind, 0) + other.kinds.get(kind, 0) for kind in sorted({*one.kinds, *other.kinds})}
-    levels = {level: first.get(level, 0) + second.get(level, 0) for level in {*first, *second}}
-    is_whole = len(first) == one.distinct and len(second) == other.distinct and not (one.top_error + other.top_error)
-    best = tuple(sorted(levels.items(), key=lambda item: (-item[1], item[0]))[:top])
-    rows, missing = one.rows + other.rows, one.missing + other.missing
-    dtype = typed_as(list(kinds))
-    if dtype == "text" and kinds.keys() == {"text"} and is_whole and 2 * len(levels) <= rows - missing:
-        dtype = "categorical"
-    between, error = _merged_points(one, other, points)
-    mean, std = _merged_moments(one, other)
-    keyed = [side for side in (one, other) if side.low is not None]
-    is_text = dtype in ("text", "categorical")
-    lows = [side.low for side in keyed if isinstance(side.low, str) == (is_text or dtype in ("date", "timestamp"))]
-    highs = [side.high for side in keyed if isinstance(side.high, str) == (is_text or dtype in ("date", "timestamp"))]
-    return ColumnProfile(
-        one.name, dtype, one.stored if one.stored == other.stored else "mixed", rows, missing,
-        len(levels) if is_whole else max(one.distinct, other.distinct), kinds,
-        min(lows, default=None), max(highs, default=None), mean, std, between, error,  # type: ignore[type-var]  # Of one type: just chosen so.
-        best, 0 if is_whole else max(_unseen(one), _unseen(other)) + one.top_error + other.top_error,
-        max((side.length_max for side in (one, other) if side.length_max is not None), default=None),
-    )  # fmt: skip
-
-
-def _counts(column: ColumnProfile) -> dict[str, int]:
-    return dict(column.top)
-
-
-def _unseen(column: ColumnProfile) -> int:
-    """How often a level may have been there that is not among the top ones."""
-    return column.top[-1][1] if len(column.top) < column.distinct and column.top else 0
-
-
-def _merged_points(one: ColumnProfile, other: ColumnProfile, most: int) -> tuple[tuple[tuple[float, int], ...], int]:
-    sides = [side for side in (one, other) if side.points]
-    if len(sides) < 2:
-        return (sides[0].points, sides[0].rank_error) if sides else ((), 0)
-    parts = []
-    gaps = 0
-    for side in sides:
-        ranks = np.array([rank for _, rank in side.points], dtype=np.int64)
-        steps = np.diff(ranks, prepend=0)
-        parts.append((np.array([value for value, _ in side.points]), steps))
-        gaps += int(steps.max()) + side.rank_error
-    values, ranks = ranked(parts)
-    wanted = np.unique(np.ceil(np.linspace(1, int(ranks[-1]), most)).astype(np.int64))
-    places = np.unique(np.concatenate([[0], np.searchsorted(ranks, wanted, side="left")]))
-    return tuple((float(values[place]), int(ranks[place])) for place in places), gaps
-
-
-def _merged_moments(one: ColumnProfile, other: ColumnProfile) -> tuple[float | None, float | None]:
-    if one.mean is None or other.mean is None or one.std is None or other.std is None:
-        only = one if other.rows == other.missing else other if one.rows == one.missing else None
-        return (only.mean, only.std) if only is not None else (None, None)
-    n, m = one.rows - one.missing, other.rows - other.missing
-    delta = other.mean - one.mean
-    squares = n * one.std**2 + m * other.std**2 + delta * delta * n * m / (n + m)
-    return _finite(one.mean + delta * m / (n + m)), _finite(math.sqrt(squares / (n + m)))
 
 
 def _numbers(values: pa.Array) -> tuple[str, np.ndarray | None]:
@@ -335,15 +255,6 @@ def _words(values: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array([str(value) for value in values.to_pylist()], pa.string())])
 
 
-def moment_ms(word: str) -> float | None:
-    """Milliseconds since 1970 of a date or a moment, of UTC where no zone is written; None where it is none."""
-    try:
-        moment = datetime.fromisoformat(word)
-        return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - EPOCH) / timedelta(milliseconds=1)
-    except (ValueError, OverflowError):
-        return None
-
-
 def _iso(at_ms: float | None, dtype: str) -> str | None:
     if at_ms is None:
         return None
@@ -361,7 +272,8 @@ def _whole(value: float | None, dtype: str) -> int | float | None:
     return float(value) if is_past(number) else number
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """A number as JSON can carry it, which has no infinities."""
     return value if math.isfinite(value) else None
 
 

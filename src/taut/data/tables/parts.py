@@ -28,6 +28,8 @@ SUFFIXES = (*TEXT_SUFFIXES, ".parquet")
 BLOCK = 4 << 20  # Bytes of text that are parsed at once.
 ROWS_AT_ONCE, BYTES_AT_ONCE = 1 << 18, 32 << 20  # What is worked on at once; a batch has the first that is reached.
 PARQUET_ROWS, PLAIN_ROWS = 1 << 16, 1 << 13
+PARQUET_BUFFER = 1 << 16  # Bytes of each column that are read ahead.
+COLUMNS_AT_ONCE = 64  # A page of each is in memory, packed and unpacked: some 2 MB.
 NO_TABLE = (csv.Error, gzip.BadGzipFile, zlib.error, EOFError)
 
 
@@ -93,8 +95,14 @@ def open_table(parts: Sequence[Part]) -> Table:
     return Table(tuple(parts), names, types, tuple(dialect for _, _, dialect in seen))
 
 
-def over_batches(table: Table, work: Callable[[Iterator["pa.RecordBatch"]], T]) -> T:
-    """What `work` makes of the table's batches, whose columns are named by their places: `0`, `1`.
+def column_groups(table: Table) -> list[range]:
+    """Places of columns that are read together, all of CSV; of each column of Parquet some megabytes are in memory."""
+    size = len(table.names) if any(table.dialects) else COLUMNS_AT_ONCE
+    return [range(first, min(first + size, len(table.names))) for first in range(0, len(table.names), size)]
+
+
+def over_batches(table: Table, work: Callable[[Iterator["pa.RecordBatch"]], T], only: Sequence[int] | None = None) -> T:
+    """What `work` makes of the table's batches, whose columns are named by their places: `0`, `1`; of some, or all.
 
     Ragged rows and bytes that are no UTF-8 are read the slow way: then `work` is begun once more. A row that is too
     short lacks values, cells past the header belong to no column. Raises Invalid for what is no table.
@@ -103,7 +111,7 @@ def over_batches(table: Table, work: Callable[[Iterator["pa.RecordBatch"]], T]) 
 
     for slowly in (False, True):
         try:
-            with closing(_batches(table, slowly=slowly)) as batches:
+            with closing(_batches(table, only or range(len(table.names)), slowly=slowly)) as batches:
                 return work(batches)
         except pa.ArrowInvalid as problem:
             if slowly or not any(table.dialects):
@@ -166,16 +174,28 @@ def _parquet(part: Part) -> Iterator[Any]:
             while chunk := file.read(1 << 20):
                 spooled.write(chunk)
             file = spooled
-        yield opened.enter_context(pq.ParquetFile(file))
+        # Columns are read piece by piece: a row group may be as large as the file.
+        yield opened.enter_context(pq.ParquetFile(file, buffer_size=PARQUET_BUFFER))
 
 
-def _batches(table: Table, *, slowly: bool) -> Generator["pa.RecordBatch", None, None]:
+def _rows_at_once(file: Any, places: Sequence[int]) -> int:
+    """Rows of Parquet that make a batch of about the size worth working on, by what the longest rows take."""
+    groups = [file.metadata.row_group(place) for place in range(file.metadata.num_row_groups)]
+    longest = max(groups, key=lambda group: group.total_byte_size / max(group.num_rows, 1), default=None)
+    if longest is None:
+        return PARQUET_ROWS
+    size = sum(int(longest.column(place).total_uncompressed_size) for place in places)
+    per_row = size // max(int(longest.num_rows), 1)
+    return max(1, min(PARQUET_ROWS, BYTES_AT_ONCE // max(per_row, 8 * len(places), 1)))
+
+
+def _batches(table: Table, only: Sequence[int], *, slowly: bool) -> Generator["pa.RecordBatch", None, None]:
     """Batches of about the size that is worth working on at once."""
     import pyarrow as pa
 
     waiting, rows, size = list["pa.RecordBatch"](), 0, 0
     for part, dialect in zip(table.parts, table.dialects, strict=True):
-        for batch in _parts_batches(part, dialect, len(table.names), slowly=slowly):
+        for batch in _parts_batches(part, dialect, table, only, slowly=slowly):
             waiting.append(batch)
             rows, size = rows + batch.num_rows, size + batch.nbytes
             if rows >= ROWS_AT_ONCE or size >= BYTES_AT_ONCE:
@@ -185,13 +205,44 @@ def _batches(table: Table, *, slowly: bool) -> Generator["pa.RecordBatch", None,
         yield pa.concat_batches(waiting)
 
 
-def _parts_batches(part: Part, dialect: Dialect | None, width: int, *, slowly: bool) -> Iterator["pa.RecordBatch"]:
-    names = [str(place) for place in range(width)]
+def _parts_batches(
+    part: Part, dialect: Dialect | None, table: Table, only: Sequence[int], *, slowly: bool
+) -> Iterator["pa.RecordBatch"]:
     if dialect is None:
         with _parquet(part) as file:
-            for batch in file.iter_batches(batch_size=PARQUET_ROWS):
-                yield batch.rename_columns(names)
+            yield from _parquet_batches(file, table, only)
         return
+    names = [str(place) for place in range(len(table.names))]
+    is_all = len(only) == len(names)
+    for batch in _text_batches(part, dialect, names, slowly=slowly):
+        yield batch if is_all else batch.select([str(place) for place in only])
+
+
+def _parquet_batches(file: Any, table: Table, only: Sequence[int]) -> Iterator["pa.RecordBatch"]:
+    import pyarrow as pa
+
+    names = [str(place) for place in only]
+    schema = file.schema_arrow  # Made anew each time that it is asked for.
+    chosen = [schema.field(place) for place in only]
+    if len(set(table.names)) < len(table.names) or any(pa.types.is_nested(field.type) for field in chosen):
+        # A name stands for all columns that have it, and for those in it: places are taken from all.
+        for batch in file.iter_batches(batch_size=_rows_at_once(file, range(file.metadata.num_columns))):
+            yield pa.RecordBatch.from_arrays([batch.column(place) for place in only], names)
+        return
+    places = _leaves(file, [field.name for field in chosen])
+    batches = file.iter_batches(batch_size=_rows_at_once(file, places), columns=[field.name for field in chosen])
+    for batch in batches:
+        yield batch.rename_columns(names)
+
+
+def _leaves(file: Any, names: Sequence[str]) -> list[int]:
+    """The places of flat columns among all that are stored, where a nested one takes several."""
+    schema = file.schema
+    stored = {schema.column(place).path: place for place in range(file.metadata.num_columns)}
+    return [stored[name] for name in names if name in stored]
+
+
+def _text_batches(part: Part, dialect: Dialect, names: list[str], *, slowly: bool) -> Iterator["pa.RecordBatch"]:
     with _text(part) as stream:
         if slowly or dialect.encoding != "utf-8-sig":
             yield from _slow_batches(stream, names)
@@ -221,9 +272,19 @@ def _slow_batches(stream: IO[bytes], names: list[str]) -> Iterator["pa.RecordBat
 
     ruler = [""] * len(names)  # A row as wide as the header: columns that no row reaches are there as well.
     with read_text(stream) as (_, rows):
-        while chunk := list(islice(rows, PLAIN_ROWS)):
+        while chunk := list(_some(rows)):
             cells = list(zip_longest(*chunk, ruler, fillvalue=""))[: len(names)]
             yield pa.record_batch([pa.array(column[:-1], pa.string()) for column in cells], names=names)
+
+
+def _some(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    """So many of the next rows as are worth working on, fewer where they are long."""
+    size = 0
+    for row in islice(rows, PLAIN_ROWS):
+        yield row
+        size += sum(map(len, row))
+        if size >= BLOCK:
+            return
 
 
 def _short(problem: Exception) -> str:

@@ -4,19 +4,22 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from taut.data.tables.parts import Part, Table, open_table, over_batches, part_of
-from taut.data.tables.profile import profile_files
+from taut.data.tables.parts import Part, Table, column_groups, open_table, over_batches, part_of
+from taut.data.tables.profile import DISTINCT_MAX, profile_files
 from taut.data.versions import find_dataset
 from taut.errors import Invalid, NotFound, UsageError
 from taut.ground import wire
 from taut.home import Home, verb
-from taut.records import Column, DatasetVersion, TableProfile
+from taut.records import Column, ColumnProfile, DatasetVersion, TableProfile
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from taut.data.tables.columns import Tally
 
 SIZE_MAX = 100_000  # Bytes of JSON for up to 100 columns, 1,000 for each more.
 SELECT_PROFILE = "SELECT body FROM dataset_profile WHERE name = :name AND number = :number"
@@ -32,7 +35,10 @@ def profile_table(parts: Sequence[Part]) -> TableProfile:
     Raises Invalid where they are no table, UsageError without the packages of `taut[data]`.
     """
     table = open_table(parts)
-    return over_batches(table, lambda batches: _profiled(table, batches))
+    tallies: list[Tally] = []
+    for group in column_groups(table):
+        tallies += over_batches(table, partial(_tallied, table, group), group)
+    return _as_profile(tallies)
 
 
 def profiled(paths: Sequence[Path]) -> tuple[int | None, tuple[Column, ...], TableProfile | None]:
@@ -71,7 +77,14 @@ def find_profile(home: Home, wanted: str) -> TableProfile:
             f"{version.name}@{version.number} has no profile: it is no table, or was added without taut[data]",
             hint=f"taut data add {version.path}",
         )
-    return wire.decode(str(row[0]), TableProfile, what=f"the profile of {version.name}@{version.number}")
+    found = wire.decode(str(row[0]), TableProfile, what=f"the profile of {version.name}@{version.number}")
+    return replace(found, columns=tuple(_told_apart(column) for column in found.columns))
+
+
+def _told_apart(column: ColumnProfile) -> ColumnProfile:
+    """Profiles from before there were sketches stop at 100,000 distinct values, which is no more than a lower bound."""
+    is_old = column.distinct == DISTINCT_MAX and column.top_error and not column.sketch and not column.distinct_error
+    return replace(column, distinct_error=None) if is_old else column
 
 
 @verb("data.record_profile", needs="dataset:write")
@@ -108,24 +121,39 @@ def keep_profile(home: Home, version: DatasetVersion, profile: TableProfile | No
         record_profile(home, version.name, version.number, profile)
 
 
-def _profiled(table: Table, batches: Iterator["pa.RecordBatch"]) -> TableProfile:
-    from taut.data.tables.columns import POINTS, POINTS_MIN, TOP, TOP_MIN, Tally
+def _tallied(table: Table, group: Sequence[int], batches: Iterator["pa.RecordBatch"]) -> "list[Tally]":
+    from taut.data.tables.columns import Tally
+    from taut.data.tables.frequencies import counters_of
     from taut.data.tables.quantiles import buffer_size
 
-    size = buffer_size(len(table.names))
-    tallies = [Tally(name, stored, size) for name, stored in zip(table.names, table.types, strict=True)]
-    rows = 0
+    size, counters = buffer_size(len(table.names)), counters_of(len(table.names))
+    tallies = [Tally(table.names[place], table.types[place], size, counters) for place in group]
     with ThreadPoolExecutor(os.cpu_count() or 1) as workers:
         for batch in batches:
-            rows += batch.num_rows
             for _ in workers.map(Tally.add, tallies, batch.columns):
                 pass
-    points, top = POINTS, TOP
-    while True:
-        made = TableProfile(rows, tuple(tally.profile(points=points, top=top) for tally in tallies))
-        if len(wire.encode(made)) <= size_max(len(tallies)) or (points, top) == (POINTS_MIN, TOP_MIN):
-            return _named(made)
-        points, top = max(points // 2 + 1, POINTS_MIN), max(top // 2, TOP_MIN)
+    return tallies
+
+
+def _as_profile(tallies: "list[Tally]") -> TableProfile:
+    """The profile, as fine as its size allows."""
+    from taut.data.tables.columns import FINENESS
+
+    most, some = size_max(len(tallies)), tallies[:: len(tallies) // 50 + 1]
+    for fineness in FINENESS:
+        if _made(some, *fineness)[1] > most * 2 * len(some) // len(tallies) and fineness != FINENESS[-1]:
+            continue  # Some columns are twice as large as all may be: not each need be made to see that.
+        made, size = _made(tallies, *fineness)
+        if size <= most:
+            break
+    return _named(made)
+
+
+def _made(tallies: "Sequence[Tally]", points: int, top: int, precision: int) -> tuple[TableProfile, int]:
+    """A profile and its bytes of JSON."""
+    columns = tuple(tally.profile(points=points, top=top, precision=precision) for tally in tallies)
+    made = TableProfile(tallies[0].rows, columns)
+    return made, len(wire.encode(made))
 
 
 def _named(profile: TableProfile) -> TableProfile:

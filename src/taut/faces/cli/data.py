@@ -78,28 +78,33 @@ def status(paths: tuple[Path, ...], granular: bool, as_json: bool) -> None:
 @click.argument("old", type=int, required=False)
 @click.argument("new", type=int, required=False)
 @click.option(
-    "--key", default="", help="Columns that name a row, as id or id,day; without, rows are counted by content."
+    "--key", default="", help="Columns that name a row, as id or id,day, or auto; without, rows are counted by content."
 )
+@click.option("--rows/--no-rows", default=None, help="Compare rows  [default: of up to 2 GB, and with --key]")
+@click.option("--tolerance", type=float, default=0.0, help="Numbers that lie no further apart are equal; with --key.")
 @click.option(
     "--workspace", is_flag=True, help="Compare the version, else the newest, with what lies in the folder now."
 )
 @click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Draw it as a page of its own.")
 @json_option
 def diff(
-    name: str, old: int | None, new: int | None, key: str, workspace: bool, html: Path | None, as_json: bool
-) -> None:
+    name: str, old: int | None, new: int | None, key: str, rows: bool | None, tolerance: float,
+    workspace: bool, html: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Compare two versions of a dataset, the newest two where none are named: files, rows, columns of tables."""
-    from taut.data import dataset_diff, diff_page, workspace_diff
+    from taut.data import RowsAsked, dataset_diff, diff_page, workspace_diff
     from taut.home import open_home
 
     if workspace and new is not None:
         raise UsageError("the workspace is held against one version", hint=f"taut data diff {name} {old} --workspace")
-    columns = [column for column in key.split(",") if column]
+    if rows is False and (key or tolerance):
+        raise UsageError("--key and --tolerance are of rows, which --no-rows leaves out")
+    asked = RowsAsked(tuple(column for column in key.split(",") if column), rows, tolerance)
     with open_home() as home:
         found = (
-            workspace_diff(home, name, old, key=columns)
+            workspace_diff(home, name, old, asked=asked)
             if workspace
-            else dataset_diff(home, name, old, new, key=columns)
+            else dataset_diff(home, name, old, new, asked=asked)
         )
     if html is not None:
         html.write_text(diff_page(found), encoding="utf-8")
@@ -261,6 +266,7 @@ def _compared(diff: "DatasetDiff") -> str:
         lines += [f"{sign} {path}" for path in paths]
     if None not in diff.rows:
         lines.append(f"rows {diff.rows[0]} -> {diff.rows[1]}, bytes {diff.size_bytes[0]} -> {diff.size_bytes[1]}")
+    lines += [f"column {before} is now called {after}" for before, after in diff.renamed]
     if diff.table is not None:
         lines += _rows_told(diff.table)
     elif diff.not_compared and diff.rows != (None, None):
@@ -282,6 +288,7 @@ def _rows_told(found: "RowDiff") -> list[str]:
     lines = [
         f"rows{by}: {found.added} added, {found.removed} removed, {found.changed} changed, {found.unchanged} unchanged"
     ]
+    lines += [f"column {name} is stored as another type" for name in found.retyped]
     for sign, rows in (("+", found.examples_added), ("-", found.examples_removed)):
         lines += [f"  {sign} {_cells({**row.key, **row.old, **row.new})}" for row in rows]
     for row in found.examples_changed:
