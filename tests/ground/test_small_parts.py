@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from taut.ground import wire
 from taut.ground.clock import SetClock, SystemClock, age, duration_ms, iso, moment_ms, new_id
 from taut.ground.progress import Silent, progress
 from taut.ground.settings import Settings, find_folder, make_folder, read_settings
-from taut.ground.yaml import parse_yaml, read_yaml
+from taut.ground.yaml import dump_yaml, parse_yaml, read_yaml
 from taut.project import ProjectFile, read_project
 from taut.records import Column, DatasetVersion
 
@@ -94,6 +95,22 @@ def test_wrong_settings_are_told_with_their_file(tmp_path, text):
     (folder / "settings.toml").write_text(text, encoding="latin-1")
     with pytest.raises(Invalid, match=r"settings\.toml"):
         read_settings(folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("1e-3", 0.001), ("1E5", 1e5), (".5", 0.5), ("1.", 1.0), ("-1.5e+2", -150.0), ("010", 10), ("0o17", 15),
+        ("0x1F", 31), ("0b11", 3), ("+1_000", 1000), ("1:30", "1:30"), ("on", "on"), ("e5", "e5"), ("-", "-"),
+        ("1e", "1e"),
+        ("true", True), (".inf", float("inf")), ("~", None),
+    ],
+)  # fmt: skip
+def test_a_number_is_one_of_yaml_1_2_and_what_is_written_is_read_by_both(text, meant):
+    if text != "-":
+        assert parse_yaml(f"a: {text}", dict, name="x") == {"a": meant}
+    written = dump_yaml({"a": text, "ü": [1e-3, "x y"]}).decode()
+    assert parse_yaml(written, dict, name="x") == yaml.safe_load(written) == {"a": text, "ü": [1e-3, "x y"]}
 
 
 @pytest.mark.parametrize(

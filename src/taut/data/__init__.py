@@ -7,13 +7,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from taut.data.exchange.restore import Placed, checkout_pointers
     from taut.data.tables.diff import ColumnChange, DatasetDiff, RowsAsked, dataset_diff, workspace_diff
     from taut.data.tables.diff_drawn import diff_page
     from taut.data.tables.profiles import find_profile
     from taut.data.versions import find_dataset, find_versions, list_datasets, read_tree, record_dataset
     from taut.data.workspace.add import add_dataset, path_in_project
     from taut.data.workspace.cache import Cache
-    from taut.data.workspace.checkout import checkout_dataset, checkout_pointers
+    from taut.data.workspace.checkout import checkout_dataset
     from taut.data.workspace.move import move_data, remove_pointer
     from taut.data.workspace.pointers import Pointer, pointer_over, read_pointer
     from taut.data.workspace.reading import Digests, copy_content, digest_file, md5_in_dataset
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 PLACES = {
     "workspace.add": ("add_dataset", "path_in_project"),
     "workspace.cache": ("Cache",),
-    "workspace.checkout": ("checkout_dataset", "checkout_pointers"),
+    "workspace.checkout": ("checkout_dataset",),
+    "exchange.restore": ("Placed", "checkout_pointers"),
     "tables.diff": ("ColumnChange", "DatasetDiff", "RowsAsked", "dataset_diff", "workspace_diff"),
     "tables.diff_drawn": ("diff_page",),
     "workspace.move": ("move_data", "remove_pointer"),
@@ -39,6 +41,7 @@ __all__ = [
     "DatasetDiff",
     "DatasetState",
     "Digests",
+    "Placed",
     "Pointer",
     "RowsAsked",
     "add_dataset",

@@ -13,7 +13,8 @@ from taut.ground.whole import read_whole
 from taut.home import Home, verb
 from taut.records import Column, DatasetVersion, TreeFile
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+NAME_MAX = 100
+NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{NAME_MAX - 1}}}")
 SELECT_NEWEST = """
 SELECT name, number, tree, path, files, size_bytes, row_count, columns, at_ms, actor FROM dataset_version
 WHERE name = :name ORDER BY number DESC LIMIT 1

@@ -104,16 +104,44 @@ def test_the_first_version_again_after_the_second_is_a_third(home: Home, table: 
     assert add_dataset(home, table).number == 3
 
 
-def test_the_pointers_name_is_kept_and_a_taken_name_is_not_guessed(home: Home, table: Path):
+def test_the_pointers_name_is_kept_and_a_taken_name_is_not_given_twice(home: Home, table: Path):
     add_dataset(home, table, name="taxi")
     table.write_text("id\n1\n")
     assert (add_dataset(home, table).name, add_dataset(home, table).number) == ("taxi", 2)
     other = home.project / "other" / "taxi.csv"
     other.parent.mkdir()
     other.write_text("id\n2\n")
-    with pytest.raises(Conflict, match=r"'taxi' is data/trips\.csv already, not other/taxi\.csv") as refused:
-        add_dataset(home, other)
+    assert add_dataset(home, other).name == "other-taxi"
+    top = home.project / "taxi"
+    top.write_text("id\n3\n")
+    with pytest.raises(Conflict, match=r"'taxi' is data/trips\.csv already, not taxi") as refused:
+        add_dataset(home, top)
     assert "--name" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("a b.csv", "a-b"),
+        ("ü", "data"),
+        ("-x", "x"),
+        (".env", "env"),
+        ("sub/é ü.tar.gz", "data"),
+        ("#a[1]*", "a-1"),
+        ("x" * 120, "x" * 100),
+    ],
+)
+def test_a_name_that_nobody_said_can_be_typed(home: Home, path: str, name: str):
+    place = home.project / path
+    place.parent.mkdir(exist_ok=True)
+    place.write_text("x")
+    assert add_dataset(home, place).name == name
+
+
+def test_two_names_that_cannot_be_typed_do_not_meet(home: Home):
+    for name in ("ü", "é", "雪"):
+        (home.project / name).write_text(name)
+    assert [add_dataset(home, home.project / name).name for name in ("ü", "é", "雪")] == ["data", "data-2", "data-3"]
 
 
 @pytest.mark.parametrize("name", ["a@1", "a/b", "", " ", "-x", "x" * 101])

@@ -6,7 +6,8 @@ import pytest
 import yaml
 
 from taut.data import add_dataset
-from taut.data.workspace.pointers import find_files, ignore_in_git, read_lock, read_pointer, unignore_in_git
+from taut.data.workspace.pointers import find_files, ignore_in_git, read_pointer, unignore_in_git
+from taut.data.workspace.stages import read_lock
 from taut.errors import Invalid
 from taut.home import Home
 
@@ -174,16 +175,20 @@ def test_the_stages_of_a_lock_are_those_that_its_pipeline_still_has(tmp_path: Pa
     (tmp_path / "sub" / "dvc.yaml").write_text(PIPELINE)
     lock = pointer(tmp_path, LOCK, "sub/dvc.lock")
     stages = {stage.address: stage for stage in read_lock(lock, str(tmp_path))}
-    assert list(stages) == ["sub/dvc.yaml:prepare", "sub/dvc.yaml:train", "sub/dvc.yaml:each@a"]
+    each = ["sub/dvc.yaml:each@a", "sub/dvc.yaml:each@b"]
+    assert list(stages) == ["sub/dvc.yaml:prepare", "sub/dvc.yaml:train", *each]
     (clean,), (raw,) = stages["sub/dvc.yaml:prepare"].outs, stages["sub/dvc.yaml:prepare"].deps
     assert (clean.target, clean.is_legacy, raw.is_legacy) == (f"{tmp_path}/sub/clean.csv", True, False)
     model, scores = stages["sub/dvc.yaml:train"].outs
     assert (model.target, model.is_cached, scores.is_cached) == (f"{tmp_path}/sub/work/model.pkl", True, False)
-    assert [stage.address for stage in read_lock(lock, str(tmp_path / "sub"))] == ["prepare", "train", "each@a"]
+    assert [stage.address for stage in read_lock(lock, str(tmp_path / "sub"))] == [
+        "prepare", "train", "each@a", "each@b",
+    ]  # fmt: skip
+    assert [out.md5 for name in each for out in stages[name].outs] == [MD5, ""]
 
 
 def test_pointers_and_locks_are_found_in_order(tmp_path: Path):
-    for path in ("b.dvc", "a/c.dvc", "a/dvc.lock", "dvc.lock", ".dvc/x.dvc", "node_modules/x.dvc"):
+    for path in ("b.dvc", "a/c.dvc", "a/dvc.yaml", "dvc.yaml", "alone/dvc.lock", ".dvc/x.dvc", "node_modules/x.dvc"):
         pointer(tmp_path, "outs: []\n", path)
     assert [str(Path(file).relative_to(tmp_path)) for file in find_files(str(tmp_path))] == [
         "a/c.dvc", "a/dvc.lock", "b.dvc", "dvc.lock",

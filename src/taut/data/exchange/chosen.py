@@ -10,7 +10,8 @@ from taut.data.workspace.cache import Cache
 from taut.data.workspace.digests import DIR
 from taut.data.workspace.opened import Workspace, workspace_of
 from taut.data.workspace.overview import project_of
-from taut.data.workspace.pointers import LOCKED, PIPELINE, Out, Pointer, find_files, read_lock, read_pointer
+from taut.data.workspace.pointers import LOCKED, PIPELINE, Out, Pointer, find_files, read_pointer
+from taut.data.workspace.stages import read_lock
 from taut.errors import NotFound
 
 

@@ -38,11 +38,12 @@ def place_outs(folder: Path, outs: Sequence[Chosen], *, force: bool) -> list[str
 def _place(index: Index, chosen: Chosen, target: Path, *, force: bool) -> None:
     out, cache = chosen.out, chosen.cache
     if not (out.is_legacy or chosen.inside):
-        put_out(index, chosen.workspace, target, read_listing(cache, out.md5), force=force, is_exec=out.is_exec)
+        files = out.inline or read_listing(cache, out.md5)
+        put_out(index, chosen.workspace, target, files, force=force, is_exec=out.is_exec)
         return
     if out.is_legacy and target.exists() and legacy_digest(str(target), chosen.workspace) == out.md5:
         return
-    listed = read_listing(cache, out.md5, cache.path_of(out.md5))
+    listed = out.inline or read_listing(cache, out.md5, cache.path_of(out.md5))
     files = [(path, md5) for path, md5 in listed if path == ONE_FILE or chosen.takes(path)]
     try:
         with progress("checkout", len(files), unit="file") as bar:

@@ -2,14 +2,16 @@
 
 import io
 import os
+import re
 from pathlib import Path
 
 from taut.data.tables.profiles import keep_profile, profiled
-from taut.data.versions import list_datasets, record_dataset
+from taut.data.versions import NAME_MAX, list_datasets, record_dataset
 from taut.data.workspace.cache import Cache
 from taut.data.workspace.index import Index, open_index
 from taut.data.workspace.opened import Workspace, workspace_of
-from taut.data.workspace.pointers import ignore_in_git, pointer_file, read_pointer, write_pointer
+from taut.data.workspace.owners import Owner, owner_of
+from taut.data.workspace.pointers import ignore_in_git, write_pointer
 from taut.data.workspace.sharing import is_shared, share
 from taut.data.workspace.snapshot import Snapshot, settled, store_snapshot
 from taut.data.workspace.tree import tree_bytes
@@ -18,14 +20,17 @@ from taut.errors import Conflict, Invalid, NotFound
 from taut.home import Home
 from taut.records import Column, DatasetVersion, TableProfile
 
+NAMES_MAX = 100  # Tried for data whose own name cannot be one, before its user is asked for another.
+
 
 def add_dataset(home: Home, path: Path, *, name: str = "") -> DatasetVersion:
     """Snapshot a file or folder: store its bytes, record a version, write `PATH.dvc` and the `.gitignore` beside it.
 
     The bytes go into the workspace cache, and to the home where others share it. The name is that of the pointer that
-    is there already, else the file's without its endings. Content equal to the newest version is that version. Killed
-    at any moment it has recorded a whole version or none, and typed again it finishes. Raises NotFound, Denied,
-    Invalid, and Conflict where the data changes meanwhile, the name is taken or DVC works there.
+    is there already, wherever it stands, else the file's without its endings, behind those of its folders where other
+    data has it. Content equal to the newest version is that version. Killed at any moment it has recorded a whole
+    version or none, and typed again it finishes. Raises NotFound, Denied, Invalid, and Conflict where the data changes
+    meanwhile, no name is free, a stage makes it, it was imported, it lies in other tracked data or DVC works there.
     """
     place = Path(os.path.abspath(path))
     workspace = workspace_at(home, place)
@@ -33,7 +38,8 @@ def add_dataset(home: Home, path: Path, *, name: str = "") -> DatasetVersion:
     if rules is not None and rules.ignores(str(place), is_dir=place.is_dir()):
         raise Invalid(f"{place} is left out by .dvcignore", hint=f"cat {workspace.root}/.dvcignore")
     with workspace.locked(place), open_index(index_folder(home)) as index:
-        chosen = name or _name_of(home, place)
+        owner = _owner(workspace, place)
+        chosen = name or _name_of(home, place, owner)
         snapshot = store_snapshot(index, str(place), workspace.cache, rules)
         rows, columns, profile = _profile(snapshot)
         settled(index, snapshot, workspace.cache, rules)
@@ -42,7 +48,7 @@ def add_dataset(home: Home, path: Path, *, name: str = "") -> DatasetVersion:
             home, chosen, path=path_in_project(home, place), tree=tree, rows=rows, columns=list(columns)
         )
         keep_profile(home, version, profile)
-        _point(workspace, snapshot, version)
+        _point(workspace, snapshot, version, owner)
     return version
 
 
@@ -66,21 +72,45 @@ def place_in_project(home: Home, path: str) -> Path:
     return home.project / path
 
 
-def _name_of(home: Home, place: Path) -> str:
-    """The name that nobody said: never one that already stands for data somewhere else."""
-    if (file := pointer_file(place)).exists() and (known := read_pointer(file).name):
-        return known
-    name = place.name.partition(".")[0] or place.name.strip(".") or "data"
-    path = path_in_project(home, place)
-    try:
-        newest = list_datasets(home, name)[0]
-    except NotFound:
-        return name
-    if newest.path != path:
+def _owner(workspace: Workspace, place: Path) -> Owner | None:
+    """The pointer that names a place. Raises Conflict for what a stage makes or was imported, which nobody adds."""
+    owner = owner_of(workspace, place)
+    if owner is None:
+        return None
+    if owner.stage is not None:
         raise Conflict(
-            f"dataset {name!r} is {newest.path} already, not {path}", hint=f"taut data add {path} --name NAME"
+            f"{place} is made by the stage {owner.stage.address!r}", hint=f"dvc commit {owner.stage.address}"
         )
-    return name
+    if owner.pointer is not None and owner.pointer.deps:
+        raise Conflict(f"{place} was imported: {owner.file} says from where", hint=f"taut data update {owner.file}")
+    return owner
+
+
+def _name_of(home: Home, place: Path, owner: Owner | None) -> str:
+    """The name that nobody said: the file's, with as many folders before it as tell it from data somewhere else."""
+    if owner is not None and owner.pointer is not None and owner.number == 0 and (known := owner.pointer.name):
+        return known
+    path = path_in_project(home, place)
+    own = place.name.partition(".")[0] or place.name
+    *above, name = [_word(part) for part in (*Path(path).parts[:-1], own)]
+    names = [name]
+    while above and len(f"{above[-1]}-{names[-1]}") <= NAME_MAX:
+        names.append(f"{above.pop()}-{names[-1]}")
+    if name != own:  # Others may be called the same once what no name may have is gone.
+        names += [f"{name}-{number}" for number in range(2, NAMES_MAX)]
+    for one in names:
+        try:
+            newest = list_datasets(home, one)[0]
+        except NotFound:
+            return one
+        if newest.path == path:
+            return one
+    raise Conflict(f"dataset {name!r} is {newest.path} already, not {path}", hint=f"taut data add {path} --name NAME")
+
+
+def _word(part: str) -> str:
+    """A part of a path as a name that can be typed: what no name may have becomes a hyphen."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", part).strip("-._")[:NAME_MAX] or "data"
 
 
 def _put_tree(home: Home, snapshot: Snapshot, index: Index, cache: Cache) -> str:
@@ -94,8 +124,12 @@ def _profile(snapshot: Snapshot) -> tuple[int | None, tuple[Column, ...], TableP
     return profiled(list(places))
 
 
-def _point(workspace: Workspace, snapshot: Snapshot, version: DatasetVersion) -> None:
+def _point(workspace: Workspace, snapshot: Snapshot, version: DatasetVersion, owner: Owner | None) -> None:
     """Write the pointer and what git shall ignore, and stage both where the repository asks for that."""
-    changed = [write_pointer(snapshot, version), ignore_in_git(snapshot.place)]
+    file, number = (owner.file, owner.number) if owner is not None else (None, 0)
+    is_kept_by_git = owner is not None and owner.pointer is not None and not owner.pointer.outs[number].is_cached
+    changed = [
+        write_pointer(snapshot, version, file, number), None if is_kept_by_git else ignore_in_git(snapshot.place),
+    ]  # fmt: skip
     if workspace.repository is not None and workspace.repository.is_on("core", "autostage"):
         workspace.repository.stage([file for file in changed if file is not None])

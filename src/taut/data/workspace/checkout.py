@@ -16,15 +16,7 @@ from taut.data.workspace.ignore import Rules
 from taut.data.workspace.index import Index, open_index
 from taut.data.workspace.listing import checked_path, read_listing
 from taut.data.workspace.opened import Workspace
-from taut.data.workspace.pointers import (
-    Out,
-    Pointer,
-    find_pointers,
-    ignore_in_git,
-    pointer_file,
-    read_pointer,
-    write_pointer,
-)
+from taut.data.workspace.pointers import Out, Pointer, ignore_in_git, pointer_file, read_pointer, write_pointer
 from taut.data.workspace.sharing import fetch
 from taut.data.workspace.snapshot import Snapshot, columns, in_threads, take_snapshot
 from taut.data.workspace.tree import dvc_digest, is_one_file
@@ -63,27 +55,21 @@ def checkout_dataset(
     return target
 
 
-def checkout_pointers(home: Home, folder: Path, *, force: bool = False, only: Sequence[Path] = ()) -> list[Pointer]:
-    """Put all data that the pointers below the folder name where it belongs, as the pointers say.
+def checkout_out(home: Home, pointer: Pointer, out: Out, *, force: bool) -> None:
+    """Put one out of a pointer that taut wrote in its place; content that is in no cache is fetched from the home.
 
-    What a fresh clone lacks. Of `only`, pointers or what they point at, where any are named. Those that DVC alone knows
-    are served from the cache. Raises what `checkout_dataset` raises.
+    In a DVC repository a version that this home never had is taken as the pointer says, from the cache. Raises what
+    `checkout_dataset` raises.
     """
-    placed = []
-    wanted = {Path(os.path.abspath(path)) for path in only}
-    for file in find_pointers(folder):
-        pointer = read_pointer(file)
-        if wanted and not {file, pointer.target}.intersection(wanted):
-            continue
-        if pointer.name:
-            _require_sound(home, pointer)
-        for out in pointer.outs:
-            if out.md5 and not out.is_legacy and out.is_cached:
-                _checkout_out(home, pointer, out, force=force)
-                placed.append(pointer)
-    if wanted and not placed:
-        raise NotFound(f"no pointer names {min(map(str, wanted))}", hint="taut data list")
-    return list({pointer.file: pointer for pointer in placed}.values())
+    target = Path(out.target)
+    workspace = workspace_at(home, target)
+    if workspace.repository is None:
+        find_dataset(home, f"{pointer.name}@{pointer.number}")
+    with workspace.locked(target), open_index(index_folder(home)) as index:
+        _put(
+            home, index, workspace, target, _files_of(home, workspace.cache, pointer, out), name=pointer.name,
+            force=force, is_exec=out.is_exec,
+        )  # fmt: skip
 
 
 def put_out(
@@ -103,29 +89,13 @@ def _was_exec(target: Path) -> bool:
     return file.exists() and read_pointer(file).outs[0].is_exec
 
 
-def _require_sound(home: Home, pointer: Pointer) -> None:
-    """Raise NotFound where the version that the pointer names was never here."""
-    find_dataset(home, f"{pointer.name}@{pointer.number}")
-
-
-def _checkout_out(home: Home, pointer: Pointer, out: Out, *, force: bool) -> None:
-    """Put one out of a pointer in its place."""
-    target = Path(out.target)
-    workspace = workspace_at(home, target)
-    with workspace.locked(target), open_index(index_folder(home)) as index:
-        _put(
-            home, index, workspace, target, _files_of(home, workspace.cache, pointer, out), name=pointer.name,
-            force=force, is_exec=out.is_exec,
-        )  # fmt: skip
-
-
 def _files_of(home: Home, cache: Cache, pointer: Pointer, out: Out) -> tuple[TreeFile, ...]:
     """The files that an out means: of the version where taut wrote it, else of the list in the cache."""
     if pointer.tree and out == pointer.outs[0]:
-        version = find_dataset(home, f"{pointer.name}@{pointer.number}")
-        files = read_tree(home, version.tree)
-        if dvc_digest(files) == out.md5:
-            return files
+        with suppress(NotFound):
+            files = read_tree(home, find_dataset(home, f"{pointer.name}@{pointer.number}").tree)
+            if dvc_digest(files) == out.md5:
+                return files
     return tuple(TreeFile(path, md5=md5) for path, md5 in read_listing(cache, out.md5))
 
 

@@ -10,8 +10,9 @@ from taut.data.workspace.digests import DIR
 from taut.data.workspace.index import open_index
 from taut.data.workspace.listing import read_listing
 from taut.data.workspace.opened import workspace_of
-from taut.data.workspace.pointers import LOCKED, Out, find_files, read_lock, read_pointer
+from taut.data.workspace.pointers import LOCKED, Out, find_files, read_pointer
 from taut.data.workspace.repository import FOLDER, repository_of
+from taut.data.workspace.stages import read_lock
 from taut.data.workspace.states import FileState, states_below
 from taut.errors import Corrupt, NotFound
 
@@ -33,15 +34,17 @@ class ListedOut:
     dataset: str = ""
 
 
-def workspace_states(folder: Path, only: Sequence[Path] = ()) -> list[FileState]:
-    """How all data of the project around a folder stands, addressed from there; of some pointers, data or folders only.
+def workspace_states(folder: Path, only: Sequence[Path] = (), *, updates: bool = False) -> list[FileState]:
+    """How all data of the project around a folder stands, addressed from there; of some pointers, data, folders or
+    stages only.
 
-    Raises NotFound outside of any project, Denied, Invalid for a broken file, Corrupt.
+    With `updates` repositories that data was imported from are asked for newer commits. Raises NotFound outside of any
+    project, Denied, Invalid for a broken file, Corrupt, Unavailable.
     """
     project, taut = project_of(str(folder))
-    wanted = [os.path.abspath(path) for path in only]
+    wanted = [word for path in only for word in (os.path.abspath(path), str(path))]
     with open_index(index_place(project, taut)) as index:
-        return list(states_below(index, project, project, taut, str(folder), wanted))
+        return list(states_below(index, project, project, taut, str(folder), wanted, updates=updates))
 
 
 def listed_outs(folder: Path, below: Path, *, recursive: bool) -> list[ListedOut]:

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from taut.data.workspace.cache import NAME
+from taut.data.workspace.digests import DIR, listing_bytes, md5_of
 from taut.data.workspace.ignore import NEVER_INSIDE, NONE, Rules
+from taut.data.workspace.listing import checked_path
+from taut.data.workspace.repository import FOLDER as DVC
+from taut.data.workspace.repository import git_over, ignored_by_git, repository_of
 from taut.data.workspace.whole import explained, write_whole
 from taut.errors import Invalid
-from taut.ground.yaml import read_yaml
+from taut.ground.yaml import LINE, dump_yaml, read_yaml
 
 if TYPE_CHECKING:
     from taut.data.workspace.snapshot import Snapshot
@@ -23,8 +27,13 @@ if TYPE_CHECKING:
 SUFFIX = ".dvc"
 # What adding says anew, in the order in which DVC writes it; what else stands in an out stays, behind it.
 OURS = ("md5", "size", "nfiles", "isexec", "hash", "path")
-WIDTH = 1 << 20  # No line is ever folded.
+STALE = ("files", "cloud", "etag", "version_id", "checksum")  # What is no longer true of other bytes.
+WIDTH = LINE
 PIPELINE, LOCKED = "dvc.yaml", "dvc.lock"
+# What does not count in DVC's digest over an import.
+NOT_HASHED = frozenset(
+    {"desc", "type", "labels", "meta", "locked", "frozen", "metric", "persist", "isexec", "size", "nfiles"}
+)
 
 
 class Out(NamedTuple):
@@ -32,7 +41,7 @@ class Out(NamedTuple):
 
     `md5` is empty where nothing was added yet, or the data is known by another digest than MD5. `is_legacy` is an entry
     of DVC 2, whose digest was taken after line ends were changed. `is_foreign` is known by an etag or a
-    version in a bucket.
+    version in a bucket. `inline` are the files (path, MD5) of a folder whose list stands in the pointer itself.
     """
 
     target: str
@@ -46,6 +55,7 @@ class Out(NamedTuple):
     remote: str = ""
     is_foreign: bool = False
     files: int = 1
+    inline: tuple[tuple[str, str], ...] = ()
 
 
 class Pointer(NamedTuple):
@@ -53,6 +63,7 @@ class Pointer(NamedTuple):
 
     `md5` is DVC's digest (`.dir` behind it for a folder); empty where it is of a kind that says nothing of the bytes.
     `outs` are all entries, of which `target` is the first; `deps` those of an import, as they stand in the file.
+    `is_changed` is an import that somebody edited: DVC's digest over the pointer is another.
     """
 
     file: Path
@@ -64,10 +75,12 @@ class Pointer(NamedTuple):
     outs: tuple[Out, ...] = ()
     deps: tuple[dict[str, Any], ...] = ()
     is_frozen: bool = False
+    is_always_changed: bool = False
+    is_changed: bool = False
 
 
-class _Out(msgspec.Struct):
-    """What DVC says of the data."""
+class Entry(msgspec.Struct):
+    """An out or dependency as it stands in a file of DVC's."""
 
     path: str
     md5: str | None = None
@@ -95,38 +108,13 @@ class _Ours(msgspec.Struct):
 class _File(msgspec.Struct):
     """A `.dvc` file, as far as taut reads it."""
 
-    outs: list[_Out] = []
-    deps: list[dict[str, Any]] = []
-    wdir: str = "."
+    outs: list[Entry] | None = None
+    deps: list[dict[str, Any]] | None = None
+    wdir: str | None = None
     frozen: bool = False
+    locked: bool = False  # As DVC 0 called it.
+    always_changed: bool = False
     meta: Any = None
-
-
-class _Stage(msgspec.Struct):
-    """A stage of a `dvc.lock`."""
-
-    outs: list[_Out] = []
-    deps: list[_Out] = []
-
-
-class _Lock(msgspec.Struct):
-    """A `dvc.lock`, as far as taut reads it."""
-
-    stages: dict[str, _Stage] = {}
-
-
-class _Pipeline(msgspec.Struct):
-    """A `dvc.yaml`, as far as taut reads it."""
-
-    stages: dict[str, Any] = {}
-
-
-class LockedStage(NamedTuple):
-    """A stage that a `dvc.lock` knows: its address in DVC's words, what it read and what it made."""
-
-    address: str
-    deps: tuple[Out, ...]
-    outs: tuple[Out, ...]
 
 
 def pointer_file(target: Path) -> Path:
@@ -139,50 +127,26 @@ def read_pointer(file: Path) -> Pointer:
     read = read_yaml(file, _File)
     if not read.outs:
         raise Invalid(f"{file} points at nothing: it has no outs", hint=f"taut data add {file.with_suffix('')}")
-    outs = tuple(_out(out, f"{file.parent}/{read.wdir}", file) for out in read.outs)
+    outs = tuple(out_of(out, f"{file.parent}/{read.wdir or '.'}", file) for out in read.outs)
     ours = _ours(read.meta, file)
     first = outs[0]
     md5 = "" if first.is_legacy else first.md5
+    is_import = len(read.deps or ()) == len(outs) == 1
     return Pointer(
-        file, Path(first.target), md5, ours.name, ours.version, ours.tree, outs, tuple(read.deps), read.frozen
-    )
+        file, Path(first.target), md5, ours.name, ours.version, ours.tree, outs, tuple(read.deps or ()),
+        read.frozen or read.locked, read.always_changed, is_import and _is_changed(read_yaml(file, dict[str, Any])),
+    )  # fmt: skip
 
 
-def read_lock(file: Path, root: str = "") -> list[LockedStage]:
-    """The stages of a `dvc.lock` that its `dvc.yaml` still has. `root` is where addresses begin: the current folder.
+def write_pointer(snapshot: "Snapshot", version: "DatasetVersion", file: Path | None = None, number: int = 0) -> Path:
+    """Point at a version: write the `.dvc` file, where fields and comments of others stay.
 
-    Raises NotFound, Invalid with line and column.
-    """
-    pipeline = file.with_name(PIPELINE)
-    said = read_yaml(pipeline, _Pipeline).stages if pipeline.exists() else {}
-    where = os.path.relpath(pipeline, root or file.parent)
-    found = []
-    for name, stage in read_yaml(file, _Lock).stages.items():
-        if (spec := said.get(name, said.get(name.partition("@")[0]))) is None:
-            continue
-        if isinstance(spec, dict) and isinstance(spec.get("do"), dict):
-            spec = spec["do"]
-        folder = f"{file.parent}/{spec.get('wdir', '.') if isinstance(spec, dict) else '.'}"
-        uncached = _uncached(spec)
-        outs = (_out(out, folder, file) for out in stage.outs)
-        found.append(
-            LockedStage(
-                name if where == PIPELINE else f"{where}:{name}",
-                tuple(_out(dep, folder, file) for dep in stage.deps),
-                tuple(out._replace(is_cached=os.path.normpath(out.path) not in uncached) for out in outs),
-            )
-        )
-    return found
-
-
-def write_pointer(snapshot: "Snapshot", version: "DatasetVersion") -> Path:
-    """Point at a version: write the `.dvc` file and fields and comments of others stay.
-
-    Nothing is written where it says so already; returns the file. Raises Denied, Invalid where the present pointer
-    cannot be read.
+    `file` is one that stands elsewhere than beside the data, and `number` which of its outs is meant; of several the
+    version is only told for the first. Nothing is written where it says so already; returns the file. Raises Denied,
+    Invalid where the present pointer cannot be read.
     """
     target = snapshot.place
-    file = pointer_file(target)
+    file = file or pointer_file(target)
     said: dict[str, Any] = {"md5": snapshot.digest, "size": snapshot.size_bytes}
     if not snapshot.is_one_file:
         said["nfiles"] = len(snapshot.paths)
@@ -191,12 +155,9 @@ def write_pointer(snapshot: "Snapshot", version: "DatasetVersion") -> Path:
     said |= {"hash": "md5", "path": target.name}
     ours = {"name": version.name, "version": version.number, "tree": version.tree}
     if file.exists():
-        _rewrite(file, said, ours)
+        _rewrite(file, said, ours, number)
     else:
-        import yaml
-
-        new = {"outs": [said], "meta": {"taut": ours}}
-        write_whole(file, yaml.safe_dump(new, sort_keys=False, allow_unicode=True, width=WIDTH).encode())
+        write_whole(file, dump_yaml({"outs": [said], "meta": {"taut": ours}}))
     return file
 
 
@@ -211,8 +172,22 @@ def find_pointers(folder: Path, rules: Rules | None = None) -> Iterator[Path]:
 
 
 def find_files(folder: str, rules: Rules | None = None) -> Iterator[str]:
-    """The same with every `dvc.lock`."""
-    rules = (rules or NONE).within(folder)
+    """The same with a `dvc.lock` for every `dvc.yaml`, whether it is there yet or not.
+
+    In a DVC repository what git ignores is left out, as DVC does.
+    """
+    repository = repository_of(folder)
+    is_in_git = repository is not None and git_over(folder) and not repository.is_on("core", "no_scm")
+    found = list(_found(folder, rules or NONE, is_in_git=is_in_git))
+    ignored = ignored_by_git(folder, found) if is_in_git else set()
+    for file in found:
+        if file not in ignored and not any(file.startswith(one) for one in ignored if one.endswith("/")):
+            yield f"{file[: -len(PIPELINE)]}{LOCKED}" if os.path.basename(file) == PIPELINE else file
+
+
+def _found(folder: str, rules: Rules, *, is_in_git: bool) -> Iterator[str]:
+    """Pointers and pipelines in a folder and below, sorted."""
+    rules = rules.within(folder)
     try:
         with os.scandir(folder) as scanned:
             entries = sorted(scanned, key=lambda entry: entry.name)
@@ -221,17 +196,32 @@ def find_files(folder: str, rules: Rules | None = None) -> Iterator[str]:
     names = {entry.name for entry in entries}
     if "pyvenv.cfg" in names:
         return
+    data = {name[: -len(SUFFIX)] for name in names if name.endswith(SUFFIX)} | {"node_modules", *NEVER_INSIDE}
+    if is_in_git and ".gitignore" in names:
+        data |= _outs_ignored(folder)
     for entry in entries:
         name = entry.name
         if entry.is_dir(follow_symlinks=False):
-            if name in NEVER_INSIDE or name == "node_modules" or f"{name}{SUFFIX}" in names:
-                continue
-            if not rules.ignores(entry.path, is_dir=True) and not os.path.isdir(f"{entry.path}/.dvc"):
-                yield from find_files(entry.path, rules)
-        elif ((name.endswith(SUFFIX) and name != SUFFIX) or name == LOCKED) and not rules.ignores(
+            if (
+                name not in data
+                and not rules.ignores(entry.path, is_dir=True)
+                and not os.path.isdir(f"{entry.path}/{DVC}")
+            ):
+                yield from _found(entry.path, rules, is_in_git=is_in_git)
+        elif ((name.endswith(SUFFIX) and name != SUFFIX) or name == PIPELINE) and not rules.ignores(
             entry.path, is_dir=False
         ):
             yield entry.path
+
+
+def _outs_ignored(folder: str) -> set[str]:
+    """Names that git ignores in this folder by lines as DVC writes them; git itself is asked for all others."""
+    lines = Path(folder, ".gitignore").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    if any(line.startswith("!") for line in lines):
+        return set()
+    return {
+        line[1:].rstrip("/") for line in lines if line.startswith("/") and not any(sign in line for sign in "*?[\\")
+    }
 
 
 def pointer_over(path: Path, project: Path) -> Path | None:
@@ -274,25 +264,25 @@ def unignore_in_git(target: Path) -> Path | None:
 
 def renamed(file: Path, name: str) -> bytes:
     """A pointer's text with another name for its data; all else stays. Raises Invalid."""
-    document, written = _editable(file)
+    document, written = editable(file)
     document["outs"][0]["path"] = name
     return written(document)
 
 
-def _rewrite(file: Path, said: dict[str, Any], ours: dict[str, Any]) -> None:
+def _rewrite(file: Path, said: dict[str, Any], ours: dict[str, Any], number: int) -> None:
     """Change an existing file where it says something else, leaving every other field, comment and line as it is."""
     old = read_yaml(file, dict[str, Any])
     outs = old.get("outs") or [{}]
     meta = old.get("meta") or {}
-    same = all(outs[0].get(key) == said.get(key) for key in OURS if key != "path")
-    if same and isinstance(meta, dict) and meta.get("taut") == ours:
+    same = all(outs[number].get(key) == said.get(key) for key in OURS if key != "path")
+    if same and (number or (isinstance(meta, dict) and meta.get("taut") == ours)):
         return
-    document, written = _editable(file)
+    document, written = editable(file)
     if not document.get("outs"):
         document["outs"] = [{}]
-    out = document["outs"][0]
+    out = document["outs"][number]
     said = {**said, "path": out.get("path", said["path"])}  # It may be written from another folder: `wdir`.
-    for key in OURS:
+    for key in (*OURS, *STALE):
         if key not in said:
             out.pop(key, None)
     for place, key in enumerate(key for key in OURS if key in said):
@@ -300,14 +290,17 @@ def _rewrite(file: Path, said: dict[str, Any], ours: dict[str, Any]) -> None:
             out[key] = said[key]
         else:
             out.insert(place, key, said[key])
+    if number:
+        write_whole(file, written(document))
+        return
     if not isinstance(document.get("meta"), dict):
         document["meta"] = {} if document.get("meta") is None else {"meta": document["meta"]}
     document["meta"]["taut"] = ours
     write_whole(file, written(document))
 
 
-def _editable(file: Path) -> tuple[Any, Callable[[Any], bytes]]:
-    """A YAML file as a document that keeps its comments, and what makes bytes of it again."""
+def editable(file: Path) -> tuple[Any, Callable[[Any], bytes]]:
+    """A YAML file as a document that keeps its comments, and what makes bytes of it again. Raises Invalid."""
     from io import StringIO
 
     from ruamel.yaml import YAML
@@ -330,16 +323,52 @@ def _editable(file: Path) -> tuple[Any, Callable[[Any], bytes]]:
     return {} if document is None else document, written
 
 
-def _out(out: _Out, folder: str, file: Path) -> Out:
-    md5 = out.md5 or ""
+def out_of(entry: Entry, folder: str, file: Path) -> Out:
+    """An entry of a file of DVC's, whose paths begin in a folder. Raises Invalid for what is no digest."""
+    inline = _inline(entry.files, file)
+    md5 = (entry.md5 or "") or (md5_of(listing_bytes(inline)) + DIR if inline else "")
     if md5 and not NAME.fullmatch(md5):
         raise Invalid(f"{file}: {md5!r} is no digest of DVC's")
-    target = os.path.normpath(os.path.join(folder, out.path))
     return Out(
-        target, out.path, md5, out.size or 0, bool(md5) and out.hash != "md5", out.isexec, out.cache, out.push,
-        out.remote or "", not md5 and any((out.files, out.cloud, out.etag, out.checksum)),
-        1 if out.nfiles is None else out.nfiles,
+        os.path.normpath(os.path.join(folder, entry.path)), entry.path, md5, entry.size or 0,
+        bool(md5) and entry.hash != "md5", entry.isexec, entry.cache, entry.push, entry.remote or "",
+        not md5 and any((entry.files, entry.cloud, entry.etag, entry.checksum)),
+        entry.nfiles if entry.nfiles is not None else len(inline) or 1, inline,
     )  # fmt: skip
+
+
+def _inline(files: Any, file: Path) -> tuple[tuple[str, str], ...]:
+    """The files of a folder that stand in the pointer itself; none where one has no digest of DVC's."""
+    listed = files if isinstance(files, list) else []
+    found = [(one.get("relpath"), one.get("md5")) for one in listed if isinstance(one, dict)]
+    if len(found) != len(listed) or not all(isinstance(md5, str) and NAME.fullmatch(md5) for _, md5 in found):
+        return ()
+    return tuple(sorted((checked_path(path, str(file)), str(md5)) for path, md5 in found))
+
+
+def _is_changed(document: dict[str, Any]) -> bool:
+    """Whether an import says something else than when DVC wrote it: it keeps a digest over all that matters."""
+    import json
+
+    hashed = {key: value for key, value in document.items() if key not in ("md5", *NOT_HASHED)}
+    if hashed.get("wdir") in (None, "."):
+        hashed.pop("wdir", None)
+    if not hashed.get("always_changed"):
+        hashed.pop("always_changed", None)
+    text = json.dumps(_without_defaults(hashed), sort_keys=True, default=str)
+    return bool(document.get("md5") != md5_of(text.encode()))
+
+
+def _without_defaults(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_defaults(one) for one in value]
+    if isinstance(value, dict):
+        return {
+            key: _without_defaults(one)
+            for key, one in value.items()
+            if key not in NOT_HASHED and not (key in ("cache", "push") and one is True)
+        }
+    return value
 
 
 def _ours(meta: Any, file: Path) -> _Ours:
@@ -350,20 +379,6 @@ def _ours(meta: Any, file: Path) -> _Ours:
         return msgspec.convert(meta["taut"], _Ours)
     except msgspec.ValidationError as problem:
         raise Invalid(f"{file}: meta: taut: {problem}") from None
-
-
-def _uncached(spec: Any) -> set[str]:
-    """The outs of a stage with `cache: false`."""
-    if not isinstance(spec, dict):
-        return set()
-    listed = [out for key in ("outs", "metrics", "plots") for out in spec.get(key) or []]
-    return {
-        os.path.normpath(path)
-        for out in listed
-        if isinstance(out, dict)
-        for path, options in out.items()
-        if isinstance(options, dict) and options.get("cache") is False
-    }
 
 
 def _escaped(name: str) -> str:

@@ -119,6 +119,42 @@ def repository_of(place: str) -> Repository | None:
         place = above
 
 
+def git_over(place: str) -> bool:
+    """Whether git keeps a folder, or one above it; of a worktree and a submodule `.git` is a file."""
+    while not os.path.exists(f"{place}/.git"):
+        if (above := os.path.dirname(place)) == place:
+            return False
+        place = above
+    return True
+
+
+def ignored_by_git(folder: str, files: list[str]) -> set[str]:
+    """Which of the files below a folder, and of the folders above them, git is told to ignore, folders with `/`.
+
+    Those included that it has nevertheless. None where git cannot tell, or is not there: then nothing is left out.
+    """
+    import subprocess
+
+    # With the slash, as DVC asks: `data/*` ignores the folder itself then, whatever stands below about its files.
+    folders = {f"{above}/" for file in files for above in _folders_above(file, folder)}
+    command = ["git", "-C", folder, "check-ignore", "--no-index", "-z", "--stdin"]
+    asked = "\0".join([*files, *folders]).encode(errors="surrogateescape")
+    if not files:
+        return set()
+    try:
+        done = subprocess.run(command, input=asked, capture_output=True, check=False)
+    except FileNotFoundError:
+        return set()
+    return (
+        set(filter(None, done.stdout.decode(errors="surrogateescape").split("\0"))) if done.returncode == 0 else set()
+    )
+
+
+def _folders_above(file: str, top: str) -> Iterator[str]:
+    while len(file := os.path.dirname(file)) > len(top):
+        yield file
+
+
 def config_files(root: str) -> list[str]:
     """The files that hold a repository's config, each later one over the earlier: system, user, repository, local."""
     told = os.environ.get

@@ -1,23 +1,27 @@
 """`taut data`: snapshot, compare and restore datasets; DVC's files and cache, where there is a DVC repository."""
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from taut.errors import Refused, UsageError
+from taut.errors import NotFound, Refused, UsageError
 from taut.faces.cli.data_remotes import commands
 from taut.faces.cli.shown import Group, json_option, shown, table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from taut.data import DatasetDiff, DatasetState
     from taut.data.tables.contracts import ContractResult
     from taut.data.tables.rows import RowDiff
-    from taut.data.workspace.states import FileState, State
+    from taut.data.workspace.states import FileState
+    from taut.home import Home
     from taut.records import Column, DatasetVersion
 
-CHANGED = ("modified", "deleted", "not in cache")
+SAME = ("unchanged", "unknown")
 EMPTY = "nothing is snapshot here; try: taut data add PATH"
 
 
@@ -48,8 +52,9 @@ def add(path: Path, name: str, contract_file: Path | None, as_json: bool) -> Non
 @data.command(epilog="Example: taut data status")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--granular", is_flag=True, help="Tell each changed file, and the versions of each dataset.")
+@click.option("--no-updates", is_flag=True, help="Do not ask other repositories for newer commits of imported data.")
 @json_option
-def status(paths: tuple[Path, ...], granular: bool, as_json: bool) -> None:
+def status(paths: tuple[Path, ...], granular: bool, no_updates: bool, as_json: bool) -> None:
     """Say what has changed since it was snapshot, in DVC's words; of some pointers or what they point at, or of all.
 
     As JSON it is what `dvc status --json` prints: {} where nothing has changed. With --granular it is a list of
@@ -66,7 +71,7 @@ def status(paths: tuple[Path, ...], granular: bool, as_json: bool) -> None:
         return
     from taut.data.workspace.overview import workspace_states
 
-    found = workspace_states(Path.cwd(), paths)
+    found = workspace_states(Path.cwd(), paths, updates=not no_updates)
     if as_json:
         shown(_as_dvc(found), True, str)
     else:
@@ -117,32 +122,56 @@ def diff(
 @click.option("--force", is_flag=True, help="Replace files that have changed and were never snapshot.")
 @json_option
 def checkout(what: tuple[str, ...], to: Path | None, force: bool, as_json: bool) -> None:
-    """Put data back on disk, every byte checked: a version NAME@NUMBER, or what the named pointers say, or all do."""
-    from taut.data import checkout_dataset, checkout_pointers, find_dataset
+    """Put data back on disk, every byte checked: a version NAME@NUMBER, or what the named pointers say, or all do.
+
+    A pointer may be named by its data, by a file inside, or by the stage of a dvc.yaml that made them.
+    """
+    from taut.data import checkout_dataset, checkout_pointers
+    from taut.data.workspace.overview import project_of
     from taut.home import open_home
 
-    files = [Path(one) for one in what if _is_path(one)]
-    if (
-        (to is not None and (len(what) != 1 or files))
-        or (files and len(files) != len(what))
-        or len(what) > 1 > len(files)
-    ):
+    if to is not None and len(what) != 1:
         raise UsageError("say which one version shall be put there", hint="taut data checkout NAME@NUMBER --to FOLDER")
-    with open_home() as home:
-        if not what or files:
-            placed = [
-                {"dataset": f"{one.name}@{one.number}" if one.name else "", "path": str(one.target)}
-                for one in checkout_pointers(home, home.project, force=force, only=files)
-            ]
-            shown(placed, as_json, _placed)
+    is_home = bool(project_of(str(Path.cwd()))[1])
+    with open_home() if is_home else nullcontext() as home:
+        version = _version_meant(home, what[0]) if home is not None and len(what) == 1 else None
+        if version is not None and home is not None:
+            place = checkout_dataset(home, version.name, version.number, to, force=force)
+            told = {"dataset": f"{version.name}@{version.number}", "path": str(place)}
+            shown(told, as_json, lambda _: f"{what[0]} is in {place}")
             return
-        found = find_dataset(home, what[0])
-        place = checkout_dataset(home, found.name, found.number, to, force=force)
-        shown(
-            {"dataset": f"{found.name}@{found.number}", "path": str(place)},
-            as_json,
-            lambda _: f"{what[0]} is in {place}",
-        )
+        if to is not None:
+            raise UsageError(f"{what[0]} is no version that can be put elsewhere", hint="taut data log")
+        folder = Path.cwd() if what or home is None else home.project
+        placed = [
+            {"dataset": f"{one.name}@{one.number}" if one.name else "", "path": str(one.target)}
+            for one in checkout_pointers(home, folder, force=force, only=what)
+        ]
+        shown(placed, as_json, _placed)
+
+
+def _version_meant(home: "Home", word: str) -> "DatasetVersion | None":
+    """The version that a word names; None where it names something in the workspace."""
+    from taut.data import find_dataset
+
+    if _is_path(word):
+        return None
+    try:
+        return find_dataset(home, word)
+    except NotFound:
+        if word.partition("@")[2].isdigit() or not _is_tracked(word):
+            raise
+        return None
+
+
+def _is_tracked(word: str) -> bool:
+    """Whether a word names data of the workspace, or a stage."""
+    from taut.data.exchange.chosen import chosen_outs
+
+    try:
+        return bool(chosen_outs(Path.cwd(), [word]))
+    except NotFound:
+        return False
 
 
 @data.command("list", epilog="Example: taut data list")
@@ -220,11 +249,22 @@ def _placed(placed: list[dict[str, str]]) -> str:
 
 def _states(found: "list[FileState]") -> str:
     rows = [
-        (os.path.relpath(one.out.target), _version_of(file), one.state)
+        row
         for file in found
-        for one in (*file.outs, *(dep for dep in file.deps if dep.state != "unchanged"))
+        for row in (
+            *((one.shown, _version_of(file), one.state) for one in file.outs),
+            *((one.shown, file.address, one.state) for one in file.deps if one.state != "unchanged"),
+            *((name, file.address, said) for name, said in _params_told(file)),
+            *(("", file.address, note) for note in file.notes),
+        )
     ]
     return table(["path", "dataset", "state"], rows, empty=EMPTY)
+
+
+def _params_told(file: "FileState") -> "Iterator[tuple[str, str]]":
+    for name, found in file.params:
+        for key, state in ({"": found} if isinstance(found, str) else found).items():
+            yield f"{name}:{key}" if key else name, state
 
 
 def _version_of(file: "FileState") -> str:
@@ -232,16 +272,17 @@ def _version_of(file: "FileState") -> str:
     return f"{pointer.name}@{pointer.number}" if pointer is not None and pointer.name else file.address
 
 
-def _as_dvc(found: "list[FileState]") -> "dict[str, list[dict[str, dict[str, State]]]]":
+def _as_dvc(found: "list[FileState]") -> dict[str, list[object]]:
     """The shape of `dvc status --json`."""
-    told = {}
+    told: dict[str, list[object]] = {}
     for file in found:
-        parts = {
-            words: {os.path.relpath(one.out.target): one.state for one in states if one.state in CHANGED}
-            for words, states in (("changed deps", file.deps), ("changed outs", file.outs))
-        }
-        if changed := [{words: those} for words, those in parts.items() if those]:
-            told[file.address] = changed
+        deps, outs = (
+            {one.shown: one.state for one in side if one.state not in SAME} for side in (file.deps, file.outs)
+        )
+        parts: dict[str, dict[str, object]] = {"changed deps": {**deps, **dict(file.params)}, "changed outs": {**outs}}
+        changed: list[object] = [{words: those} for words, those in parts.items() if those]
+        if changed or file.notes:
+            told[file.address] = [*changed, *file.notes]
     return told
 
 
