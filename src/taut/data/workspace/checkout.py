@@ -18,7 +18,8 @@ from taut.data.workspace.listing import checked_path, read_listing
 from taut.data.workspace.opened import Workspace
 from taut.data.workspace.pointers import Out, Pointer, ignore_in_git, pointer_file, read_pointer, write_pointer
 from taut.data.workspace.sharing import fetch
-from taut.data.workspace.snapshot import Snapshot, columns, in_threads, take_snapshot
+from taut.data.workspace.snapshot import Snapshot, columns, take_snapshot
+from taut.data.workspace.threads import in_threads
 from taut.data.workspace.tree import dvc_digest, is_one_file
 from taut.data.workspace.walk import ONE_FILE, Walk, walk
 from taut.data.workspace.whole import explained, swap_in, sync_folder
