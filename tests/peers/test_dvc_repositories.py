@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from taut.data.workspace.repository import Repository
 from taut.errors import TautError
 from taut.faces.cli.entry import taut
 from taut.ground.yaml import read_yaml
@@ -258,6 +259,35 @@ def test_what_taut_adds_dvc_calls_up_to_date_and_puts_back(make: Callable[[str],
         if out.exists():
             assert told(root, "data", "add", "--", str(out.relative_to(root)))[0] == 0
     assert {file: file.read_bytes() for file in files} == texts  # What is said already is not written again.
+
+
+MOVED = ["data: several outs", "data: another working folder", "data: a folder", "import: a url", "import: a folder"]
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_what_taut_moves_dvc_finds_in_its_new_place(make: Callable[[str], Path], dvc: WarmDvc, name: str):
+    root = make(name)
+    told(root, "init")
+    for number, out in enumerate(outs(root)):
+        assert told(root, "data", "move", "--", str(out.relative_to(root)), f"new/place{number}")[0] == 0
+    assert agreed(dvc, root) == {}
+    assert all(out.exists() and out.parent == root / "new" for out in outs(root))
+    delete_all(root)
+    dvc(root, "checkout")
+    assert agreed(dvc, root) == {}
+
+
+@pytest.mark.parametrize("links", [False, True])
+def test_while_taut_holds_the_lock_dvc_waits_and_the_reverse(make: Callable[[str], Path], dvc: WarmDvc, links: bool):
+    root = make("data: a file")
+    if links:
+        dvc(root, "config", "core.hardlink_lock", "true")
+        for left in (root / ".dvc/tmp").glob("*lock"):  # Of the other kind, which this one takes for held.
+            left.unlink()
+    with Repository(str(root)).locked():
+        refused = dvc.run(root, "status")
+    assert (refused["code"] != 0, "Unable to acquire lock" in refused["err"]) == (True, True)
+    assert agreed(dvc, root) == {}
 
 
 def test_the_tables_are_of_over_a_hundred_repositories():

@@ -134,7 +134,7 @@ def read_pointer(file: Path) -> Pointer:
     is_import = len(read.deps or ()) == len(outs) == 1
     return Pointer(
         file, Path(first.target), md5, ours.name, ours.version, ours.tree, outs, tuple(read.deps or ()),
-        read.frozen or read.locked, read.always_changed, is_import and _is_changed(read_yaml(file, dict[str, Any])),
+        read.frozen or read.locked, read.always_changed, is_import and _is_edited(read_yaml(file, dict[str, Any])),
     )  # fmt: skip
 
 
@@ -262,10 +262,23 @@ def unignore_in_git(target: Path) -> Path | None:
     return file
 
 
-def renamed(file: Path, name: str) -> bytes:
-    """A pointer's text with another name for its data; all else stays. Raises Invalid."""
+def renamed(file: Path, goal: Path, number: int = 0, to: Path | None = None) -> bytes:
+    """A pointer's text with another place for one of its outs; all else stays. Raises Invalid.
+
+    `to` is the folder that the pointer itself moves to, if it does: what was imported from this machine is then named
+    from there.
+    """
     document, written = editable(file)
-    document["outs"][0]["path"] = name
+    folder = os.path.normpath(os.path.join(file.parent, document.get("wdir") or "."))
+    if to is not None:
+        for dep in document.get("deps") or ():
+            said = dep.get("path", "")
+            if "repo" not in dep and "://" not in said and not os.path.isabs(said):
+                dep["path"] = os.path.relpath(os.path.join(folder, said), to)
+        document.pop("wdir", None)
+    document["outs"][number]["path"] = os.path.relpath(goal, to or folder)
+    if document.get("md5"):
+        document["md5"] = _digest(document)
     return written(document)
 
 
@@ -346,8 +359,8 @@ def _inline(files: Any, file: Path) -> tuple[tuple[str, str], ...]:
     return tuple(sorted((checked_path(path, str(file)), str(md5)) for path, md5 in found))
 
 
-def _is_changed(document: dict[str, Any]) -> bool:
-    """Whether an import says something else than when DVC wrote it: it keeps a digest over all that matters."""
+def _digest(document: dict[str, Any]) -> str:
+    """DVC's digest over all that matters in an import, by which it tells whether somebody edited it."""
     import json
 
     hashed = {key: value for key, value in document.items() if key not in ("md5", *NOT_HASHED)}
@@ -356,7 +369,11 @@ def _is_changed(document: dict[str, Any]) -> bool:
     if not hashed.get("always_changed"):
         hashed.pop("always_changed", None)
     text = json.dumps(_without_defaults(hashed), sort_keys=True, default=str)
-    return bool(document.get("md5") != md5_of(text.encode()))
+    return md5_of(text.encode())
+
+
+def _is_edited(document: dict[str, Any]) -> bool:
+    return bool(document.get("md5") != _digest(document))
 
 
 def _without_defaults(value: Any) -> Any:

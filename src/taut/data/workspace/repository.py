@@ -6,9 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from taut.data.workspace.cache import DEFAULT_TYPES, TYPES, Cache
+from taut.data.workspace.digests import md5_of
 from taut.errors import Conflict, Invalid, Unavailable
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ FOLDER = ".dvc"
 CACHE = "cache"
 LOCK, RWLOCK = "tmp/lock", "tmp/rwlock"
 LOCK_S = 3.0  # As long as DVC waits itself.
+CLAIMED_S = 365 * 86_400  # As DVC does: whoever holds it takes it away.
 TRUE = frozenset({"1", "yes", "true", "on", "y"})
 
 
@@ -62,28 +64,14 @@ class Repository:
 
     @contextmanager
     def locked(self, paths: tuple[str, ...] = ()) -> Iterator[None]:
-        """Hold DVC's lock, so that no command of DVC's begins meanwhile.
+        """Hold DVC's lock, so that no command of DVC's begins meanwhile, nor a stage that runs comes to its end.
 
-        Raises Conflict where one holds it for over 3 s, or works on one of the paths (absolute) right now.
+        Raises Conflict where one holds it for over 3 s, or reads or writes one of the paths (absolute) right now.
         """
-        import fcntl
-
         file = f"{self.root}/{FOLDER}/{LOCK}"
         os.makedirs(os.path.dirname(file), exist_ok=True)
-        with open(file, "a+", encoding="ascii") as stream:
-            end = time.monotonic() + LOCK_S
-            while True:
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > end:
-                        raise Conflict(f"DVC works in {self.root}: it holds {file}", hint="wait for it") from None
-                    time.sleep(0.05)
+        with _linked(file) if self.is_on("core", "hardlink_lock") else _flocked(file):
             self._check_rwlock(paths)
-            stream.truncate(0)
-            stream.write(f" {os.getpid()}\n")
-            stream.flush()
             yield
 
     def stage(self, files: list[Path]) -> None:
@@ -103,9 +91,67 @@ class Repository:
         """A stage that runs has let go of the lock, and says here what it reads and writes."""
         with suppress(FileNotFoundError, ValueError, AttributeError):  # Half written, or gone: nobody works.
             held = json.loads(Path(f"{self.root}/{FOLDER}/{RWLOCK}").read_bytes())
-            for path, one in held.get("write", {}).items():
-                if any(_overlap(path, ours) for ours in paths) and os.path.exists(f"/proc/{one.get('pid')}"):
-                    raise Conflict(f"{path} is being written by {one.get('cmd')!r}", hint="wait for it")
+            for mode, word in (("write", "written"), ("read", "read")):
+                for path, those in held.get(mode, {}).items():
+                    alive = [one for one in _listed(those) if os.path.exists(f"/proc/{one.get('pid')}")]
+                    if alive and any(_overlap(path, ours) for ours in paths):
+                        raise Conflict(f"{path} is being {word} by {alive[0].get('cmd')!r}", hint="wait for it")
+
+
+@contextmanager
+def _flocked(file: str) -> Iterator[None]:
+    """DVC's lock as it is mostly: `flock`, with the holder's id in it."""
+    import fcntl
+
+    with open(file, "a+", encoding="ascii") as stream:
+        for _ in _tries(file):
+            with suppress(BlockingIOError):
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+        stream.truncate(0)
+        stream.write(f" {os.getpid()}\n")
+        stream.flush()
+        yield
+
+
+@contextmanager
+def _linked(file: str) -> Iterator[None]:
+    """DVC's lock for file systems without `flock` (`core.hardlink_lock`): a claim, to which the lock is a second name.
+
+    The claim holds the host and the process that made it, and its time is when it ends.
+    """
+    import socket
+
+    claim = f"{file}|{socket.gethostname()}|{os.getpid()}|{int.from_bytes(os.urandom(4))}"
+    own = f"{os.path.dirname(file)}/{md5_of(claim.encode())}.lock"
+    Path(own).write_text(claim, encoding="utf-8")
+    try:
+        end = time.time() + CLAIMED_S
+        os.utime(own, (end, end))
+        for _ in _tries(file):
+            with suppress(FileExistsError):
+                os.link(own, file)
+                break
+        try:
+            yield
+        finally:
+            os.unlink(file)
+    finally:
+        os.unlink(own)
+
+
+def _tries(file: str) -> Iterator[None]:
+    """Come round until it is over 3 s. Raises Conflict then."""
+    end = time.monotonic() + LOCK_S
+    while True:
+        yield
+        if time.monotonic() > end:
+            raise Conflict(f"DVC works in {os.path.dirname(file)}: it holds {file}", hint="wait for it")
+        time.sleep(0.05)
+
+
+def _listed(those: Any) -> list[Any]:
+    return those if isinstance(those, list) else [those]
 
 
 def repository_of(place: str) -> Repository | None:
