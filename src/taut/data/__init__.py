@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from taut.data.workspace.checkout import checkout_dataset
     from taut.data.workspace.move import move_data, remove_pointer
     from taut.data.workspace.pointers import Pointer, pointer_over, read_pointer
-    from taut.data.workspace.reading import Digests, copy_content, digest_file, md5_in_dataset
+    from taut.data.workspace.reading import Digests, copy_content, digest_file, md5_by_pointer, md5_in_dataset
     from taut.data.workspace.status import DatasetState, dataset_status
 
 PLACES = {
@@ -30,7 +30,7 @@ PLACES = {
     "workspace.move": ("move_data", "remove_pointer"),
     "workspace.pointers": ("Pointer", "pointer_over", "read_pointer"),
     "tables.profiles": ("find_profile",),
-    "workspace.reading": ("Digests", "copy_content", "digest_file", "md5_in_dataset"),
+    "workspace.reading": ("Digests", "copy_content", "digest_file", "md5_by_pointer", "md5_in_dataset"),
     "workspace.status": ("DatasetState", "dataset_status"),
     "versions": ("find_dataset", "find_versions", "list_datasets", "read_tree", "record_dataset"),
 }
@@ -56,6 +56,7 @@ __all__ = [
     "find_profile",
     "find_versions",
     "list_datasets",
+    "md5_by_pointer",
     "md5_in_dataset",
     "move_data",
     "path_in_project",

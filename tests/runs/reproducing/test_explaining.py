@@ -261,7 +261,8 @@ def test_what_runs_beside_a_program_races_whatever_the_clock_is_asked():
 
 
 def judged(name: str, before: bytes, after: bytes, seen: tuple[str, ...] = ()) -> Reason:
-    return judge(compare_outcomes(outcome(before, name=name), outcome(after, name=name), tolerance=0.0), seen)
+    first, second = outcome(before, name=name), outcome(after, name=name, seen=seen)
+    return judge(compare_outcomes(first, second, tolerance=0.0), first, second)
 
 
 def test_the_likeliest_cause_is_told_where_nothing_is_run_again():
@@ -271,6 +272,9 @@ def test_the_likeliest_cause_is_told_where_nothing_is_run_again():
     assert judged("id.txt", first, second, ("uuid train.py:1",)).cause == "uuid/urandom"
     assert judged("id.txt", first, second).cause == "unknown"  # The network may have sent it.
     assert judged("x.json", number(1), number(2), ("connect h:1",)).cause == "network input"
+    one = outcome(number(1))
+    failed = replace(one, exit_status=1, said="KeyError: 'x'")
+    assert judge(compare_outcomes(one, failed, tolerance=0.0), one, failed).evidence.endswith("0: KeyError: 'x'")
     unknown = judged("x.json", number(1), number(2))
     assert (unknown.cause, "no experiment" in unknown.evidence) == ("unknown", True)
 

@@ -1,5 +1,6 @@
 """`reproduce_run` and `run_twice` on real projects: what is brought back, what is kept apart, what is said of it."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -107,6 +108,54 @@ def test_a_file_of_a_dataset_that_is_a_folder_comes_from_the_store(home: Home):
     one = run(home)
     shutil.rmtree(folder)
     assert reproduced(home, one).verdict == "bytes"
+
+
+def test_data_that_dvc_alone_knows_comes_from_its_cache_by_the_pointer_of_the_commit(home: Home):
+    data, cache = home.project / "data", home.project / ".dvc" / "cache" / "files" / "md5"
+    (home.project / ".dvc").mkdir()
+    (home.project / ".dvc" / "config").write_text("")
+    data.mkdir()
+    content = b"1\n2\n"
+    listing = f'[{{"md5": "{hashlib.md5(content).hexdigest()}", "relpath": "x.csv"}}]'.encode()
+    names = []
+    for part, ending in ((content, ""), (listing, ".dir")):
+        names.append(hashlib.md5(part).hexdigest() + ending)
+        (cache / names[-1][:2]).mkdir(parents=True, exist_ok=True)
+        (cache / names[-1][:2] / names[-1][2:]).write_bytes(part)
+    (data / "x.csv").symlink_to(cache / names[0][:2] / names[0][2:])
+    (home.project / "data.dvc").write_text(f"outs:\n- md5: {names[1]}\n  hash: md5\n  path: data\n")
+    counted = "open('out', 'w').write(str(len(open('data/x.csv').read())))\n"
+    project = committed(home, train=counted, **{".gitignore": "/data\n/.dvc/cache\n"})
+    one = run(home)
+    (data / "x.csv").unlink()
+    (data / "x.csv").write_text("other")
+    assert reproduced(home, one).verdict == "bytes"
+    assert (project / "data" / "x.csv").read_text() == "other"
+    (cache / names[0][:2] / names[0][2:]).write_bytes(b"damaged")
+    assert reproduced(home, one).cause == "data"
+
+
+@pytest.mark.parametrize(("text", "verdict"), [("a", "bytes"), ("b", "different")])
+def test_a_file_that_one_alone_wrote_again_as_it_was_is_no_difference(home: Home, text: str, verdict: str):
+    again = f"import os\nif 'TAUT_SEEN' in os.environ: open('known', 'w').write({text!r})\n"
+    committed(home, train="open('out', 'w').write('x')\n" + again, known="a")
+    assert reproduced(home, run(home), explain=False).verdict == verdict
+
+
+def test_a_link_into_a_cache_is_never_written_through(home: Home):
+    cached = home.project / ".dvc" / "cache" / "object"
+    cached.parent.mkdir(parents=True)
+    cached.write_text("a\n1\n")
+    data = home.project / "data.csv"
+    data.symlink_to(cached)
+    (home.project / "train.py").write_text(COPY)
+    one = run(home)  # What it wrote is in the store, and is what it read.
+    data.unlink()
+    other = cached.with_name("other")
+    other.write_text("a\n2\n")
+    data.symlink_to(other)
+    assert reproduced(home, one).verdict == "bytes"
+    assert other.read_text() == "a\n2\n"
 
 
 def test_data_that_has_changed_and_was_never_stored_is_named_and_nothing_runs(home: Home):

@@ -74,6 +74,7 @@ def make_sandbox(
         **{name: str(folder) for name, folder in folders.items()},
         "PYTHONUSERBASE": base,
         "PYTHONPYCACHEPREFIX": str(scratch / "tmp" / "pycache"),
+        "DVC_SITE_CACHE_DIR": str(scratch / "tmp" / "dvc"),  # Else dvc writes below /var/tmp.
     }
     port = urlsplit(tracking_uri).port
     is_cut_off = version >= TCP_SINCE and platform.machine() in MACHINES

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from taut.data import checkout_dataset, copy_content, digest_file
+from taut.data import checkout_dataset, copy_content, digest_file, md5_by_pointer
 from taut.errors import NotFound, TautError
 from taut.ground.objects import read_object
 from taut.home import Home
@@ -143,6 +143,9 @@ def _bring(home: Home, pristine: Pristine, read: InputRead) -> str:
     if _holds(target, read):
         return ""
     target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.parent.resolve().is_relative_to(pristine.root.resolve()):
+        return _as_recorded(here, read)  # It lies behind a link that leads out of the project.
+    target.unlink(missing_ok=True)  # It may be a link into the user's cache, and must not be written through.
     if _holds(here, read):
         shutil.copy2(here, target)
         return ""
@@ -157,7 +160,19 @@ def _bring(home: Home, pristine: Pristine, read: InputRead) -> str:
         return ""
     elif read.dataset:
         return f"data: {read.path} of {read.dataset} cannot be had: {problem}"
-    return _as_recorded(here, read)
+    return "" if _from_pointer(home, pristine, here, target, read) else _as_recorded(here, read)
+
+
+def _from_pointer(home: Home, pristine: Pristine, here: Path, target: Path, read: InputRead) -> bool:
+    """Take the file out of the workspace's cache by the `.dvc` file of the commit; whether it was there."""
+    try:
+        md5 = md5_by_pointer(home, target, pristine.root, here)
+        if md5 and copy_content(home, md5, here, target) and _holds(target, read):
+            return True
+    except TautError:  # A pointer of that commit that nobody can read tells nothing.
+        pass
+    target.unlink(missing_ok=True)
+    return False
 
 
 def _from_version(home: Home, read: InputRead, target: Path) -> str | None:

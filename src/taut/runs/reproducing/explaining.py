@@ -101,7 +101,7 @@ def explain(
     At most some dozen executions; the commonest causes come first.
     """
     if not (first.digests or second.digests or first.metrics or second.metrics):
-        return Reason(NOTHING, "it left no file, no metric, no param and no output that could show that it repeats")
+        return _by_end(first, second)
     trials = _Trials(again, tell, second.exit_status)
     third = trials.once(how, "as before")
     seen = tuple(dict.fromkeys((*second.seen, *third.seen)))
@@ -112,8 +112,18 @@ def explain(
     return Reason(reason.cause, reason.evidence, trials.runs)
 
 
-def judge(compared: Compared, seen: tuple[str, ...]) -> Reason:
+def _by_end(first: Outcome, second: Outcome) -> Reason:
+    if first.exit_status == second.exit_status:
+        return Reason(NOTHING, "it left no file, no metric, no param and no output that could show that it repeats")
+    said = f": {second.said}" if second.said else ""
+    return Reason(OTHERWISE, f"it ended with {second.exit_status} and had ended with {first.exit_status}{said}")
+
+
+def judge(compared: Compared, first: Outcome, second: Outcome) -> Reason:
     """The likeliest cause by what differs and what was seen alone, where experiments would take too long."""
+    if first.exit_status != second.exit_status or not (compared.files or compared.metrics):
+        return _by_end(first, second)
+    seen = (*second.seen, *first.seen)
     difference = _difference(compared)
     kind = difference.kind if difference else ""
     if kind == "memory address":
@@ -217,8 +227,7 @@ def _stands(
         # Where memory begins can be fixed; what lies before an object also hangs on its folder and environment.
         return Reason(ADDRESS, f"{_place(compared)} holds an address: {_values(difference)}")
     if first.exit_status != second.exit_status:
-        said = f": {second.said}" if second.said else ""
-        return Reason(OTHERWISE, f"it ended with {second.exit_status} and had ended with {first.exit_status}{said}")
+        return _by_end(first, second)
     if (reason := _by_value(difference, seen)) is not None:
         return reason
     if "PYTHONHASHSEED" not in how.variables:

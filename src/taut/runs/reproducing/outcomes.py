@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isclose, isnan
 from pathlib import Path
 
@@ -136,6 +136,14 @@ def _told_by_code(run: Run, project: Path) -> Iterator[str]:
                 for kind, pattern in TOLD_BY_CODE:
                     if pattern.search(line):
                         yield f"{kind} {read.path}:{number}"
+
+
+def without_rewritten(outcome: Outcome, other: Outcome, found: Path) -> Outcome:
+    """The outcome without files that it alone wrote, and only as they lay there before, in the folder `found`."""
+    alone = [name for name in outcome.digests if name not in other.digests]
+    same = [name for name in alone if (found / name).is_file() and outcome.digests[name] in digest_file(found / name)]
+    kept = {name: digest for name, digest in outcome.digests.items() if name not in same}
+    return replace(outcome, digests=kept)
 
 
 def compare_outcomes(first: Outcome, second: Outcome, *, tolerance: float) -> Compared:

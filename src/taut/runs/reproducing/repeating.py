@@ -30,7 +30,7 @@ from taut.runs.reproducing.environments import (
     with_project,
 )
 from taut.runs.reproducing.explaining import Known, Reason, explain, judge
-from taut.runs.reproducing.outcomes import Compared, Outcome, compare_outcomes, outcome_of
+from taut.runs.reproducing.outcomes import Compared, Outcome, compare_outcomes, outcome_of, without_rewritten
 from taut.runs.reproducing.predicting import compare_predictions
 from taut.runs.reproducing.scratch import scratch_folder
 from taut.runs.reproductions import record_reproduction
@@ -169,7 +169,7 @@ class _Repeated:
             first = outcome_of(self.home, self.run, self.pristine.original / self.pristine.project, places=places)
             self.tell("running it again in a fresh copy")
             second = self.again(how)
-            compared = compare_outcomes(first, second, tolerance=self.asked.tolerance)
+            compared = self._compared(first, second)
             predictions = self._predictions(first, second, compared)
             compared = replace(compared, verdict=predictions[0])
             reason = None if compared.is_same else self._reason(compared, first, second, how)
@@ -207,6 +207,11 @@ class _Repeated:
         elsewhere = tuple(note for note in noted if note != f"connect {uri.partition('://')[2]}")
         places = {name: sandbox.variables[name] for name in ("HOME", "TMPDIR")}
         return outcome_of(inner, run, project, seen=elsewhere, places=places)
+
+    def _compared(self, first: Outcome, second: Outcome) -> Compared:
+        found = self.pristine.root / self.pristine.project
+        one, other = without_rewritten(first, second, found), without_rewritten(second, first, found)
+        return compare_outcomes(one, other, tolerance=self.asked.tolerance)
 
     def _command(self, copy: Pristine) -> tuple[tuple[str, ...], dict[str, str]]:
         """The command, its paths into the project leading into the copy; and the variables of a rebuilt environment."""
@@ -252,7 +257,7 @@ class _Repeated:
         if wanted is None:
             wanted = usage is not None and usage.wall_s <= EXPLAINED_WALL_S
         if not wanted:
-            return judge(compared, second.seen)
+            return judge(compared, first, second)
         self.tell("it differs: running it again with one cause less at a time")
         around = self.run.capture.surroundings or Surroundings()
         other = cpu(around) if cpu(around) != cpu() else ""
