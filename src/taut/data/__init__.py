@@ -7,8 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from taut.data.tables.contracts import check_table, read_contract
     from taut.data.tables.diff import ColumnChange, DatasetDiff, RowsAsked, dataset_diff, workspace_diff
     from taut.data.tables.diff_drawn import diff_page
+    from taut.data.tables.parts import part_of
     from taut.data.tables.profiles import find_profile
     from taut.data.versions import find_dataset, find_versions, list_datasets, read_tree, record_dataset
     from taut.data.workspace.add import add_dataset, path_in_project
@@ -23,10 +25,12 @@ PLACES = {
     "workspace.add": ("add_dataset", "path_in_project"),
     "workspace.cache": ("Cache",),
     "workspace.checkout": ("checkout_dataset", "checkout_pointers"),
+    "tables.contracts": ("check_table", "read_contract"),
     "tables.diff": ("ColumnChange", "DatasetDiff", "RowsAsked", "dataset_diff", "workspace_diff"),
     "tables.diff_drawn": ("diff_page",),
     "workspace.move": ("move_data", "remove_pointer"),
     "workspace.pointers": ("Pointer", "pointer_over", "read_pointer"),
+    "tables.parts": ("part_of",),
     "tables.profiles": ("find_profile",),
     "workspace.reading": ("Digests", "copy_content", "digest_file", "md5_in_dataset"),
     "workspace.status": ("DatasetState", "dataset_status"),
@@ -42,6 +46,7 @@ __all__ = [
     "Pointer",
     "RowsAsked",
     "add_dataset",
+    "check_table",
     "checkout_dataset",
     "checkout_pointers",
     "copy_content",
@@ -55,8 +60,10 @@ __all__ = [
     "list_datasets",
     "md5_in_dataset",
     "move_data",
+    "part_of",
     "path_in_project",
     "pointer_over",
+    "read_contract",
     "read_pointer",
     "read_tree",
     "record_dataset",
