@@ -37,7 +37,7 @@ class GateSpec(_Section, frozen=True):
     `time` names the column with each row's ISO time, whose days are resampled whole: rows of one day share their
     luck. `improves`: where there is a champion, at least one of these measures must be shown better than its.
     `reproduced`: the run that made the version must have been run again by `taut reproduce`, with this verdict or a
-    better one.
+    better one. `contract`: the labelled rows must keep this contract of `taut data contract`, a file beside taut.yaml.
     """
 
     data: str
@@ -46,6 +46,7 @@ class GateSpec(_Section, frozen=True):
     improves: tuple[Measure, ...] = ()
     checks: tuple[CheckSpec, ...] = ()
     reproduced: Literal["", "bytes", "content", "predictions", "metrics"] = ""
+    contract: str = ""
 
 
 class ModelSpec(_Section, frozen=True):

@@ -56,6 +56,21 @@ def test_a_good_first_version_passes_with_its_figures(home: Home, shelf: Shelf, 
     assert newest_gate(home, "late", 1) == result
 
 
+def test_a_gate_can_ask_that_the_rows_keep_their_contract(home: Home, shelf: Shelf, rows_csv: Path, spec: GateSpec):
+    register_folder(home, "late", shelf.folders["good"])
+    column = next(name for name in (rows_csv / spec.data).read_text().splitlines()[0].split(",") if name != spec.target)
+    with pytest.raises(NotFound):
+        gate_model(home, "late", 1, spec=msgspec.structs.replace(spec, contract="none.yaml"), folder=rows_csv)
+    asked = msgspec.structs.replace(spec, contract="c.yaml")
+    for rule, passed in (("pattern: '.*'", True), ("pattern: 'never'", False)):
+        (rows_csv / "c.yaml").write_text(f"strict: false\ncolumns: {{{column}: {{{rule}}}}}\n")
+        result = gate_model(home, "late", 1, spec=asked, folder=rows_csv)
+        check = by_name(result)["data: contract holds"]
+        assert (check.passed, result.passed) == (passed, passed)
+    assert f", column '{column}': pattern never" in check.text
+    assert check.found is not None and check.found > 1000
+
+
 def test_a_version_that_learned_noise_is_refused_against_the_champion(
     home: Home, shelf: Shelf, rows_csv: Path, spec: GateSpec
 ):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from taut.data.exchange.restore import Placed, checkout_pointers
+    from taut.data.tables.contracts import check_table, read_contract
     from taut.data.tables.diff import ColumnChange, DatasetDiff, RowsAsked, dataset_diff, workspace_diff
     from taut.data.tables.diff_drawn import diff_page
+    from taut.data.tables.parts import part_of
     from taut.data.tables.profiles import find_profile
     from taut.data.versions import find_dataset, find_versions, list_datasets, read_tree, record_dataset
     from taut.data.workspace.add import add_dataset, path_in_project
@@ -25,10 +27,12 @@ PLACES = {
     "workspace.cache": ("Cache",),
     "workspace.checkout": ("checkout_dataset",),
     "exchange.restore": ("Placed", "checkout_pointers"),
+    "tables.contracts": ("check_table", "read_contract"),
     "tables.diff": ("ColumnChange", "DatasetDiff", "RowsAsked", "dataset_diff", "workspace_diff"),
     "tables.diff_drawn": ("diff_page",),
     "workspace.move": ("move_data", "remove_pointer"),
     "workspace.pointers": ("Pointer", "pointer_over", "read_pointer"),
+    "tables.parts": ("part_of",),
     "tables.profiles": ("find_profile",),
     "workspace.reading": ("Digests", "copy_content", "digest_file", "md5_by_pointer", "md5_in_dataset"),
     "workspace.status": ("DatasetState", "dataset_status"),
@@ -45,6 +49,7 @@ __all__ = [
     "Pointer",
     "RowsAsked",
     "add_dataset",
+    "check_table",
     "checkout_dataset",
     "checkout_pointers",
     "copy_content",
@@ -59,8 +64,10 @@ __all__ = [
     "md5_by_pointer",
     "md5_in_dataset",
     "move_data",
+    "part_of",
     "path_in_project",
     "pointer_over",
+    "read_contract",
     "read_pointer",
     "read_tree",
     "record_dataset",

@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable
 
+from taut.data.tables.kept import insert_profile, profile_text
 from taut.errors import Conflict, Invalid, NotFound
 from taut.ground import wire
 from taut.ground.ledger import take_turn
@@ -11,7 +12,7 @@ from taut.ground.meta import Row, Tx, Value
 from taut.ground.objects import read_object
 from taut.ground.whole import read_whole
 from taut.home import Home, verb
-from taut.records import Column, DatasetVersion, TreeFile
+from taut.records import Column, DatasetVersion, TableProfile, TreeFile
 
 NAME_MAX = 100
 NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{NAME_MAX - 1}}}")
@@ -37,18 +38,21 @@ VALUES (:name, :number, :tree, :path, :files, :size_bytes, :row_count, :columns,
 
 @verb("data.record", needs="dataset:write")
 def record_dataset(
-    home: Home, name: str, *, path: str, tree: str, rows: int | None = None, columns: list[Column] | None = None
-) -> DatasetVersion:
+    home: Home, name: str, *, path: str, tree: str, rows: int | None = None, columns: list[Column] | None = None,
+    profile: TableProfile | None = None,
+) -> DatasetVersion:  # fmt: skip
     """Record the stored tree as the next version of `name`; the newest version itself where that has the same content.
 
-    Files without an oid lie in the workspace cache of who adds them, and nowhere in this home. Raises Invalid for a bad
-    name or a tree that is no list of files, Conflict where one of its files is not stored.
+    Its profile is recorded with it, or with the newest version where that has none: both or neither. Files without an
+    oid lie in the workspace cache of who adds them, and nowhere in this home. Raises Invalid for a bad name, a profile
+    that is too large or a tree that is no list of files, Conflict where one of its files is not stored.
     """
     if not NAME.fullmatch(name):
         raise Invalid(
             f"{name!r} is no name for a dataset: up to 100 letters, digits, '.', '_', '-'", hint="use --name NAME"
         )
     files = read_tree(home, tree)
+    body = "" if profile is None else profile_text(profile, name)
     if absent := home.objects.claim({file.oid for file in files if file.oid}):
         raise Conflict(
             f"{len(absent)} files of the tree {tree[:12]} are not in {home.objects.url}", hint="add it again"
@@ -57,14 +61,21 @@ def record_dataset(
         take_turn(tx)  # Two who record at once would count the same next number.
         newest = tx.row(SELECT_NEWEST, {"name": name})
         if newest is not None and (newest[2] == tree or _is_same(home, _version(newest), files)):
-            return _version(newest)
+            same = _version(newest)
+            if profile is not None and insert_profile(tx, name, same.number, body):
+                home.append(tx, "data.profiled", subject=same.point, body={"columns": len(profile.columns)})
+            return same
         version = DatasetVersion(
             name=name, number=1 if newest is None else int(str(newest[1])) + 1, tree=tree, path=path,
             files=len(files), size_bytes=sum(file.size_bytes for file in files), rows=rows,
             columns=tuple(columns or ()), at_ms=home.clock.now_ms(), actor=home.actor.name,
         )  # fmt: skip
         tx.execute(INSERT_VERSION, _values(version))
-        home.append(tx, "data.recorded", subject=version.point, body={"tree": tree, "path": path})
+        told: dict[str, str | int] = {"tree": tree, "path": path}
+        if profile is not None:
+            insert_profile(tx, name, version.number, body)
+            told["profiled_columns"] = len(profile.columns)
+        home.append(tx, "data.recorded", subject=version.point, body=told)
     return version
 
 

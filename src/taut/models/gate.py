@@ -4,14 +4,13 @@ A question passes where the evidence does not show harm (`worse_by_at_most`) or 
 the 95 % interval of the paired difference, whole days resampled where the rows say when they happened.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from math import isfinite
 from pathlib import Path
 
-from taut.data import find_versions
+from taut.data import check_table, digest_file, find_versions, part_of, read_contract
 from taut.errors import Corrupt, Invalid, NotFound
 from taut.home import Home
 from taut.models.evidence import list_gates, record_gate
@@ -27,6 +26,7 @@ from taut.runs import is_as_good, list_reproductions
 ROWS_MIN = 100  # With fewer rows the interval of any measure is wider than what it is to decide.
 RESAMPLES = 500
 DAY_MS = 86_400_000
+CONTRACT = "data: contract holds"
 MAY_FAIL = ("loads", "signature", "answers")  # What a model that cannot be judged fails first, in this order.
 
 GainOf = Callable[[Measure], tuple[float, float, float]]
@@ -54,7 +54,8 @@ def gate_model(
     The verdict is stored with every figure, whichever way it goes; the same version on the same rows gets the same.
     A model that is damaged, does not load, does not fit the rows or does not score is refused, not an error. With
     `gate_id` a verdict that was stored under it is returned and nothing is judged again.
-    Raises NotFound for an unknown version or file, UsageError where a package is missing to load the model.
+    Raises NotFound for an unknown version or file, Invalid for a contract that is none, UsageError where a package is
+    missing to load the model.
     """
     version = find_model(home, f"{name}@{number}")
     if gate_id and (stored := [gate for gate in list_gates(home, name, number) if gate.id == gate_id]):
@@ -63,7 +64,7 @@ def gate_model(
     if not path.is_file():
         raise NotFound(f"no file {path}", hint=f"look at models: {name}: gate: data: in taut.yaml")
     champion = _champion(home, version)
-    checks: list[GateCheck] = []
+    checks: list[GateCheck] = [_keeps(path, folder / spec.contract)] if spec.contract else []
     try:
         # What was answered before an error stays in the list.
         checks.extend(_answered(home, version, champion, spec, path, seed))
@@ -94,6 +95,22 @@ def _answered(
     yield from _judged(spec, Scored(rows, scores, _champion_scores(home, champion, rows)), seed)
 
 
+def _keeps(path: Path, file: Path) -> GateCheck:
+    """Whether the rows keep their contract; the first breach is named. Raises NotFound and Invalid for the contract."""
+    contract = read_contract(file)
+    try:
+        found = check_table([part_of(path)], contract, examples=1)
+    except Invalid as problem:
+        return GateCheck(CONTRACT, False, None, 0.0, problem.message)
+    broken = sum(found.broken.values())
+    if found.passed:
+        return GateCheck(CONTRACT, True, 0.0, 0.0, f"{found.rows} rows of {path.name} keep {file.name}")
+    first = found.breaches[0]
+    where = f"row {first.row}, column {first.column!r}" if first.row else f"column {first.column!r}"
+    told = f"{broken} breaches of {len(found.broken)} rules of {file.name}; the first: {where}: {first.rule}"
+    return GateCheck(CONTRACT, False, float(broken), 0.0, told)
+
+
 def _reproduced(home: Home, version: ModelVersion, wanted: Sameness) -> GateCheck:
     """Whether the run that made the version was run again, and came out as much the same as is asked for."""
     if not version.run_id:
@@ -112,8 +129,7 @@ def _reproduced(home: Home, version: ModelVersion, wanted: Sameness) -> GateChec
 
 def _data_points(home: Home, path: Path) -> list[str]:
     """The dataset versions that hold the very file."""
-    with path.open("rb") as stream:
-        md5 = hashlib.file_digest(stream, "md5").hexdigest()
+    md5 = digest_file(path).md5
     return [f"data:{version}" for version in find_versions(home, [md5]).get(md5, [])]
 
 

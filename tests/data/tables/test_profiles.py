@@ -2,8 +2,10 @@
 
 import csv
 import gzip
+import io
 import math
 import random
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,19 +16,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from taut.data import add_dataset, find_profile
+from taut.data import add_dataset, find_profile, list_datasets, record_dataset
 from taut.data.tables.columns import Tally, typed_as
+from taut.data.tables.kept import size_max
 from taut.data.tables.merging import merged
 from taut.data.tables.parts import part_of
 from taut.data.tables.profile import profile_files
-from taut.data.tables.profiles import profile_table, profiled, record_profile, size_max
+from taut.data.tables.profiles import profile_table, profiled, record_profile
 from taut.data.tables.quantiles import Quantiles, buffer_size
+from taut.data.workspace.tree import tree_bytes
 from taut.errors import Invalid, NotFound
 from taut.ground import wire
+from taut.ground.ledger import events
 from taut.home import Home
 from taut.records import ColumnProfile, TableProfile
 from tests.data.test_trees_and_profiles import tables, written
 
+LARGE = ColumnProfile("x" * 200_000, "int", "string", 1, 0, 1)
 FLOATS = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=400)
 
 
@@ -275,15 +281,37 @@ def test_what_is_no_table_has_no_profile_and_says_so(home: Home):
         find_profile(home, "a")
 
 
+def test_a_version_and_its_profile_are_recorded_together_or_not_at_all(home: Home):
+    tree = home.objects.put(io.BytesIO(tree_bytes([])))
+    with pytest.raises(Invalid, match="more than 100000"):
+        record_dataset(home, "t", path="t.csv", tree=tree, profile=TableProfile(1, (LARGE,)))
+    with pytest.raises(NotFound):
+        list_datasets(home, "t")
+    small = TableProfile(0, ())
+    assert record_dataset(home, "t", path="t.csv", tree=tree).number == 1
+    assert record_dataset(home, "t", path="t.csv", tree=tree, profile=small).number == 1  # The version had none.
+    assert record_dataset(home, "t", path="t.csv", tree=tree, profile=TableProfile(9, ())).number == 1
+    assert find_profile(home, "t") == small
+    with home.meta.read() as tx:
+        assert [event.kind for event in events(tx)][-2:] == ["data.recorded", "data.profiled"]
+
+
+def test_a_profile_of_before_sketches_is_a_lower_bound(home: Home):
+    (home.project / "a.bin").write_bytes(b"0")
+    add_dataset(home, home.project / "a.bin")
+    old = ColumnProfile("x", "text", "string", 500_000, 0, 100_000, top_error=7)
+    record_profile(home, "a", 1, TableProfile(500_000, (old, replace(old, top_error=0))))
+    assert [column.distinct_error for column in find_profile(home, "a").columns] == [None, 0.0]
+
+
 def test_a_profile_that_is_there_stays_and_one_too_large_is_refused(home: Home):
     (home.project / "t.csv").write_text("a\n1\n")
     add_dataset(home, home.project / "t.csv")
     kept = find_profile(home, "t")
     record_profile(home, "t", 1, TableProfile(99, ()))
     assert find_profile(home, "t") == kept
-    large = TableProfile(1, (ColumnProfile("x" * 200_000, "int", "string", 1, 0, 1),))
     with pytest.raises(Invalid, match="more than 100000"):
-        record_profile(home, "t", 1, large)
+        record_profile(home, "t", 1, TableProfile(1, (LARGE,)))
 
 
 def test_a_hundred_columns_of_any_numbers_fit_in_a_hundred_kilobytes(tmp_path: Path):

@@ -8,25 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taut.data.tables.kept import SELECT_PROFILE, insert_profile, profile_text, size_max
 from taut.data.tables.parts import Part, Table, column_groups, open_table, over_batches, part_of
 from taut.data.tables.profile import DISTINCT_MAX, profile_files
 from taut.data.versions import find_dataset
 from taut.errors import Invalid, NotFound, UsageError
 from taut.ground import wire
 from taut.home import Home, verb
-from taut.records import Column, ColumnProfile, DatasetVersion, TableProfile
+from taut.records import Column, ColumnProfile, TableProfile
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from taut.data.tables.columns import Tally
-
-SIZE_MAX = 100_000  # Bytes of JSON for up to 100 columns, 1,000 for each more.
-SELECT_PROFILE = "SELECT body FROM dataset_profile WHERE name = :name AND number = :number"
-UPSERT_PROFILE = """
-INSERT INTO dataset_profile (name, number, body) VALUES (:name, :number, :body)
-ON CONFLICT (name, number) DO NOTHING
-"""
 
 
 def profile_table(parts: Sequence[Part]) -> TableProfile:
@@ -94,31 +88,11 @@ def record_profile(home: Home, name: str, number: int, profile: TableProfile) ->
     Raises NotFound where there is no such version, Invalid for a profile that is larger than a profile may be.
     """
     version = find_dataset(home, f"{name}@{number}")
-    body = wire.text(profile)
-    if len(body) > size_max(len(profile.columns)):
-        raise Invalid(
-            f"the profile of {name}@{number} has {len(body)} bytes, more than {size_max(len(profile.columns))}"
-        )
+    body = profile_text(profile, name)
     with home.meta.transaction() as tx:
-        if tx.row(SELECT_PROFILE, {"name": name, "number": number}) is None:
-            tx.execute(UPSERT_PROFILE, {"name": name, "number": number, "body": body})
+        if insert_profile(tx, name, number, body):
             home.append(tx, "data.profiled", subject=version.point, body={"columns": len(profile.columns)})
     return profile
-
-
-def size_max(columns: int) -> int:
-    """The bytes that the profile of a table may have.
-
-    >>> size_max(20), size_max(10_000)
-    (100000, 10000000)
-    """
-    return max(SIZE_MAX, 1_000 * columns)
-
-
-def keep_profile(home: Home, version: DatasetVersion, profile: TableProfile | None) -> None:
-    """Record what was profiled with its version, where anything was."""
-    if profile is not None:
-        record_profile(home, version.name, version.number, profile)
 
 
 def _tallied(table: Table, group: Sequence[int], batches: Iterator["pa.RecordBatch"]) -> "list[Tally]":

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from taut.data.tables.parts import SUFFIXES
-from taut.data.tables.profiles import keep_profile, profiled
+from taut.data.tables.profiles import profiled
 from taut.data.versions import NAME_MAX, list_datasets, record_dataset
 from taut.data.workspace.cache import Cache
 from taut.data.workspace.index import Index, open_index
@@ -46,9 +46,9 @@ def add_dataset(home: Home, path: Path, *, name: str = "") -> DatasetVersion:
         settled(index, snapshot, workspace.cache, rules)
         tree = _put_tree(home, snapshot, index, workspace.cache)
         version = record_dataset(
-            home, chosen, path=path_in_project(home, place), tree=tree, rows=rows, columns=list(columns)
-        )
-        keep_profile(home, version, profile)
+            home, chosen, path=path_in_project(home, place), tree=tree, rows=rows, columns=list(columns),
+            profile=profile,
+        )  # fmt: skip
         _point(workspace, snapshot, version, owner)
     return version
 
