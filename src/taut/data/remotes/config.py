@@ -6,9 +6,9 @@ it does not know. Where there is no DVC repository, all remotes stand in `.taut/
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from taut.data.workspace.config import FOLDER, TRUE, config_files, open_config, read_sections
 from taut.data.workspace.whole import write_whole
@@ -97,6 +97,36 @@ def read_remotes(places: Places) -> dict[str, RemoteSpec]:
         name: RemoteSpec(name, _url(name, options, (name,)), _inherited(name, options), files[name], name == default)
         for name in options
     }
+
+
+def overlaid(remotes: Mapping[str, RemoteSpec], config: Any, remote: Any) -> dict[str, RemoteSpec]:
+    """Remotes of another repository, with what a pointer that imports from there says of them.
+
+    `config` is a file of more config, or what such a file says as sections; `remote` the name of the one to ask first,
+    or options of the default one. Raises Invalid, Denied.
+    """
+    found = dict(remotes)
+    default = next((spec.name for spec in found.values() if spec.is_default), "")
+    if isinstance(config, str):
+        for spec in read_remotes(Places((config,), "", "", "", True)).values():
+            found[spec.name] = spec
+            default = spec.name if spec.is_default else default
+    elif isinstance(config, dict):
+        default = str(config.get(CORE, {}).get(REMOTE, default)).lower()
+        for name, options in config.get(REMOTE, {}).items():
+            found[name.lower()] = _with(found.get(name.lower()), name.lower(), options)
+    if isinstance(remote, dict):
+        found[default] = _with(found.get(default), default, remote)
+    elif remote:
+        default = str(remote).lower()
+    return {name: spec._replace(is_default=name == default) for name, spec in found.items() if spec.url}
+
+
+def _with(spec: RemoteSpec | None, name: str, options: Mapping[str, Any]) -> RemoteSpec:
+    told = {key.lower(): str(value) for key, value in options.items()}
+    known = spec or RemoteSpec(name, "", {}, "", False)
+    url = told.pop("url", known.url)
+    return known._replace(url=os.path.abspath(url) if url and "://" not in url else url, options=known.options | told)
 
 
 def find_remote(places: Places, name: str = "") -> RemoteSpec:

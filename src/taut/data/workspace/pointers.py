@@ -274,7 +274,7 @@ def unignore_in_git(target: Path) -> Path | None:
 
 def renamed(file: Path, name: str) -> bytes:
     """A pointer's text with another name for its data; all else stays. Raises Invalid."""
-    document, written = _editable(file)
+    document, written = editable(file)
     document["outs"][0]["path"] = name
     return written(document)
 
@@ -287,7 +287,7 @@ def _rewrite(file: Path, said: dict[str, Any], ours: dict[str, Any]) -> None:
     same = all(outs[0].get(key) == said.get(key) for key in OURS if key != "path")
     if same and isinstance(meta, dict) and meta.get("taut") == ours:
         return
-    document, written = _editable(file)
+    document, written = editable(file)
     if not document.get("outs"):
         document["outs"] = [{}]
     out = document["outs"][0]
@@ -306,8 +306,8 @@ def _rewrite(file: Path, said: dict[str, Any], ours: dict[str, Any]) -> None:
     write_whole(file, written(document))
 
 
-def _editable(file: Path) -> tuple[Any, Callable[[Any], bytes]]:
-    """A YAML file as a document that keeps its comments, and what makes bytes of it again."""
+def editable(file: Path) -> tuple[Any, Callable[[Any], bytes]]:
+    """A YAML file as a document that keeps its comments, and what makes bytes of it again. Raises Invalid."""
     from io import StringIO
 
     from ruamel.yaml import YAML
