@@ -22,7 +22,7 @@ from taut.data.remotes.config import Places, RemoteSpec, places_of, read_remotes
 from taut.data.remotes.connect import open_remote
 from taut.data.remotes.verified import LegacyCache
 from taut.data.versions import list_datasets, read_tree
-from taut.data.workspace.cache import Cache
+from taut.data.workspace.cache import NAME, Cache
 from taut.data.workspace.config import FOLDER
 from taut.data.workspace.digests import DIR
 from taut.data.workspace.ignore import NEVER_INSIDE
@@ -107,7 +107,8 @@ def prune(
                     _unlink(path)
         for place in opened:
             stays = _contents(named, lists, is_legacy=place.is_legacy, names=place.names)
-            gone = sorted(set(place.remote.listed()) - stays, key=lambda digest: not digest.endswith(DIR))
+            there = {name for name in place.remote.listed() if NAME.fullmatch(name)}  # The rest is the other layout's.
+            gone = sorted(there - stays, key=lambda digest: not digest.endswith(DIR))
             remote_files += len(gone)
             if not dry_run:
                 place.remote.delete(gone)
@@ -135,19 +136,14 @@ def _opened(places: Places, spec: RemoteSpec | None, named: set[_Name], jobs: in
     if spec is None:
         return []
     known = {spec.url: (spec, {"", spec.name})}
-    for name in sorted({one.remote.lower() for one in named} - {"", ANY}):
+    for name in sorted({one.remote.lower() for one in named} - {"", ANY, UNLISTED}):
         found = spec_of(places, name)
         known.setdefault(found.url, (found, set()))[1].add(name)
     return [
         _Place(open_remote(one, is_legacy=is_legacy, jobs=jobs), is_legacy, frozenset(names))
         for one, names in known.values()
-        for is_legacy in _layouts(one)
+        for is_legacy in (False, True)
     ]
-
-
-def _layouts(spec: RemoteSpec) -> tuple[bool, ...]:
-    """Of DVC 3, and of DVC 2, which taut's own format does not have."""
-    return (False,) if spec.is_store else (False, True)
 
 
 def _named(project: str, taut: str, keep: Kept, cache: Cache) -> set[_Name]:

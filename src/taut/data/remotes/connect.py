@@ -86,14 +86,14 @@ def add_store(places: Places, name: str, url: str, *, key: str, default: bool, f
 
 
 def _store(spec: RemoteSpec, *, is_legacy: bool) -> "Remote":
-    if is_legacy:
-        raise Invalid(
-            f"remote {spec.name!r} keeps no data with digests of DVC 2", hint="taut data add, to name it anew"
-        )
     store = _format()
     key = spec.option(KEY)
     opened: Remote = store.open_store(spec.url.removeprefix(STORE), store.keys_of(key) if key else None)
-    return opened
+    if not is_legacy:
+        return opened
+    from taut.data.remotes.legacy_store import LegacyStore
+
+    return LegacyStore(opened)
 
 
 def _format() -> Any:
