@@ -1,5 +1,6 @@
 """DVC's config of remotes, read as DVC reads it and changed without touching what others wrote."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from taut.data.remotes.config import (
     set_default,
     set_option,
 )
+from taut.data.workspace.repository import Repository
 from taut.errors import Conflict, Denied, Invalid, NotFound
 
 
@@ -155,3 +157,34 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are(places):
     add_remote(places, "one", "/a")
     with pytest.raises(NotFound, match="known: one"):
         find_remote(places, "two")
+
+
+def test_names_are_the_same_in_capital_letters_as_for_dvc(places):
+    places = wrote(
+        places, "[core]\nremote = Store\n['remote \"Store\"']\nurl = /a\n['Remote \"Below\"']\nurl = remote://STORE/b\n"
+    )
+    assert {name: one.url for name, one in read_remotes(places).items()} == {"store": "/a", "below": "/a/b"}
+    assert find_remote(places).name == find_remote(places, "STORE").name == "store"
+    set_option(places, "STORE", "jobs", "2")
+    assert Path(places.shared).read_text().count('tore"') == 1
+    assert remove_remote(places, "BELOW").name == "below"
+    assert remove_remote(places, "Store").name == "store"
+    assert "remote =" not in Path(places.shared).read_text()
+    assert add_remote(places, "Next", "/n", default=True).name == "next"
+
+
+def test_one_reading_serves_cache_and_remotes_and_sees_every_change(places, monkeypatch):
+    root = Path(places.shared).parent.parent
+    wrote(places, "[core]\nautostage = true\n[cache]\n    type = reflink, hardlink  # cheap\n    dir = ../far\n")
+    repository = Repository(str(root))
+    assert (repository.cache().folder, repository.cache().types) == (root / "far", ("reflink", "hardlink", "copy"))
+    assert repository.is_on("core", "AutoStage".lower())
+    os.utime(places.shared, ns=(1, 1))
+    for folder in ("near", "next"):  # Of the same size, at once.
+        wrote(places, f"[cache]\ndir = ../{folder}\n")
+        assert Repository(str(root)).cache().folder == root / folder
+    wrote(places, "[cache]\ndir = here\n", "config.local")
+    assert Repository(str(root)).cache().folder == root / ".dvc" / "here"
+    with pytest.raises(Invalid, match="type"):
+        wrote(places, "[cache]\ntype = magic\n")
+        Repository(str(root)).cache()

@@ -98,13 +98,56 @@ def test_a_list_that_is_nowhere_stops_it_and_one_on_the_remote_is_fetched(reposi
     push(repository)
     cache = Cache(repository / ".dvc" / "cache")
     listing = next(name for name in FolderRemote(cache.folder).listed() if name.endswith(".dir"))
+    for cloud in (True, False):
+        os.unlink(cache.path_of(listing))
+        assert prune(None, repository, Kept(), cloud=cloud).files == 0
+        assert cache.has(listing)
     os.unlink(cache.path_of(listing))
+    FolderRemote(tmp_path / "store").delete([listing])
     with pytest.raises(NotFound, match=listing):
         prune(None, repository, Kept())
     assert held(cache.folder) == 2
-    assert prune(None, repository, Kept(), cloud=True).files == 0
-    os.unlink(cache.path_of(listing))
     assert prune(None, repository, Kept(), skip_lost=True).files == 2
+
+
+def test_what_dvc_counts_is_kept_and_no_more(repository, tmp_path):
+    """Digests of dependencies, of stages that are gone and of outs without a cache keep nothing; imports are kept."""
+    cache = Cache(repository / ".dvc" / "cache")
+    made = {name: cache.put_bytes(name.encode()) for name in ("dep", "out", "gone", "uncached", "import")}
+    (repository / "dvc.yaml").write_text("stages:\n  one: {cmd: x, outs: [out, {uncached: {cache: false}}]}\n")
+    entry = "  - {{path: {0}, hash: md5, md5: {1}}}\n"
+    outs = "".join(f"    {entry.format(name, made[name])}" for name in ("out", "uncached"))
+    (repository / "dvc.lock").write_text(
+        f"schema: '2.0'\nstages:\n  one:\n    cmd: x\n"
+        f"    deps:\n    {entry.format('dep', made['dep'])}    outs:\n{outs}"
+        f"  old:\n    cmd: x\n    outs:\n    {entry.format('gone', made['gone'])}"
+    )
+    (repository / "i.dvc").write_text(
+        "deps:\n- path: i\n  repo: {url: /nowhere, rev_lock: abc}\n"
+        f"outs:\n- {{md5: {made['import']}, hash: md5, path: i}}\n"
+    )
+    assert prune(None, repository, Kept()).files == 3
+    assert cache.missing(made.values()) == {made[name] for name in ("dep", "gone", "uncached")}
+    (repository / "broken.dvc").write_text(f"outs: {made['out']}\n")
+    stray = cache.put_bytes(b"named by what cannot be read")
+    (repository / "broken.dvc").write_text(f"outs: {made['out']} {stray}\n")
+    assert prune(None, repository, Kept()).files == 0
+    (repository / "broken.dvc").unlink()
+    assert prune(None, repository, Kept()).files == 1
+
+
+def test_each_remote_keeps_what_belongs_there(repository, tmp_path):
+    add_remote(places_of(str(repository), ""), "own", str(tmp_path / "own"))
+    for name in ("here", "there"):
+        keep(repository, name, f"of {name}")
+    push(repository)
+    push(repository, remote="own")
+    with (repository / "there.dvc").open("a") as stream:
+        stream.write("  remote: OWN\n")
+    pruned = prune(None, repository, Kept(), cloud=True)
+    assert (pruned.files, pruned.remote_files) == (0, 4)
+    assert [held(tmp_path / name) for name in ("store", "own")] == [2, 2]
+    assert push(repository).files == 0
 
 
 def test_a_cache_of_several_projects_is_left_alone_until_they_are_named(repository, tmp_path):

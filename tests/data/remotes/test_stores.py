@@ -127,3 +127,65 @@ def test_a_remote_gets_another_key_and_a_killed_rotation_is_typed_again(project:
     assert open_store(str(project.parent / "vault"), file_key(newer)).is_encrypted
     wrong = taut(project, "data", "remote", "rotate", "vault", "--key", "file:")
     assert (wrong.status, len(wrong.lines)) == (2, 2), wrong.err
+def kept_by_dvc_2(folder: Path, files: dict[str, bytes]) -> None:
+    """A project of DVC 2: a pointer to a folder without `hash: md5`, content in the cache by digests of its day."""
+    from taut.data.workspace.digests import dos2unix_digest, listing_bytes, md5_of
+
+    listed = []
+    for name, data in files.items():
+        place = folder / "old" / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        listed.append((name, dos2unix_digest(str(place))))
+        keep_object(folder, listed[-1][1], data)
+    listing = listing_bytes(listed)
+    keep_object(folder, f"{md5_of(listing)}.dir", listing)
+    (folder / "old.dvc").write_text(f"outs:\n- md5: {md5_of(listing)}.dir\n  size: 1\n  nfiles: 3\n  path: old\n")
+
+
+def keep_object(folder: Path, digest: str, data: bytes) -> None:
+    path = folder / ".dvc" / "cache" / digest[:2] / digest[2:]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def test_what_dvc_2_kept_goes_into_the_store_and_back_beside_what_has_the_same_digest(project: Path, monkeypatch):
+    for level in ("GLOBAL", "SYSTEM"):
+        monkeypatch.setenv(f"DVC_{level}_CONFIG_DIR", str(project.parent / level))
+    (project / ".dvc").mkdir()
+    (project / ".dvc" / "config").write_text("")
+    files = {"dos.txt": b"a\r\nb\r\n", "unix.txt": b"plain\n", "raw.bin": b"\0\r\n"}
+    kept_by_dvc_2(project, files)
+    (project / "new.txt").write_bytes(b"a\nb\n")  # Of the digest that DVC 2 gave dos.txt.
+    assert taut(project, "data", "add", "new.txt").status == 0
+    vault = str(project.parent / "vault")
+    assert taut(project, "data", "remote", "add", "vault", vault, "--encrypt", "--default").status == 0
+    sent = taut(project, "data", "push", "--json")
+    assert (sent.status, sent.json["files"]) == (0, 5), sent.err
+    assert taut(project, "data", "push", "--json").json["files"] == 0
+    shutil.rmtree(project / ".dvc" / "cache")
+    shutil.rmtree(project / "old")
+    (project / "new.txt").unlink()
+    pulled = taut(project, "data", "pull", "--json")
+    assert (pulled.status, pulled.json["files"]) == (0, 5), pulled.err
+    assert {name: (project / "old" / name).read_bytes() for name in files} == files
+    assert (project / "new.txt").read_bytes() == b"a\nb\n"
+    kept = taut(project, "data", "gc", "--workspace", "--cloud", "--yes", "--json")
+    assert kept.status == 0, kept.err
+    assert kept.json["remote_files"] == 0
+    (project / "old.dvc").unlink()
+    assert taut(project, "data", "gc", "--workspace", "--cloud", "--yes", "--json").json["remote_files"] == 4
+    assert taut(project, "data", "fetch").status == 0
+
+
+def test_a_file_that_has_not_the_digest_of_dvc_2_is_not_stored(project: Path, monkeypatch):
+    for level in ("GLOBAL", "SYSTEM"):
+        monkeypatch.setenv(f"DVC_{level}_CONFIG_DIR", str(project.parent / level))
+    (project / ".dvc").mkdir()
+    (project / ".dvc" / "config").write_text("")
+    kept_by_dvc_2(project, {"dos.txt": b"a\r\n"})
+    assert taut(project, "data", "remote", "add", "vault", str(project.parent / "vault"), "--plain").status == 0
+    damaged = next(path for path in (project / ".dvc" / "cache").rglob("*") if path.is_file() and path.suffix != ".dir")
+    damaged.write_bytes(b"other")
+    refused = taut(project, "data", "push")
+    assert (refused.status, damaged.name in refused.err) == (14, True)

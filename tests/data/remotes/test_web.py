@@ -1,9 +1,10 @@
-"""A DVC remote behind a real web server: pulled and verified, never pushed to."""
+"""A DVC remote behind a real web server: pulled, pushed and verified."""
 
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,11 @@ from taut.ground.progress import Silent
 
 class Server(ThreadingHTTPServer):
     secret = ""
+    takes = ""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.took: list[str] = []
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -24,6 +30,21 @@ class Handler(SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing is printed."""
+
+    def do_PUT(self) -> None:
+        data = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.command != self.server.takes:
+            self.send_error(405)
+            return
+        place = Path(self.translate_path(self.path))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(data)
+        self.server.took.append(self.path)
+        self.send_response(201)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_POST = do_PUT
 
     def do_GET(self) -> None:
         if self.server.secret and self.headers.get("Authorization") != self.server.secret:
@@ -71,15 +92,37 @@ def test_contents_are_pulled_and_what_is_lost_or_damaged_is_named(served, tmp_pa
     assert not (tmp_path / "bad").exists()
 
 
-def test_a_web_server_is_never_written(served, tmp_path):
+@pytest.mark.parametrize("method", ["", "PUT"])
+def test_contents_are_sent_once_by_the_method_of_the_config(served, tmp_path, method):
     server, _ = served
+    server.takes = method or "POST"
+    remote = remote_of(server, **({"method": method} if method else {}))
+    path = tmp_path / "x"
+    path.write_bytes(b"x" * 70_000)
+    good, bad = Content(md5_of(path.read_bytes()), path, 70_000), Content("0" * 32, path, 70_000)
+    with pytest.raises(Corrupt, match=str(path)):
+        remote.push([bad, good], Silent())
+    assert server.took == [f"/files/md5/{good.digest[:2]}/{good.digest[2:]}"]
+    remote.push([good], Silent())
+    assert len(server.took) == 1
+    assert remote.missing({good.digest, bad.digest}) == {bad.digest}
+    with pytest.raises(NotFound):
+        remote.push([Content("1" * 32, tmp_path / "gone", 1)], Silent())
+
+
+def test_a_web_server_that_takes_no_files_says_so_and_nothing_is_listed_or_removed(served, tmp_path):
+    server, folder = served
     remote = remote_of(server)
-    with pytest.raises(Denied):
-        remote.push([Content("0" * 32, tmp_path, 0)], Silent())
-    with pytest.raises(Denied):
-        remote.delete(["0" * 32])
-    with pytest.raises(Denied):
-        next(iter(remote.listed()))
+    path = tmp_path / "x"
+    path.write_bytes(b"x")
+    for act in (
+        lambda: remote.push([Content(md5_of(b"x"), path, 1)], Silent()),
+        lambda: remote.delete(["0" * 32]),
+        lambda: list(remote.listed()),
+    ):
+        with pytest.raises(Denied):
+            act()
+    assert list(folder.iterdir()) == []
 
 
 def test_a_password_is_sent_and_a_wrong_one_is_told(served, tmp_path):

@@ -24,6 +24,8 @@ class Moved:
     present: int = 0
     paths: list[str] = field(default_factory=list)
     """Where data was put; of a pull alone."""
+    runs: int = 0
+    """Entries of DVC's run cache."""
 
 
 def bring(remote: Remote, cache: Cache, digests: set[str], moved: Moved, what: str = "fetching") -> None:

@@ -40,41 +40,64 @@ class Chosen(NamedTuple):
         return not self.inside or path == self.inside or path.startswith(f"{self.inside}/")
 
 
+class Found(NamedTuple):
+    """What some targets name: outs with a digest and a place in a cache, and imports that were made without content."""
+
+    outs: list[Chosen]
+    partial: list[Chosen]
+    unmet: set[str]
+
+
 def chosen_outs(folder: Path, targets: Sequence[str] = ()) -> list[Chosen]:
     """Every out with a digest and a place in a cache in the project around a folder, or those that targets name.
 
     A target is a pointer, data, a folder above data, a file or folder inside tracked data, a `dvc.yaml`, or the address
     of a stage. Raises NotFound for one that names nothing, Invalid for a broken file.
     """
-    project, taut = project_of(str(folder))
+    return named(chosen_in(*project_of(str(folder)), folder, targets)).outs
+
+
+def named(found: Found) -> Found:
+    """The same. Raises NotFound for a target that names nothing."""
+    if found.unmet:
+        raise NotFound(f"nothing tracked is {min(found.unmet)}", hint="taut data list")
+    return found
+
+
+def chosen_in(project: str, taut: str, folder: Path, targets: Sequence[str] = ()) -> Found:
+    """What targets, relative to a folder, name in a project. Raises Invalid for a broken file."""
     wanted = {target: os.path.abspath(folder / target) for target in targets}
     unmet = set(targets)
-    found: list[Chosen] = []
+    found, partial = list[Chosen](), list[Chosen]()
     top = workspace_of(project, project, taut)
     for file in find_files(project, top.rules(f"{project}/.")):
         workspace = workspace_of(file, project, taut)
-        named: list[tuple[Out, Pointer | None, tuple[str, ...]]]
+        outs: list[tuple[Out, Pointer | None, tuple[str, ...]]]
         if os.path.basename(file) == LOCKED:
             files = (file, f"{os.path.dirname(file)}/{PIPELINE}")
-            named = [(out, None, (*files, s.address)) for s in read_lock(Path(file), str(folder)) for out in s.outs]
+            outs = [(out, None, (*files, s.address)) for s in read_lock(Path(file), str(folder)) for out in s.outs]
         else:
             pointer = read_pointer(Path(file))
-            named = [(out, pointer, (file,)) for out in pointer.outs]
-        for out, owner, names in named:
+            outs = [(out, pointer, (file,)) for out in pointer.outs]
+        for out, owner, names in outs:
             parts = set[str]()
             for target, path in wanted.items():
                 part = "" if target in names or path in names else _part(out, path)
                 if part is not None:
                     unmet.discard(target)
                     parts.add(part)
-            if not out.md5 or not out.is_cached:
-                continue
             if not targets or "" in parts:
                 parts = {""}
-            found += [Chosen(out, part, workspace, owner) for part in sorted(parts)]
-    if unmet:
-        raise NotFound(f"nothing tracked is {min(unmet)}", hint="taut data list")
-    return found
+            if out.md5 and out.is_cached:
+                found += [Chosen(out, part, workspace, owner) for part in sorted(parts)]
+            elif not out.md5 and parts and _is_partial(owner):
+                partial.append(Chosen(out, "", workspace, owner))
+    return Found(found, partial, unmet)
+
+
+def _is_partial(pointer: Pointer | None) -> bool:
+    """Whether it is an import that knows where its content is, and has none of it."""
+    return pointer is not None and len(pointer.deps) == len(pointer.outs) == 1 and not pointer.outs[0].is_foreign
 
 
 def _part(out: Out, path: str) -> str | None:

@@ -5,23 +5,26 @@ list, and the same command goes on from there.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from taut.data.exchange.bringing import Moved, bring, spec_of
-from taut.data.exchange.chosen import Chosen, chosen_outs
-from taut.data.exchange.importing import fetch_imported
+from taut.data.exchange.chosen import Chosen
+from taut.data.exchange.importing import fetch_imported, fetch_partial
 from taut.data.exchange.remote import Content, Remote
-from taut.data.remotes.config import find_remote, places_of
+from taut.data.exchange.scope import HERE, Scope, scoped_outs
+from taut.data.remotes.config import RemoteSpec, find_remote, places_of
 from taut.data.remotes.connect import open_remote
+from taut.data.remotes.runs import has_runs, pull_runs, push_runs
 from taut.data.workspace.cache import Cache
 from taut.data.workspace.digests import DIR
 from taut.data.workspace.listing import read_listing
+from taut.data.workspace.opened import workspace_of
 from taut.data.workspace.overview import project_of
 from taut.data.workspace.walk import ONE_FILE
-from taut.errors import Corrupt, NotFound
+from taut.errors import Conflict, Corrupt, NotFound, Unavailable
 from taut.ground.progress import progress
 
 if TYPE_CHECKING:
@@ -40,21 +43,27 @@ class _Batch:
     outs: list[Chosen]
 
 
-def push(folder: Path, targets: Sequence[str] = (), *, remote: str = "", jobs: int = 0) -> Moved:
+def push(
+    folder: Path, targets: Sequence[str] = (), *, remote: str = "", jobs: int = 0, scope: Scope = HERE,
+    run_cache: bool = False,
+) -> Moved:  # fmt: skip
     """Send the content of data to its remote: what is not there yet, the lists of folders last.
 
     What is missing here is told when all else was sent. Data that was imported from a repository is there already and
     is not sent. Raises NotFound, Corrupt, Denied, Unavailable, Invalid.
     """
-    outs = [one for one in chosen_outs(folder, targets) if one.out.is_pushed and not one.repo]
+    chosen = scoped_outs(folder, targets, scope).outs
+    outs = [one for one in chosen if one.out.is_pushed and not one.repo]
     moved, lost = Moved(), list[str]()
+    if run_cache:
+        _runs(folder, remote, moved, push_runs)
     for batch in _batches(folder, outs, remote, jobs, moved):
         shown = _shown(batch.outs)
         lists = {digest for digest in shown if digest.endswith(DIR)}
         broken = {digest for digest in lists if not batch.cache.has(digest)}
-        for chosen in batch.outs:
-            if chosen.out.md5 in lists - broken:
-                shown |= {md5: f"{chosen.out.target}/{path}" for path, md5 in _listed(batch.cache, chosen)}
+        for one in batch.outs:
+            if one.out.md5 in lists - broken:
+                shown |= {md5: f"{one.out.target}/{path}" for path, md5 in _listed(batch.cache, one)}
         absent = batch.remote.missing(shown)
         contents, gone = _contents(batch.cache, absent, _ancestors(folder, batch, absent))
         lost += [shown[digest] for digest in gone]
@@ -72,30 +81,58 @@ def push(folder: Path, targets: Sequence[str] = (), *, remote: str = "", jobs: i
     return moved
 
 
-def fetch(folder: Path, targets: Sequence[str] = (), *, remote: str = "", jobs: int = 0) -> Moved:
+def fetch(
+    folder: Path, targets: Sequence[str] = (), *, remote: str = "", jobs: int = 0, scope: Scope = HERE,
+    run_cache: bool = False,
+) -> Moved:  # fmt: skip
     """Bring the content of data into the cache: what is not there yet, each file verified.
 
     Raises NotFound and Corrupt, naming what the remote lacks or has damaged, when all else is here.
     """
-    return _fetch(folder, chosen_outs(folder, targets), remote, jobs)
+    found, moved = scoped_outs(folder, targets, scope), Moved()
+    if run_cache:
+        _runs(folder, remote, moved, pull_runs)
+    _fetch(folder, found.outs, remote, jobs, moved)
+    fetch_partial(found.partial, moved, jobs)
+    return moved
 
 
-def pull(folder: Path, targets: Sequence[str] = (), *, remote: str = "", jobs: int = 0, force: bool = False) -> Moved:
-    """The same, and put the data where it belongs. Raises Conflict where that would overwrite what is nowhere else."""
+def pull(
+    folder: Path, targets: Sequence[str] = (), *, remote: str = "", jobs: int = 0, force: bool = False,
+    scope: Scope = HERE, run_cache: bool = False, allow_missing: bool = False,
+) -> Moved:  # fmt: skip
+    """The same, and put the data of the workspace where it belongs.
+
+    With `allow_missing` what is nowhere is no error. Raises Conflict where that would overwrite what is nowhere else.
+    """
     from taut.data.exchange.placing import place_outs
 
-    outs = chosen_outs(folder, targets)
+    moved = Moved()
+    if run_cache:
+        _runs(folder, remote, moved, pull_runs)
+    found = scoped_outs(folder, targets, replace(scope, all_branches=False, all_tags=False, all_commits=False))
+    outs = found.outs
     try:
-        moved = _fetch(folder, outs, remote, jobs)
-    except (NotFound, Corrupt):  # One that is lost keeps nobody from the others.
-        place_outs(folder, [one for one in outs if _is_here(one)], force=force)
+        _fetch(folder, scoped_outs(folder, targets, scope).outs if scope.has_history else outs, remote, jobs, moved)
+        outs += fetch_partial(found.partial, moved, jobs)
+    except (NotFound, Corrupt, Conflict, Unavailable) as problem:  # One that is lost keeps nobody from the others.
+        moved.paths = place_outs(folder, [one for one in outs if _is_here(one)], force=force)
+        if allow_missing and isinstance(problem, NotFound):
+            return moved
         raise
     moved.paths = place_outs(folder, outs, force=force)
     return moved
 
 
-def _fetch(folder: Path, outs: list[Chosen], remote: str, jobs: int) -> Moved:
-    moved = Moved()
+def _runs(folder: Path, remote: str, moved: Moved, copy: Callable[[RemoteSpec, Path], int]) -> None:
+    """Copy the run cache to or from the remote; one that has no place for it is passed over, as by DVC."""
+    project, taut = project_of(str(folder))
+    spec = spec_of(places_of(project, taut), remote)
+    if has_runs(spec):
+        moved.runs += copy(spec, workspace_of(f"{project}/.", project, taut).cache.folder)
+
+
+def _fetch(folder: Path, outs: list[Chosen], remote: str, jobs: int, moved: Moved) -> None:
     own = [one for one in outs if not one.repo]
     problems: list[NotFound | Corrupt] = []
     for batch in _batches(folder, own, remote, jobs, moved):
@@ -109,7 +146,6 @@ def _fetch(folder: Path, outs: list[Chosen], remote: str, jobs: int) -> Moved:
         fetch_imported(imported, moved, jobs)
     if problems:
         raise problems[0]
-    return moved
 
 
 def _is_here(chosen: Chosen) -> bool:

@@ -46,9 +46,15 @@ AZURE = {
 
 
 def connect(spec: RemoteSpec, *, is_legacy: bool, jobs: int) -> "BucketRemote":
+    """A remote in a bucket. Raises as `open_bucket` does."""
+    return BucketRemote(*open_bucket(spec), is_legacy=is_legacy, jobs=jobs)
+
+
+def open_bucket(spec: RemoteSpec) -> "tuple[str, ObjectStore]":
     """Open a bucket; credentials from the config, else from where each provider's own tools look for them.
 
-    Raises UsageError where the driver is missing, Invalid for a profile that is nowhere.
+    Returns how it is told, without secrets, too. Raises UsageError where the driver is missing, Invalid for a profile
+    that is nowhere.
     """
     try:
         from obstore.store import AzureStore, GCSStore, S3Store
@@ -60,7 +66,7 @@ def connect(spec: RemoteSpec, *, is_legacy: bool, jobs: int) -> "BucketRemote":
     client: dict[str, Any] = {"timeout": TIMEOUT, "allow_invalid_certificates": _is_off(spec, "ssl_verify")}
     retry: Any = {"max_retries": RETRIES}
     config: Any
-    with _explained(shown):
+    with explained_bucket(shown):
         store: ObjectStore
         if parts.scheme == "s3":
             config = _s3_config(spec)
@@ -75,7 +81,7 @@ def connect(spec: RemoteSpec, *, is_legacy: bool, jobs: int) -> "BucketRemote":
             config = {AZURE[name]: spec.option(name) for name in AZURE if spec.option(name)}
             options = client
             store = AzureStore(parts.netloc, prefix=prefix, config=config, client_options=options, retry_config=retry)
-    return BucketRemote(shown, store, is_legacy=is_legacy, jobs=jobs)
+    return shown, store
 
 
 class BucketRemote:
@@ -124,14 +130,14 @@ class BucketRemote:
         """Remove objects."""
         import obstore
 
-        with _explained(self._url), suppress(FileNotFoundError):
+        with explained_bucket(self._url), suppress(FileNotFoundError):
             obstore.delete(self._store, [key_of(digest, is_legacy=self._is_legacy) for digest in digests])
 
     def _listed(self, prefix: str) -> Iterator[str]:
         import obstore
 
         root = len(prefix_of(self._is_legacy))
-        with _explained(self._url):
+        with explained_bucket(self._url):
             for batch in obstore.list(self._store, prefix or None):
                 for entry in batch:
                     shard, _, name = str(entry["path"])[root:].partition("/")
@@ -141,7 +147,7 @@ class BucketRemote:
     def _has(self, digest: str) -> bool:
         import obstore
 
-        with _explained(self._url):
+        with explained_bucket(self._url):
             try:
                 obstore.head(self._store, key_of(digest, is_legacy=self._is_legacy))
             except FileNotFoundError:
@@ -162,7 +168,7 @@ class BucketRemote:
             raise NotFound(f"no file {path} to push", hint="taut data add, once more") from None
         except OSError as problem:
             raise explained(problem, content.path, "read") from None
-        with _explained(self._url):
+        with explained_bucket(self._url):
             obstore.put(self._store, key, data or content.path)
         bar.advance(content.size_bytes)
         return ""
@@ -170,7 +176,7 @@ class BucketRemote:
     def _get(self, digest: str, path: Path, failures: Failures, bar: Progress) -> None:
         import obstore
 
-        with _explained(self._url):
+        with explained_bucket(self._url):
             try:
                 answer = obstore.get(self._store, key_of(digest, is_legacy=self._is_legacy))
             except FileNotFoundError:
@@ -235,7 +241,8 @@ def _is_off(spec: RemoteSpec, name: str) -> bool:
 
 
 @contextmanager
-def _explained(url: str) -> Iterator[None]:
+def explained_bucket(url: str) -> Iterator[None]:
+    """Turn what a bucket's driver raises into Denied and Unavailable."""
     from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
     try:

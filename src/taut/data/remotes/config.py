@@ -6,11 +6,11 @@ it does not know. Where there is no DVC repository, all remotes stand in `.taut/
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from taut.data.workspace.repository import FOLDER, TRUE, config_files
+from taut.data.workspace.config import FOLDER, TRUE, config_files, open_config, read_sections
 from taut.data.workspace.whole import write_whole
 from taut.errors import Conflict, Denied, Invalid, NotFound
 
@@ -20,10 +20,17 @@ if TYPE_CHECKING:
 CORE, REMOTE = "core", "remote"
 OWN = "taut.config"  # In `.dvc`.
 PROJECT_FILE = "remotes"  # In `.taut`.
-SECTION = re.compile(r'\s*remote\s*"(.*)"\s*')
+SECTION = re.compile(r'\s*remote\s*"(.*)"\s*', re.IGNORECASE)
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 WITH_SCHEME = re.compile(r"[\w+]+://")
-PATHS = ("url", "credentialpath", "configpath")  # What is relative to the file that says so.
+PATHS = (
+    "url",
+    "credentialpath",
+    "configpath",
+    "cert_path",
+    "key_path",
+    "keyfile",
+)  # What is relative to the file that says so.
 SECRETS = frozenset({"access_key_id", "secret_access_key", "session_token", "password", "account_key", "sas_token"})
 STORE = "taut+"  # Before the scheme of a remote in taut's own format.
 
@@ -78,10 +85,10 @@ def read_remotes(places: Places) -> dict[str, RemoteSpec]:
     files: dict[str, str] = {}
     default = ""
     for file in places.read:
-        parsed = _parsed(file)
+        parsed = read_sections(file)
         for section, values in parsed.items():
             if section == CORE:
-                default = values.get(REMOTE, default)
+                default = values.get(REMOTE, default).lower()
             elif match := SECTION.fullmatch(section):
                 name = match[1]
                 options.setdefault(name, {}).update({key: _resolved(key, text, file) for key, text in values.items()})
@@ -92,12 +99,42 @@ def read_remotes(places: Places) -> dict[str, RemoteSpec]:
     }
 
 
+def overlaid(remotes: Mapping[str, RemoteSpec], config: Any, remote: Any) -> dict[str, RemoteSpec]:
+    """Remotes of another repository, with what a pointer that imports from there says of them.
+
+    `config` is a file of more config, or what such a file says as sections; `remote` the name of the one to ask first,
+    or options of the default one. Raises Invalid, Denied.
+    """
+    found = dict(remotes)
+    default = next((spec.name for spec in found.values() if spec.is_default), "")
+    if isinstance(config, str):
+        for spec in read_remotes(Places((config,), "", "", "", True)).values():
+            found[spec.name] = spec
+            default = spec.name if spec.is_default else default
+    elif isinstance(config, dict):
+        default = str(config.get(CORE, {}).get(REMOTE, default)).lower()
+        for name, options in config.get(REMOTE, {}).items():
+            found[name.lower()] = _with(found.get(name.lower()), name.lower(), options)
+    if isinstance(remote, dict):
+        found[default] = _with(found.get(default), default, remote)
+    elif remote:
+        default = str(remote).lower()
+    return {name: spec._replace(is_default=name == default) for name, spec in found.items() if spec.url}
+
+
+def _with(spec: RemoteSpec | None, name: str, options: Mapping[str, Any]) -> RemoteSpec:
+    told = {key.lower(): str(value) for key, value in options.items()}
+    known = spec or RemoteSpec(name, "", {}, "", False)
+    url = told.pop("url", known.url)
+    return known._replace(url=os.path.abspath(url) if url and "://" not in url else url, options=known.options | told)
+
+
 def find_remote(places: Places, name: str = "") -> RemoteSpec:
-    """The remote of a name, the default where none is said. Raises NotFound, Invalid."""
+    """The remote of a name, in small or capital letters; the default where none is said. Raises NotFound, Invalid."""
     remotes = read_remotes(places)
     if name:
-        if name in remotes:
-            return remotes[name]
+        if name.lower() in remotes:
+            return remotes[name.lower()]
         known = ", ".join(sorted(remotes)) or "none"
         raise NotFound(f"there is no remote {name!r}; known: {known}", hint="taut data remote list")
     for remote in remotes.values():
@@ -115,6 +152,7 @@ def add_remote(
 
     Raises Conflict where there is one of that name, unless `force`, and Invalid for a name that cannot be typed.
     """
+    name = name.lower()
     if not NAME.fullmatch(name):
         raise Invalid(f"{name!r} is no name for a remote: letters, digits, '-', '_' and '.'")
     file = places.own if url.startswith(STORE) else places.local if local else places.shared
@@ -144,7 +182,7 @@ def set_option(places: Places, name: str, option: str, value: str, *, local: boo
         )
 
     def change(config: "ConfigObj") -> None:
-        section = config.setdefault(_section(config, name), {})
+        section = config.setdefault(_section(config, spec.name), {})
         if value:
             section[option] = _written(value, file) if option in PATHS else value
         else:
@@ -158,7 +196,7 @@ def set_default(places: Places, name: str) -> RemoteSpec:
     spec = find_remote(places, name)
 
     def change(config: "ConfigObj") -> None:
-        config.setdefault(CORE, {})[REMOTE] = name
+        config.setdefault(CORE, {})[REMOTE] = spec.name
 
     file = places.own if spec.is_store else places.shared
     _edit(file, change)
@@ -172,8 +210,8 @@ def remove_remote(places: Places, name: str) -> RemoteSpec:
     spec = find_remote(places, name)
 
     def change(config: "ConfigObj") -> None:
-        config.pop(_section(config, name), None)
-        if config.get(CORE, {}).get(REMOTE) == name:
+        config.pop(_section(config, spec.name), None)
+        if str(config.get(CORE, {}).get(REMOTE, "")).lower() == spec.name:
             del config[CORE][REMOTE]
             if not config[CORE]:
                 del config[CORE]
@@ -195,45 +233,14 @@ def _forget_default(file: str) -> None:
 def _section(config: "ConfigObj", name: str) -> str:
     """The section of a remote as the file spells it, or as it is spelt where there is none yet."""
     for section in config.sections:
-        if (match := SECTION.fullmatch(section)) and match[1] == name:
+        if (match := SECTION.fullmatch(section)) and match[1].lower() == name:
             return str(section)
     return f'{REMOTE} "{name}"'
 
 
-def _parsed(file: str) -> dict[str, dict[str, str]]:
-    """Sections, their keys in small letters as DVC has them; a list of words is one text again."""
-    try:
-        read = _opened(file, interpolation=True).dict()
-    except Exception as problem:
-        from configobj import ConfigObjError
-
-        if not isinstance(problem, ConfigObjError):
-            raise
-        raise Invalid(f"{file}: {problem}", hint=f"cat {file}") from None
-    return {
-        section.lower() if not SECTION.fullmatch(section) else section: {
-            key.lower(): ",".join(value) if isinstance(value, list) else str(value) for key, value in values.items()
-        }
-        for section, values in read.items()
-        if isinstance(values, dict)
-    }
-
-
-def _opened(file: str, *, interpolation: bool) -> "ConfigObj":
-    from configobj import ConfigObj, ConfigObjError
-
-    try:
-        text = Path(file).read_text(encoding="utf-8") if os.path.exists(file) else ""
-        return ConfigObj(text.splitlines(), interpolation=interpolation)
-    except (ConfigObjError, UnicodeDecodeError) as problem:
-        raise Invalid(f"{file}: {str(problem).splitlines()[0]}", hint=f"cat {file}") from None
-    except PermissionError:
-        raise Denied(f"{file} may not be read by this user", hint=f"ls -l {file}") from None
-
-
 def _edit(file: str, change: Callable[["ConfigObj"], None]) -> None:
     """Change a file; comments stay, and so does who may read it."""
-    config = _opened(file, interpolation=False)
+    config = open_config(file, interpolation=False)
     change(config)
     mode = os.stat(file).st_mode & 0o777 if os.path.exists(file) else None
     lines: list[str] = config.write()
@@ -270,7 +277,7 @@ def _url(name: str, options: dict[str, dict[str, str]], seen: tuple[str, ...]) -
         raise Invalid(f"remote {name!r} has no url", hint=f"taut data remote modify {name} url URL")
     if not url.startswith("remote://"):
         return url
-    other, _, rest = url.removeprefix("remote://").partition("/")
+    other, _, rest = _below(url)
     if other not in options or other in seen:
         raise Invalid(f"remote {name!r} lies at {url}, and there is no remote {other!r}", hint="taut data remote list")
     return f"{_url(other, options, (*seen, other)).rstrip('/')}/{rest}"
@@ -282,4 +289,10 @@ def _inherited(name: str, options: dict[str, dict[str, str]]) -> dict[str, str]:
     url = own.pop("url", "")
     if not url.startswith("remote://"):
         return own
-    return _inherited(url.removeprefix("remote://").partition("/")[0], options) | own
+    return _inherited(_below(url)[0], options) | own
+
+
+def _below(url: str) -> tuple[str, str, str]:
+    """The remote that `remote://OTHER/path` names, and what lies below it."""
+    other, slash, rest = url.removeprefix("remote://").partition("/")
+    return other.lower(), slash, rest

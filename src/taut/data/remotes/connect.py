@@ -22,12 +22,7 @@ def open_remote(spec: RemoteSpec, *, is_legacy: bool = False, jobs: int = 0) -> 
 
     Raises Invalid for a kind that taut does not read, UsageError where a driver is missing, and what the remote raises.
     """
-    for switch in REFUSED:
-        if spec.is_on(switch):
-            raise Invalid(
-                f"remote {spec.name!r} is {switch}: its files have names and versions of the bucket, not digests",
-                hint=f"dvc pull -r {spec.name}, then taut data push to a remote without {switch}",
-            )
+    refuse(spec)
     at_once = jobs or _number(spec) or JOBS
     scheme, mark, _ = spec.url.partition("://")
     if spec.is_store:
@@ -48,6 +43,22 @@ def open_remote(spec: RemoteSpec, *, is_legacy: bool = False, jobs: int = 0) -> 
         f"remote {spec.name!r} is at {scheme}://, which taut does not reach",
         hint=f"dvc pull -r {spec.name}, then taut data push to a directory, s3://, gs:// or azure://",
     )
+
+
+def refuse(spec: RemoteSpec) -> None:
+    """Raise Invalid for a remote whose files have names and versions of the bucket instead of digests."""
+    for switch in REFUSED:
+        if spec.is_on(switch):
+            raise Invalid(
+                f"remote {spec.name!r} is {switch}: its files have names and versions of the bucket, not digests",
+                hint=f"dvc pull -r {spec.name}, then taut data push to a remote without {switch}",
+            )
+
+
+def kind_of(spec: RemoteSpec) -> str:
+    """The scheme of a remote's URL; empty for a directory."""
+    scheme, mark, _ = spec.url.partition("://")
+    return scheme if mark else ""
 
 
 def add_store(places: Places, name: str, url: str, *, key: str, default: bool, force: bool) -> RemoteSpec:
@@ -75,14 +86,14 @@ def add_store(places: Places, name: str, url: str, *, key: str, default: bool, f
 
 
 def _store(spec: RemoteSpec, *, is_legacy: bool) -> "Remote":
-    if is_legacy:
-        raise Invalid(
-            f"remote {spec.name!r} keeps no data with digests of DVC 2", hint="taut data add, to name it anew"
-        )
     store = _format()
     key = spec.option(KEY)
     opened: Remote = store.open_store(spec.url.removeprefix(STORE), store.keys_of(key) if key else None)
-    return opened
+    if not is_legacy:
+        return opened
+    from taut.data.remotes.legacy_store import LegacyStore
+
+    return LegacyStore(opened)
 
 
 def _format() -> Any:

@@ -1,6 +1,7 @@
-"""A DVC remote that a web server shows: read, never written."""
+"""A DVC remote on a web server: read by GET and HEAD, written by POST or PUT where the server takes that."""
 
 import hashlib
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,12 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from taut.data.exchange.remote import Content
 from taut.data.remotes.config import RemoteSpec
 from taut.data.remotes.verified import Failures, failing, is_right, key_of
+from taut.data.workspace.digests import file_digest
 from taut.data.workspace.whole import explained
-from taut.errors import Denied, Unavailable
+from taut.errors import Corrupt, Denied, NotFound, Unavailable
 from taut.ground.progress import Progress
 
 if TYPE_CHECKING:
-    from urllib3 import BaseHTTPResponse
+    from urllib3 import BaseHTTPResponse, PoolManager
 
 T = TypeVar("T")
 
@@ -45,25 +47,31 @@ def write_stream(pieces: Iterable[bytes], path: Path, bar: Progress) -> str:
     return hashing.hexdigest()
 
 
+def pool_of(spec: RemoteSpec, jobs: int) -> "PoolManager":
+    """Connections with what the config says: credentials, and whether certificates are checked."""
+    from urllib3 import PoolManager, make_headers
+
+    headers = make_headers(user_agent="taut")
+    if (user := spec.option("user")) and spec.option("auth") != "custom":
+        headers |= make_headers(basic_auth=f"{user}:{spec.option('password')}")
+    if header := spec.option("custom_auth_header"):
+        headers[header] = spec.option("password")
+    verifies = spec.option("ssl_verify").strip().lower() not in {"0", "no", "false", "off", "n"}
+    return PoolManager(
+        maxsize=jobs, headers=headers, timeout=TIMEOUT_S, retries=RETRIES,
+        cert_reqs="CERT_REQUIRED" if verifies else "CERT_NONE",
+    )  # fmt: skip
+
+
 class WebRemote:
-    """`URL/files/md5/ab/cdef…` by GET and HEAD."""
+    """`URL/files/md5/ab/cdef…` by GET and HEAD, and by POST, or the `method` of the config, as DVC sends it."""
 
     takes_deltas = False
 
     def __init__(self, spec: RemoteSpec, *, is_legacy: bool, jobs: int) -> None:
-        from urllib3 import PoolManager, make_headers
-
         self._url, self._is_legacy, self._jobs = spec.url.rstrip("/"), is_legacy, jobs
-        headers = make_headers(user_agent="taut")
-        if (user := spec.option("user")) and spec.option("auth") != "custom":
-            headers |= make_headers(basic_auth=f"{user}:{spec.option('password')}")
-        if header := spec.option("custom_auth_header"):
-            headers[header] = spec.option("password")
-        verifies = spec.option("ssl_verify").strip().lower() not in {"0", "no", "false", "off", "n"}
-        self._http: PoolManager = PoolManager(
-            maxsize=jobs, headers=headers, timeout=TIMEOUT_S, retries=RETRIES,
-            cert_reqs="CERT_REQUIRED" if verifies else "CERT_NONE",
-        )  # fmt: skip
+        self._http = pool_of(spec, jobs)
+        self._method = (spec.option("method") or "POST").upper()
 
     @property
     def url(self) -> str:
@@ -76,8 +84,15 @@ class WebRemote:
         return {digest for digest, has in zip(wanted, self._each(self._has, wanted), strict=True) if not has}
 
     def push(self, contents: Sequence[Content], bar: Progress) -> None:
-        """Raises Denied: a web server is only read."""
-        raise Denied(f"{self._url} is only read", hint="taut data push --remote NAME, of a directory or a bucket")
+        """Send what is not there, each file held against its digest before. Raises Denied where the server takes none.
+
+        The server alone knows when a file is on its disk, and whether others may see a part of it.
+        """
+        absent = self.missing({content.digest for content in contents})
+        todo = list({content.digest: content for content in contents if content.digest in absent}.values())
+        wrong = [path for path in self._each(lambda content: self._put(content, bar), todo) if path]
+        if wrong:
+            raise Corrupt(f"these files have not the digests that they were pushed as: {', '.join(wrong[:5])}")
 
     def pull(self, wanted: Mapping[str, Path], bar: Progress) -> None:
         """Download, each file verified."""
@@ -91,8 +106,8 @@ class WebRemote:
         raise Denied(f"{self._url} cannot be listed: it is a web server")
 
     def delete(self, digests: Iterable[str]) -> None:
-        """Raises Denied: a web server is only read."""
-        raise Denied(f"{self._url} is only read")
+        """Raises Denied: DVC's remotes on web servers keep what they have."""
+        raise Denied(f"{self._url} is a web server: nothing is removed there")
 
     def _has(self, digest: str) -> bool:
         answer = self._asked("HEAD", digest)
@@ -117,6 +132,35 @@ class WebRemote:
         if not is_right(str(path), md5, digest, is_legacy=self._is_legacy):
             path.unlink()
             failures.damaged(digest)
+
+    def _put(self, content: Content, bar: Progress) -> str:
+        """Send one; returns its path where it has another digest, and was not."""
+        from urllib3.exceptions import HTTPError
+
+        path, url = str(content.path), f"{self._url}/{key_of(content.digest, is_legacy=self._is_legacy)}"
+        try:
+            if not is_right(path, file_digest(path).md5, content.digest, is_legacy=self._is_legacy):
+                return path
+            with content.path.open("rb") as stream:
+                length = {"Content-Length": str(os.fstat(stream.fileno()).st_size)}
+                answer = self._http.request(
+                    self._method, url, body=stream, headers={**self._http.headers, **length}, redirect=False
+                )
+        except FileNotFoundError:
+            raise NotFound(f"no file {path} to push", hint="taut data add, once more") from None
+        except HTTPError as problem:
+            raise Unavailable(f"{self._url} did not answer: {problem}", hint=f"curl -I {self._url}") from None
+        except OSError as problem:
+            raise explained(problem, content.path, "read") from None
+        if answer.status in (401, 403, 404, 405, 501):
+            raise Denied(
+                f"{self._url} answers {answer.status} to {self._method}: it takes no files from here",
+                hint="taut data remote modify NAME method PUT, where it takes that",
+            )
+        if not 200 <= answer.status < 300:
+            raise Unavailable(f"{self._url} answers {answer.status} for {content.digest}", hint=f"curl -I {url}")
+        bar.advance(content.size_bytes)
+        return ""
 
     def _asked(self, method: str, digest: str) -> "BaseHTTPResponse":
         from urllib3.exceptions import HTTPError

@@ -11,6 +11,7 @@ from taut.data.exchange.remote import Content
 from taut.data.store.catalog import DELTA, RAW, ZSTD, Catalog, Entry, Indexes, Piece
 from taut.data.store.codec import Bytes, digest_of, shrunk
 from taut.data.store.leases import Lease
+from taut.data.store.legacy import is_named
 from taut.data.store.packs import PackWriter
 from taut.data.store.pieces import Pieces
 from taut.data.store.places import Place
@@ -73,10 +74,10 @@ class Push:
                 size = os.fstat(stream.fileno()).st_size
                 hashed = hashlib.md5(usedforsecurity=False)
                 pieces = list(self._pieces(content, stream, size, hashed, bar))
+            if not is_named(str(content.path), hashed.hexdigest(), content.digest):
+                return False
         except OSError as problem:
             raise explained(problem, content.path, "read") from None
-        if hashed.hexdigest() != content.digest.partition(".")[0]:
-            return False
         entry = Entry(content.digest, sum(piece.size for piece in pieces), tuple(piece.id for piece in pieces))
         self._entries.append(entry)
         self._catalog.contents[entry.digest] = entry

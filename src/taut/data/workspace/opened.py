@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from taut.data.workspace.cache import Cache
+from taut.data.workspace.config import CACHE
 from taut.data.workspace.ignore import Rules, rules_over
-from taut.data.workspace.repository import CACHE, Repository, repository_of
+from taut.data.workspace.repository import Repository, repository_of
 from taut.data.workspace.whole import explained
 
 LOCK = "lock"  # In a cache that no DVC repository guards.

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taut.data.workspace.cache import Cache
+from taut.data.workspace.config import FOLDER
 from taut.data.workspace.digests import DIR
 from taut.data.workspace.index import open_index
 from taut.data.workspace.listing import read_listing
 from taut.data.workspace.opened import workspace_of
 from taut.data.workspace.pointers import LOCKED, Out, find_files, read_pointer
-from taut.data.workspace.repository import FOLDER, repository_of
+from taut.data.workspace.repository import repository_of
 from taut.data.workspace.stages import read_lock
 from taut.data.workspace.states import FileState, states_below
 from taut.errors import Corrupt, NotFound

@@ -5,22 +5,18 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from taut.data.workspace.cache import DEFAULT_TYPES, TYPES, Cache
+from taut.data.workspace.config import CACHE, FOLDER, Config, config_files
 from taut.data.workspace.digests import md5_of
 from taut.errors import Conflict, Invalid, Unavailable
 
-if TYPE_CHECKING:
-    from configparser import ConfigParser
-
-FOLDER = ".dvc"
-CACHE = "cache"
 LOCK, RWLOCK = "tmp/lock", "tmp/rwlock"
 LOCK_S = 3.0  # As long as DVC waits itself.
 CLAIMED_S = 365 * 86_400  # As DVC does: whoever holds it takes it away.
-TRUE = frozenset({"1", "yes", "true", "on", "y"})
 
 
 class Repository:
@@ -28,39 +24,24 @@ class Repository:
 
     def __init__(self, root: str) -> None:
         self.root = root
-        self._config: ConfigParser | None = None
-        self._cache = f"{root}/{FOLDER}/{CACHE}"
 
-    @property
-    def config(self) -> "ConfigParser":
-        """Sections as DVC writes them: `core`, `cache`, `'remote "name"'`. Raises Invalid for a broken file."""
-        if self._config is None:
-            from configparser import ConfigParser, Error
-
-            read = ConfigParser(interpolation=None)
-            for file in config_files(self.root):
-                if read.has_section(CACHE):
-                    read.remove_option(CACHE, "dir")
-                try:
-                    read.read(file, encoding="utf-8")
-                except (Error, UnicodeDecodeError) as problem:
-                    raise Invalid(f"{file}: {str(problem).splitlines()[0]}") from None
-                if said := read.get(CACHE, "dir", fallback=""):  # Relative to the file that says so.
-                    self._cache = os.path.normpath(os.path.join(os.path.dirname(file), os.path.expanduser(said)))
-            self._config = read
-        return self._config
+    @cached_property
+    def config(self) -> Config:
+        """What the config says. Raises Invalid for a broken file."""
+        return Config(config_files(self.root))
 
     def is_on(self, section: str, option: str) -> bool:
         """Whether a switch is on."""
-        return self.config.get(section, option, fallback="").strip().lower() in TRUE
+        return self.config.is_on(section, option)
 
     def cache(self) -> Cache:
         """The cache that the config names, with its kinds of link. Raises Invalid for a kind that there is not."""
-        words = self.config.get(CACHE, "type", fallback="").strip("[]").split(",")
+        words = self.config.option(CACHE, "type").strip("[]").split(",")
         kinds = [kind for word in words if (kind := word.strip("\"' "))]
         if unknown := [kind for kind in kinds if kind not in TYPES]:
             raise Invalid(f"cache.type of {self.root} is {unknown[0]!r}, not one of {', '.join(TYPES)}")
-        return Cache(Path(self._cache), kinds or DEFAULT_TYPES)
+        folder = self.config.cache_folder(f"{self.root}/{FOLDER}/{CACHE}")
+        return Cache(Path(folder), kinds or DEFAULT_TYPES)
 
     @contextmanager
     def locked(self, paths: tuple[str, ...] = ()) -> Iterator[None]:
@@ -199,15 +180,6 @@ def ignored_by_git(folder: str, files: list[str]) -> set[str]:
 def _folders_above(file: str, top: str) -> Iterator[str]:
     while len(file := os.path.dirname(file)) > len(top):
         yield file
-
-
-def config_files(root: str) -> list[str]:
-    """The files that hold a repository's config, each later one over the earlier: system, user, repository, local."""
-    told = os.environ.get
-    system = told("DVC_SYSTEM_CONFIG_DIR") or f"{(told('XDG_CONFIG_DIRS') or '/etc/xdg').split(':')[0]}/dvc"
-    home = told("DVC_GLOBAL_CONFIG_DIR") or f"{told('XDG_CONFIG_HOME') or os.path.expanduser('~/.config')}/dvc"
-    files = [f"{system}/config", f"{home}/config", f"{root}/{FOLDER}/config", f"{root}/{FOLDER}/config.local"]
-    return [file for file in files if os.path.isfile(file)]
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from taut.data.exchange.bringing import Moved
+    from taut.data.exchange.scope import Scope
     from taut.data.remotes.config import Places, RemoteSpec
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -23,42 +24,68 @@ PLAIN = "A DVC remote holds the bytes of the data as they are: whoever reads the
 
 def _transfer(command: F) -> F:
     """The options of all commands that move content."""
-    command = click.option("-j", "--jobs", default=0, help="Requests at once  [default: the remote's, else 16]")(
-        command
-    )
-    command = click.option("-r", "--remote", default="", help="Name, path or URL  [default: the default one]")(command)
+    for option in (
+        click.option("--glob", "is_glob", is_flag=True, help="Targets are patterns of names, as 'data/*.csv'."),
+        click.option("--run-cache", is_flag=True, help="DVC's run cache, too: what stages made from what."),
+        click.option("-A", "--all-commits", is_flag=True, help="What any commit names, too."),
+        click.option("-T", "--all-tags", is_flag=True, help="What tags name, too."),
+        click.option("-a", "--all-branches", is_flag=True, help="What the tips of branches name, too."),
+        click.option("-d", "--with-deps", is_flag=True, help="What the targets were made from, too."),
+        click.option("-R", "--recursive", is_flag=True, help="All below folders: always so."),
+        click.option("-j", "--jobs", default=0, help="Requests at once  [default: the remote's, else 16]"),
+        click.option("-r", "--remote", default="", help="Name, path or URL  [default: the default one]"),
+    ):
+        command = option(command)
     return click.argument("targets", nargs=-1)(command)
+
+
+def _scope(
+    *, with_deps: bool, all_branches: bool, all_tags: bool, all_commits: bool, is_glob: bool, recursive: bool
+) -> "Scope":
+    """How far a command reaches. Folders mean all below them, whether `recursive` is typed, as DVC asks for, or not."""
+    from taut.data.exchange.scope import Scope
+
+    return Scope(with_deps, all_branches, all_tags, all_commits, is_glob)
 
 
 @click.command(epilog="Example: taut data push data/flights.csv.dvc")
 @_transfer
 @json_option
-def push(targets: tuple[str, ...], remote: str, jobs: int, as_json: bool) -> None:
+def push(targets: tuple[str, ...], remote: str, jobs: int, run_cache: bool, as_json: bool, **scope: bool) -> None:
     """Send data to its remote: all that pointers and locks name, or some data, folders or parts of folders."""
     from taut.data.exchange.transfer import push
 
-    shown(push(Path.cwd(), targets, remote=remote, jobs=jobs), as_json, lambda moved: _moved(moved, "sent"))
+    moved = push(Path.cwd(), targets, remote=remote, jobs=jobs, run_cache=run_cache, scope=_scope(**scope))
+    shown(moved, as_json, lambda moved: _moved(moved, "sent"))
 
 
 @click.command(epilog="Example: taut data fetch")
 @_transfer
 @json_option
-def fetch(targets: tuple[str, ...], remote: str, jobs: int, as_json: bool) -> None:
+def fetch(targets: tuple[str, ...], remote: str, jobs: int, run_cache: bool, as_json: bool, **scope: bool) -> None:
     """Bring data from its remote into the cache, every byte checked; the workspace stays as it is."""
     from taut.data.exchange.transfer import fetch
 
-    shown(fetch(Path.cwd(), targets, remote=remote, jobs=jobs), as_json, lambda moved: _moved(moved, "fetched"))
+    moved = fetch(Path.cwd(), targets, remote=remote, jobs=jobs, run_cache=run_cache, scope=_scope(**scope))
+    shown(moved, as_json, lambda moved: _moved(moved, "fetched"))
 
 
 @click.command(epilog="Example: taut data pull data/photos/2024")
 @_transfer
 @click.option("-f", "--force", is_flag=True, help="Replace files that have changed and were never snapshot.")
+@click.option("--allow-missing", is_flag=True, help="What is nowhere is no error.")
 @json_option
-def pull(targets: tuple[str, ...], remote: str, jobs: int, force: bool, as_json: bool) -> None:
+def pull(
+    targets: tuple[str, ...], remote: str, jobs: int, run_cache: bool, force: bool, allow_missing: bool, as_json: bool,
+    **scope: bool,
+) -> None:  # fmt: skip
     """Bring data from its remote and put it where it belongs: what a fresh clone lacks, or a part of it."""
     from taut.data.exchange.transfer import pull
 
-    moved = pull(Path.cwd(), targets, remote=remote, jobs=jobs, force=force)
+    moved = pull(
+        Path.cwd(), targets, remote=remote, jobs=jobs, force=force, run_cache=run_cache, allow_missing=allow_missing,
+        scope=_scope(**scope),
+    )  # fmt: skip
     shown(moved, as_json, lambda moved: _moved(moved, "fetched"))
 
 
@@ -67,28 +94,91 @@ def pull(targets: tuple[str, ...], remote: str, jobs: int, force: bool, as_json:
 @click.argument("path")
 @click.option("-o", "--out", default="", help="Where to put it  [default: its name, here]")
 @click.option("--rev", default="", help="Branch, tag or commit there  [default: the newest]")
+@click.option("--no-download", is_flag=True, help="Remember the commit only; taut data pull brings the content.")
+@click.option("--no-exec", is_flag=True, help="Write the pointer and look at nothing.")
+@click.option("--config", default="", help="A file of more config for the other repository.")
+@click.option("--remote", default="", help="Which of its remotes is asked first.")
 @click.option("-f", "--force", is_flag=True, help="Replace what lies in its place.")
 @click.option("-j", "--jobs", default=0, help="Requests at once.")
 @json_option
-def import_(url: str, path: str, out: str, rev: str, force: bool, jobs: int, as_json: bool) -> None:
+def import_(
+    url: str, path: str, out: str, rev: str, no_download: bool, no_exec: bool, config: str, remote: str, force: bool,
+    jobs: int, as_json: bool,
+) -> None:  # fmt: skip
     """Take data of another repository, tracked there by DVC or git, and remember from which commit."""
     from taut.data.exchange.importing import import_data
 
-    pointer = import_data(Path.cwd(), url, path, to=out, rev=rev, force=force, jobs=jobs)
+    _one_of(no_download, no_exec)
+    pointer = import_data(
+        Path.cwd(), url, path, to=out, rev=rev, force=force, no_download=no_download, no_exec=no_exec, config=config,
+        remote=remote, jobs=jobs,
+    )  # fmt: skip
     shown({"pointer": str(pointer)}, as_json, lambda _: f"{os.path.relpath(pointer)} points at {path} of {url}")
 
 
-@click.command(epilog="Example: taut data update flights.csv.dvc --rev v2.0")
-@click.argument("target")
-@click.option("--rev", default="", help="Branch, tag or commit  [default: what the import named]")
+@click.command("import-url", epilog="Example: taut data import-url s3://bucket/flights.csv data/flights.csv")
+@click.argument("url")
+@click.argument("out", default="")
+@click.option("--no-download", is_flag=True, help="Remember what the source has only; taut data pull brings it.")
+@click.option("--no-exec", is_flag=True, help="Write the pointer and look at nothing.")
+@click.option("--to-remote", is_flag=True, help="Bring it to the remote, and not here.")
+@click.option("-r", "--remote", default="", help="With --to-remote: which  [default: the default one]")
+@click.option("--version-aware", is_flag=True, help="Refused: DVC's versions of buckets are not read.")
+@click.option("-f", "--force", is_flag=True, help="Replace what lies in its place.")
 @click.option("-j", "--jobs", default=0, help="Requests at once.")
 @json_option
-def update(target: str, rev: str, jobs: int, as_json: bool) -> None:
-    """Take an import anew, as its repository has it now."""
+def import_url(
+    url: str, out: str, no_download: bool, no_exec: bool, to_remote: bool, remote: str, version_aware: bool,
+    force: bool, jobs: int, as_json: bool,
+) -> None:  # fmt: skip
+    """Take a file or folder from a path, http(s)://, s3://, gs://, azure:// or remote://NAME/, and remember from where.
+
+    OUT is where it is put: its own name, here, where nothing is said.
+    """
+    from taut.data.exchange.urls import import_url
+
+    _one_of(no_download, no_exec)
+    if version_aware:
+        raise UsageError(
+            "versions of a bucket are not read: taut knows data by its content", hint=f"dvc import-url {url}"
+        )
+    pointer = import_url(
+        Path.cwd(), url, to=out, remote=remote, to_remote=to_remote, no_download=no_download, no_exec=no_exec,
+        force=force, jobs=jobs,
+    )  # fmt: skip
+    shown({"pointer": str(pointer)}, as_json, lambda _: f"{os.path.relpath(pointer)} points at {url}")
+
+
+@click.command(epilog="Example: taut data update flights.csv.dvc --rev v2.0")
+@click.argument("targets", nargs=-1, required=True)
+@click.option("--rev", default="", help="Branch, tag or commit  [default: what the import named]")
+@click.option("-R", "--recursive", is_flag=True, help="All imports below folders.")
+@click.option("--no-download", is_flag=True, help="Remember what the source has now only.")
+@click.option("--to-remote", is_flag=True, help="Bring what a URL has now to the remote, and not here.")
+@click.option("-r", "--remote", default="", help="With --to-remote: which  [default: the default one]")
+@click.option("-j", "--jobs", default=0, help="Requests at once.")
+@json_option
+def update(
+    targets: tuple[str, ...], rev: str, recursive: bool, no_download: bool, to_remote: bool, remote: str, jobs: int,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Take imports anew: what their repository, or their URL, has now."""
+    from taut.data.exchange.imported import imports_below
     from taut.data.exchange.importing import update_import
 
-    pointer = update_import(Path.cwd(), target, rev=rev, jobs=jobs)
-    shown({"pointer": str(pointer)}, as_json, lambda _: f"{os.path.relpath(pointer)} is up to date")
+    here = Path.cwd()
+    wanted = [one for target in targets for one in (imports_below(here / target) if recursive else [target])]
+    pointers = [
+        str(update_import(here, one, rev=rev, no_download=no_download, to_remote=to_remote, remote=remote, jobs=jobs))
+        for one in wanted
+    ]
+    told = {"pointer": pointers[0] if pointers else "", "pointers": pointers}
+    shown(told, as_json, lambda _: "\n".join(f"{os.path.relpath(one)} is up to date" for one in pointers))
+
+
+def _one_of(no_download: bool, no_exec: bool) -> None:
+    if no_download and no_exec:
+        raise UsageError("an import is made with --no-download or with --no-exec, which looks at less")
 
 
 @click.command(epilog="Example: taut data gc --all-branches --all-tags --dry-run")
@@ -258,7 +348,7 @@ def rotate(name: str, key: str, as_json: bool) -> None:
 
 def commands() -> tuple[click.Command, ...]:
     """What stands under `taut data` beside the commands that need no remote."""
-    return push, fetch, pull, import_, update, gc, remote
+    return push, fetch, pull, import_, import_url, update, gc, remote
 
 
 def _places() -> "Places":
@@ -289,7 +379,8 @@ def _checked(told: dict[str, Any]) -> str:
 
 def _moved(moved: "Moved", verb: str) -> str:
     where = f" ({', '.join(moved.remotes)})" if moved.remotes else ""
+    runs = [f"{moved.runs} entries of the run cache"] if moved.runs else []
     placed = [f"{os.path.relpath(path)} is in its place" for path in moved.paths]
     return "\n".join(
-        [f"{verb} {moved.files} files, {moved.size_bytes} bytes; {moved.present} were there{where}", *placed]
+        [f"{verb} {moved.files} files, {moved.size_bytes} bytes; {moved.present} were there{where}", *runs, *placed]
     )
