@@ -127,6 +127,8 @@ def test_a_remote_gets_another_key_and_a_killed_rotation_is_typed_again(project:
     assert open_store(str(project.parent / "vault"), file_key(newer)).is_encrypted
     wrong = taut(project, "data", "remote", "rotate", "vault", "--key", "file:")
     assert (wrong.status, len(wrong.lines)) == (2, 2), wrong.err
+
+
 def kept_by_dvc_2(folder: Path, files: dict[str, bytes]) -> None:
     """A project of DVC 2: a pointer to a folder without `hash: md5`, content in the cache by digests of its day."""
     from taut.data.workspace.digests import dos2unix_digest, listing_bytes, md5_of

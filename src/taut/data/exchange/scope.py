@@ -13,7 +13,8 @@ from taut.data.workspace.config import FOLDER
 from taut.data.workspace.ignore import IGNORE_FILE
 from taut.data.workspace.opened import workspace_of
 from taut.data.workspace.overview import project_of
-from taut.data.workspace.pointers import LOCKED, PIPELINE, SUFFIX, find_files, read_lock, read_pointer
+from taut.data.workspace.pointers import LOCKED, PIPELINE, SUFFIX, find_files, read_pointer
+from taut.data.workspace.stages import read_lock
 from taut.errors import Invalid, NotFound, Unavailable, UsageError
 
 

@@ -36,6 +36,10 @@ class Config:
         """What the nearest file says; empty where none does."""
         return next((said[section][name] for _, said in reversed(self.files) if name in said.get(section, {})), "")
 
+    def section(self, name: str) -> dict[str, str]:
+        """All options of a section; empty where no file has it."""
+        return {option: value for _, said in self.files for option, value in said.get(name, {}).items()}
+
     def is_on(self, section: str, name: str) -> bool:
         """Whether a switch is on."""
         return self.option(section, name).strip().lower() in TRUE

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from taut.data.workspace.cache import NAME
+from taut.data.workspace.config import FOLDER as DVC
 from taut.data.workspace.digests import DIR, listing_bytes, md5_of
 from taut.data.workspace.ignore import NEVER_INSIDE, NONE, Rules
 from taut.data.workspace.listing import checked_path
-from taut.data.workspace.repository import FOLDER as DVC
 from taut.data.workspace.repository import git_over, ignored_by_git, repository_of
 from taut.data.workspace.whole import explained, write_whole
 from taut.errors import Invalid

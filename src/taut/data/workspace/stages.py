@@ -123,8 +123,7 @@ def _resolved(pipeline: Path, said: _Pipeline, folder: str) -> Iterator[tuple[st
         values = {}
     values = with_vars(values, said.vars, folder, load, str(pipeline), seen)
     repository = repository_of(folder)
-    config = repository.config if repository is not None else {}
-    parsing = dict(config[PARSING]) if PARSING in config else {}
+    parsing = repository.config.section(PARSING) if repository is not None else {}
     try:
         yield from resolved(stages, values, load, folder, parsing, seen)
     except Invalid as problem:
