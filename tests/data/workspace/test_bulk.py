@@ -367,7 +367,19 @@ def test_the_c_module_passes_under_the_sanitizers(tmp_path: Path):
         **os.environ, "LD_PRELOAD": os.path.realpath(runtime), "PYTHONPATH": str(tmp_path / "src"),
         "ASAN_OPTIONS": "detect_leaks=0", "PYTHONMALLOC": "malloc", "PYTHONDONTWRITEBYTECODE": "1",
     }  # fmt: skip
-    words = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not slow", "-k", "native or md5 or scan", __file__]
+    words = [
+        "-m",
+        "pytest",
+        "-q",
+        "-s",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "not slow",
+        "-k",
+        "native or md5 or scan",
+        __file__,
+    ]
     done = subprocess.run(
         [sys.executable, *words], cwd=HERE, env=environment, capture_output=True, text=True, timeout=170
     )

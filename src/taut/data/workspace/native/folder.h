@@ -14,6 +14,8 @@ typedef struct {
 } growing;
 
 static int append(growing *to, const void *data, size_t length) {
+    if (!length) /* Nothing may have no place yet to be copied to. */
+        return 0;
     if (to->room - to->length < length) {
         size_t room = (to->room + length) * 2;
         char *moved = realloc(to->data, room);
