@@ -86,7 +86,7 @@ def relayed(endpoint: str) -> Iterator[Passed]:
 
     server = Server(("127.0.0.1", 0), Relay)
     passed = Passed(f"http://127.0.0.1:{server.server_address[1]}")
-    thread = threading.Thread(target=server.serve_forever, name="relay", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="relay", daemon=True)
     thread.start()
     try:
         yield passed

@@ -26,12 +26,15 @@ class Moved:
     """Where data was put; of a pull alone."""
 
 
-def bring(remote: Remote, cache: Cache, digests: set[str], moved: Moved, what: str = "fetching") -> None:
-    """Have contents in a cache, from a remote. Raises NotFound and Corrupt when all else is here."""
+def bring(remote: Remote, cache: Cache, digests: set[str], moved: Moved, what: str = "fetching") -> set[str]:
+    """Have contents in a cache, from a remote; returns those that were not there before.
+
+    Raises NotFound and Corrupt when all else is here.
+    """
     absent = cache.missing(digests)
     moved.present += len(digests) - len(absent)
     if not absent:
-        return
+        return absent
     with progress(what, unit="B") as bar, cache.filling(len(absent)) as filling:
         wanted = {digest: Path(f"{filling.staging}/{digest}") for digest in absent}
         counted = _Counted(bar)
@@ -43,6 +46,7 @@ def bring(remote: Remote, cache: Cache, digests: set[str], moved: Moved, what: s
                     filling.take(str(path), digest)
                     moved.files += 1
             moved.size_bytes += counted.done
+    return absent
 
 
 def spec_of(places: Places, name: str) -> RemoteSpec:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from taut.data.exchange.bringing import Moved, bring, spec_of
 from taut.data.exchange.chosen import Chosen, chosen_outs
-from taut.data.exchange.importing import fetch_imported
+from taut.data.exchange.known import Known
 from taut.data.exchange.remote import Content, Remote
-from taut.data.remotes.config import find_remote, places_of
-from taut.data.remotes.connect import open_remote
+from taut.data.remotes.config import RemoteSpec, find_remote, places_of
+from taut.data.remotes.connect import BUCKETS, open_remote
 from taut.data.workspace.cache import Cache
 from taut.data.workspace.digests import DIR
 from taut.data.workspace.listing import read_listing
-from taut.data.workspace.overview import project_of
+from taut.data.workspace.overview import index_place, project_of
 from taut.data.workspace.walk import ONE_FILE
 from taut.errors import Corrupt, NotFound
 from taut.ground.progress import progress
@@ -36,26 +36,32 @@ class _Batch:
     """Outs of one remote with digests of one kind, in one cache."""
 
     remote: Remote
+    known: Known
     cache: Cache
     outs: list[Chosen]
 
 
-def push(folder: Path, targets: Sequence[str] = (), *, remote: str = "", jobs: int = 0) -> Moved:
+def push(folder: Path, targets: Sequence[str] = (), *, remote: str = "", jobs: int = 0, recheck: bool = False) -> Moved:
     """Send the content of data to its remote: what is not there yet, the lists of folders last.
 
     What is missing here is told when all else was sent. Data that was imported from a repository is there already and
-    is not sent. Raises NotFound, Corrupt, Denied, Unavailable, Invalid.
+    is not sent. A bucket is not asked for the files of a folder that it was seen to have, unless `recheck`. Raises
+    NotFound, Corrupt, Denied, Unavailable, Invalid.
     """
     outs = [one for one in chosen_outs(folder, targets) if one.out.is_pushed and not one.repo]
     moved, lost = Moved(), list[str]()
     for batch in _batches(folder, outs, remote, jobs, moved):
         shown = _shown(batch.outs)
         lists = {digest for digest in shown if digest.endswith(DIR)}
-        broken = {digest for digest in lists if not batch.cache.has(digest)}
+        listed: dict[str, set[str]] = {digest: set() for digest in lists if batch.cache.has(digest)}
         for chosen in batch.outs:
-            if chosen.out.md5 in lists - broken:
-                shown |= {md5: f"{chosen.out.target}/{path}" for path, md5 in _listed(batch.cache, chosen)}
-        absent = batch.remote.missing(shown)
+            if (inside := listed.get(chosen.out.md5)) is not None:
+                files = {md5: f"{chosen.out.target}/{path}" for path, md5 in _listed(batch.cache, chosen)}
+                inside.update(files)
+                shown |= files
+        if recheck:
+            batch.known.forget()
+        absent = batch.known.missing(batch.remote, batch.cache, listed, shown)
         contents, gone = _contents(batch.cache, absent, _ancestors(folder, batch, absent))
         lost += [shown[digest] for digest in gone]
         moved.present += len(shown) - len(absent)
@@ -64,6 +70,8 @@ def push(folder: Path, targets: Sequence[str] = (), *, remote: str = "", jobs: i
             batch.remote.push([one for one in contents if one.digest in lists], bar)
         moved.files += len(contents)
         moved.size_bytes += sum(one.size_bytes for one in contents)
+        if not gone:
+            batch.known.keep(_whole(batch) & listed.keys())
     if lost:
         raise NotFound(
             f"{len(lost)} files are neither in the cache nor on the remote: {_some(lost)}",
@@ -99,13 +107,21 @@ def _fetch(folder: Path, outs: list[Chosen], remote: str, jobs: int) -> Moved:
     own = [one for one in outs if not one.repo]
     problems: list[NotFound | Corrupt] = []
     for batch in _batches(folder, own, remote, jobs, moved):
+        before = len(problems)
+        came = set[str]()
         for find in (_lists, _files):
             try:
-                bring(batch.remote, batch.cache, find(batch), moved)
+                came |= bring(batch.remote, batch.cache, find(batch), moved)
             except (NotFound, Corrupt) as problem:
                 problems.append(problem)
+        if len(problems) > before:
+            batch.known.forget()
+        elif came:
+            batch.known.keep(digest for digest in _whole(batch) if came.issuperset(_of_list(batch.cache, digest)))
     imported = [one for one in outs if one.repo]
     if imported:
+        from taut.data.exchange.importing import fetch_imported
+
         fetch_imported(imported, moved, jobs)
     if problems:
         raise problems[0]
@@ -121,6 +137,15 @@ def _is_here(chosen: Chosen) -> bool:
 
 def _lists(batch: _Batch) -> set[str]:
     return {one.out.md5 for one in batch.outs if one.out.md5.endswith(DIR)}
+
+
+def _whole(batch: _Batch) -> set[str]:
+    """The lists of folders that are meant with all that they list."""
+    return {one.out.md5 for one in batch.outs if one.out.md5.endswith(DIR) and not one.inside}
+
+
+def _of_list(cache: Cache, digest: str) -> set[str]:
+    return {digest, *(md5 for _, md5 in read_listing(cache, digest, cache.path_of(digest)))}
 
 
 def _files(batch: _Batch) -> set[str]:
@@ -143,6 +168,7 @@ def _listed(cache: Cache, chosen: Chosen) -> list[tuple[str, str]]:
 def _batches(folder: Path, outs: list[Chosen], remote: str, jobs: int, moved: Moved) -> list[_Batch]:
     """Outs by remote, kind of digest and cache. An out that names its remote goes there, whatever was typed."""
     project, taut = project_of(str(folder))
+    place = index_place(project, taut)
     groups: dict[tuple[str, str, bool], list[Chosen]] = {}
     for chosen in outs:
         key = (chosen.workspace.root, chosen.out.remote or remote, chosen.out.is_legacy)
@@ -150,12 +176,20 @@ def _batches(folder: Path, outs: list[Chosen], remote: str, jobs: int, moved: Mo
     made = []
     for (root, name, is_legacy), group in groups.items():
         spec = spec_of(places_of(root, taut if root == project else ""), name)
-        made.append(_Batch(open_remote(spec, is_legacy=is_legacy, jobs=jobs), group[0].cache, group))
+        known = Known(place, _name_of(spec, is_legacy=is_legacy))
+        made.append(_Batch(open_remote(spec, is_legacy=is_legacy, jobs=jobs), known, group[0].cache, group))
         if spec.name not in moved.remotes:
             moved.remotes.append(spec.name)
     if not outs and remote:
         find_remote(places_of(project, taut), remote)
     return made
+
+
+def _name_of(spec: RemoteSpec, *, is_legacy: bool) -> str:
+    """What a remote's contents are known by: where they lie. Empty where to ask costs next to nothing, or is needed."""
+    if spec.url.partition("://")[0] not in BUCKETS:
+        return ""
+    return f"{spec.url} {spec.option('endpointurl')} {'2' if is_legacy else '3'}"
 
 
 def _shown(outs: list[Chosen]) -> dict[str, str]:

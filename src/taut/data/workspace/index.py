@@ -8,7 +8,7 @@ import os
 import sqlite3
 import time
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,9 +36,12 @@ CREATE TABLE IF NOT EXISTS cached (
     cache TEXT, digest TEXT, shards BLOB, stamps BLOB, PRIMARY KEY (cache, digest)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS content (md5 TEXT PRIMARY KEY, oid TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pushed (
+    number INTEGER PRIMARY KEY, remote TEXT NOT NULL, digest TEXT NOT NULL, UNIQUE (remote, digest)
+);
 DROP TABLE IF EXISTS entry;
 """
-VERSION = 2  # Of this schema; an index of another is begun anew.
+VERSION = 3  # Of this schema; an index of another is begun anew.
 SELECT_FOLDER = "SELECT paths, stamps, md5s, digest, size_bytes FROM folder WHERE place = ?"
 REPLACE_FOLDER = """
 INSERT OR REPLACE INTO folder (place, paths, stamps, md5s, digest, size_bytes) VALUES (?, ?, ?, ?, ?, ?)
@@ -55,6 +58,9 @@ ON CONFLICT (cache, digest) DO UPDATE SET stamps = excluded.stamps
 """
 SELECT_OID = "SELECT oid FROM content WHERE md5 = ?"
 REPLACE_OID = "INSERT OR REPLACE INTO content (md5, oid) VALUES (?, ?)"
+SELECT_PUSHED = "SELECT digest FROM pushed WHERE remote = ? ORDER BY number DESC"
+REPLACE_PUSHED = "INSERT OR REPLACE INTO pushed (remote, digest) VALUES (?, ?)"
+FORGET_PUSHED = "DELETE FROM pushed WHERE remote = ?"
 
 
 class Known(NamedTuple):
@@ -149,6 +155,20 @@ class Index:
         """Remember them."""
         with self._connection:
             self._connection.executemany(REPLACE_OID, oids.items())
+
+    def pushed(self, remote: str) -> list[str]:
+        """The lists of folders that a remote was seen to have with all that they list, those seen last first."""
+        return [str(row[0]) for row in self._connection.execute(SELECT_PUSHED, (remote,))]
+
+    def keep_pushed(self, remote: str, digests: Iterable[str]) -> None:
+        """Remember some."""
+        with self._connection:
+            self._connection.executemany(REPLACE_PUSHED, [(remote, digest) for digest in sorted(digests)])
+
+    def forget_pushed(self, remote: str) -> None:
+        """Trust nothing of a remote any more."""
+        with self._connection:
+            self._connection.execute(FORGET_PUSHED, (remote,))
 
 
 def packed_paths(found: Walk) -> bytes:

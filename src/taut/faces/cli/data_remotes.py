@@ -31,12 +31,14 @@ def _transfer(command: F) -> F:
 
 @click.command(epilog="Example: taut data push data/flights.csv.dvc")
 @_transfer
+@click.option("--recheck", is_flag=True, help="Ask a bucket for every file, also for those it was seen to have.")
 @json_option
-def push(targets: tuple[str, ...], remote: str, jobs: int, as_json: bool) -> None:
+def push(targets: tuple[str, ...], remote: str, jobs: int, recheck: bool, as_json: bool) -> None:
     """Send data to its remote: all that pointers and locks name, or some data, folders or parts of folders."""
     from taut.data.exchange.transfer import push
 
-    shown(push(Path.cwd(), targets, remote=remote, jobs=jobs), as_json, lambda moved: _moved(moved, "sent"))
+    moved = push(Path.cwd(), targets, remote=remote, jobs=jobs, recheck=recheck)
+    shown(moved, as_json, lambda moved: _moved(moved, "sent"))
 
 
 @click.command(epilog="Example: taut data fetch")
