@@ -25,7 +25,7 @@ JOBS ?= auto
 # It is made again when the lock, this folder's place, its Python or what is compiled changed. The stamp is written last, so that
 # whatever was interrupted half-way is thrown away and made anew the next time.
 define venv
-@key="$$( { pwd; cat $(2) hatch_build.py src/taut/runs/capture/observer/*.[ch]; } | cksum )"; \
+@key="$$( { pwd; cat $(2) hatch_build.py src/taut/runs/capture/observer/*.[ch] src/taut/data/workspace/native/*.[ch]; } | cksum )"; \
 if [ "$$key" != "$$(cat $(1)/stamp 2>/dev/null)" ] || ! $(1)/bin/python -c '' 2>/dev/null; then \
 	if [ -z "$(PYTHON)" ]; then \
 		echo 'taut needs Python 3.11 or newer with its venv module; none of python3.13, python3.12, python3.11, python3 is one.' >&2; \

@@ -43,7 +43,7 @@ def test_the_wheel_holds_the_migrations_and_no_caches(tmp_path: Path):
     assert [name for name in names if "__pycache__" in name] == []
 
 
-def test_the_wheel_fits_every_machine_for_the_compiled_observer_stays_out(tmp_path: Path):
+def test_the_wheel_fits_every_machine_for_what_was_compiled_stays_out(tmp_path: Path):
     observer()
     wheel = write_wheel(tmp_path)
     with zipfile.ZipFile(wheel) as archive:
@@ -51,6 +51,8 @@ def test_the_wheel_fits_every_machine_for_the_compiled_observer_stays_out(tmp_pa
     assert wheel.name.endswith("-py3-none-any.whl")
     assert "taut/runs/capture/observer/observe.c" in names
     assert "taut/runs/capture/observer/observe" not in names
+    assert "taut/data/workspace/native/native.c" in names
+    assert [name for name in names if name.endswith(".so")] == []
 
 
 def test_pip_installs_the_wheel_and_what_it_installed_runs(tmp_path: Path):

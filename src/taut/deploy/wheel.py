@@ -42,12 +42,12 @@ def write_wheel(folder: Path) -> Path:
 def _package_files() -> Iterator[tuple[str, bytes]]:
     """Every file of the package by its place in the wheel, in order.
 
-    Caches of the interpreter are left out, and the compiled observer of runs: it is of this machine, and the image may
-    be of another kind, while a wheel without it fits all.
+    Caches of the interpreter are left out, and what was compiled: it is of this machine, and the image may be of
+    another kind, while a wheel without it fits all.
     """
     package = Path(taut.__file__).parent
     for path in sorted(package.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts and path != OBSERVER:
+        if path.is_file() and "__pycache__" not in path.parts and path != OBSERVER and path.suffix != ".so":
             yield f"{DISTRIBUTION}/{path.relative_to(package).as_posix()}", path.read_bytes()
 
 

@@ -19,11 +19,13 @@ HERE = Path(__file__).parents[3]
 
 
 def make_observer() -> None:
-    """Compile the observer where it is absent or older than its source and there is a compiler; before any test."""
-    sources = [*OBSERVER.parent.glob("*.[ch]"), HERE / "hatch_build.py"]
-    is_stale = observer_problem() or OBSERVER.stat().st_mtime < max(file.stat().st_mtime for file in sources)
+    """Compile what is absent or older than its source, the observer and the module, where there is a compiler."""
+    made = (OBSERVER, HERE / "src/taut/data/workspace/native/_native.abi3.so")
+    sources = [HERE / "hatch_build.py", *(source for file in made for source in file.parent.glob("*.[ch]"))]
+    newest = max(file.stat().st_mtime for file in sources)
+    is_stale = not all(file.exists() and file.stat().st_mtime >= newest for file in made)
     if is_stale and sys.platform == "linux" and shutil.which("cc"):
-        subprocess.run([sys.executable, str(HERE / "hatch_build.py")], check=True)
+        subprocess.run([sys.executable, str(HERE / "hatch_build.py")], check=False)  # Tests that need one skip then.
 
 
 def observer() -> Path:

@@ -12,7 +12,7 @@ from taut.data.exchange.remote import Content
 from taut.data.remotes.verified import Failures, LegacyCache, failing, is_right
 from taut.data.workspace.cache import FEW, NAME, STAGING, Cache, sync_all
 from taut.data.workspace.digests import copied_file
-from taut.data.workspace.snapshot import in_threads
+from taut.data.workspace.threads import in_threads
 from taut.data.workspace.whole import explained, sync_folder
 from taut.errors import Corrupt, NotFound, TautError
 from taut.ground.progress import Progress

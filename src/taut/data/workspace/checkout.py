@@ -26,7 +26,8 @@ from taut.data.workspace.pointers import (
     write_pointer,
 )
 from taut.data.workspace.sharing import fetch
-from taut.data.workspace.snapshot import Snapshot, columns, in_threads, take_snapshot
+from taut.data.workspace.snapshot import Snapshot, columns, take_snapshot
+from taut.data.workspace.threads import in_threads
 from taut.data.workspace.tree import dvc_digest, is_one_file
 from taut.data.workspace.walk import ONE_FILE, Walk, walk
 from taut.data.workspace.whole import explained, swap_in, sync_folder

@@ -9,7 +9,7 @@ from typing import BinaryIO, cast
 from taut.data.workspace.cache import Cache, Filling
 from taut.data.workspace.digests import HEX
 from taut.data.workspace.index import Index
-from taut.data.workspace.snapshot import in_threads
+from taut.data.workspace.threads import in_threads
 from taut.data.workspace.walk import ONE_FILE
 from taut.errors import Conflict, Corrupt, NotFound
 from taut.ground.objects.protocol import chunks

@@ -1,17 +1,17 @@
 """A file or folder as it was read: each file's digest, from the index where its stamp is known, else by reading it."""
 
-import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from taut.data.workspace.cache import Cache
 from taut.data.workspace.digests import DIR, Hashed, file_digest, listing_bytes, md5_of
 from taut.data.workspace.index import Index, shards_now
+from taut.data.workspace.threads import in_threads
 from taut.data.workspace.walk import FIELDS, ONE_FILE, Walk, walk
 from taut.data.workspace.whole import explained
 from taut.errors import Conflict
@@ -20,13 +20,6 @@ from taut.ground.progress import Progress, progress
 if TYPE_CHECKING:
     from taut.data.workspace.ignore import Rules
     from taut.records import TreeFile
-
-T = TypeVar("T")
-R = TypeVar("R")
-
-# Hashing, reading and writing let other threads run: one a core computes while another waits for the disk.
-THREADS = min(8, os.cpu_count() or 1)
-AT_ONCE = 16  # Files that a thread takes from the list in one go.
 
 
 @dataclass(frozen=True)
@@ -147,47 +140,6 @@ def settled(index: Index, snapshot: Snapshot, cache: Cache, rules: "Rules | None
     index.keep_verified(cache, snapshot.digest, [md5 for _, md5 in snapshot.listed])
     if not cache.missing([*snapshot.md5s, snapshot.digest]):
         index.keep_cached(cache, snapshot.digest, shards)
-
-
-def in_threads(work: Callable[[T], R], items: Sequence[T], stop: Callable[[], None]) -> list[R]:
-    """What `work` makes of each item, in their order, by some threads; after an error or Ctrl-C none begins another.
-
-    Pools of the standard library cost 20 microseconds an item, a third of what a small file does.
-    """
-    if len(items) < 2 or THREADS < 2:
-        return [work(item) for item in items]
-    made: dict[int, R] = {}
-    problems: list[BaseException] = []
-    at_once = max(1, min(AT_ONCE, len(items) // (4 * THREADS)))
-    starts = iter(range(0, len(items), at_once))
-
-    def run() -> None:
-        for start in starts:
-            for number in range(start, min(start + at_once, len(items))):
-                if problems:
-                    return
-                try:
-                    made[number] = work(items[number])
-                except BaseException as problem:  # noqa: BLE001  # It is raised where everybody waits.
-                    problems.append(problem)
-                    stop()
-
-    threads = [threading.Thread(target=run, name="files", daemon=True) for _ in range(min(THREADS, len(items)))]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    except BaseException as interrupted:
-        problems.append(interrupted)
-        stop()
-        for thread in threads:
-            if thread.ident is not None:
-                thread.join()
-        raise
-    if problems:
-        raise problems[0]
-    return [made[number] for number in range(len(items))]
 
 
 def _remembered(index: Index, place: str, found: Walk) -> dict[str, str]:
