@@ -1,11 +1,10 @@
 """`taut data checkout`: a dataset version back in the workspace, every byte verified, whole or not at all."""
 
-import glob
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from taut.data.versions import find_dataset, list_datasets, read_tree
@@ -30,14 +29,11 @@ from taut.data.workspace.snapshot import Snapshot, columns, take_snapshot
 from taut.data.workspace.threads import in_threads
 from taut.data.workspace.tree import dvc_digest, is_one_file
 from taut.data.workspace.walk import ONE_FILE, Walk, walk
-from taut.data.workspace.whole import explained, swap_in, sync_folder
+from taut.data.workspace.whole import clear_beside, explained, staged_beside, swap_in, sync_folder
 from taut.errors import Conflict, Corrupt, NotFound
-from taut.ground.compute import handle_of, is_alive
 from taut.ground.progress import Progress, progress
 from taut.home import Home
 from taut.records import TreeFile
-
-STAGING = ".taut-"  # `.NAME.taut-HANDLE` beside the target; whose process is gone is garbage.
 
 
 def checkout_dataset(
@@ -136,7 +132,7 @@ def _put(
 ) -> Snapshot:  # fmt: skip
     """Make the target hold these files; returns what lies there then."""
     cache, rules = workspace.cache, workspace.rules(str(target))
-    _clear(target)
+    clear_beside(target)
     digest = dvc_digest(files)
     present: Snapshot | None = None
     if target.exists() or target.is_symlink():
@@ -199,7 +195,7 @@ def _require_kept(home: Home | None, cache: Cache, name: str, present: Snapshot,
 def _write(cache: Cache, files: tuple[TreeFile, ...], target: Path, present: Snapshot | None, *, is_exec: bool) -> Walk:
     """Make the files beside the target and swap them in; returns what was made, as it was found before the swap."""
     try:
-        with _staging(target) as staged, progress("checkout", len(files), unit="file") as bar:
+        with staged_beside(target) as staged, progress("checkout", len(files), unit="file") as bar:
             if is_one_file(files):
                 kinds = [_place(cache, files[0], str(staged), target, bar, is_exec=is_exec)]
             else:
@@ -289,33 +285,3 @@ def _remember(
 def _lasting(stamp: tuple[int, ...]) -> tuple[int, int, int]:
     size_bytes, mtime_ns, _, inode = stamp
     return size_bytes, mtime_ns, inode
-
-
-@contextmanager
-def _staging(target: Path) -> Iterator[Path]:
-    """A name beside the target to build at; gone at the end, with what was swapped out."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staged = target.with_name(f".{target.name}{STAGING}{handle_of(os.getpid())}")
-    try:
-        yield staged
-    finally:
-        _remove(staged)
-
-
-def _clear(target: Path) -> None:
-    """Remove what checkouts of this target left beside it when they were killed, before the swap or after."""
-    prefix = f".{target.name}{STAGING}"
-    for left in target.parent.glob(f"{glob.escape(prefix)}*"):
-        if is_alive(left.name.removeprefix(prefix).removesuffix(".old")):
-            continue
-        try:
-            _remove(left)
-        except OSError as problem:
-            raise explained(problem, left, "removed") from None
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
