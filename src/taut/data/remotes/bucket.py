@@ -118,8 +118,7 @@ class BucketRemote:
     def push(self, contents: Sequence[Content], bar: Progress) -> None:
         """Upload what is not there, each file held against its digest before; what was just asked for is not again."""
         pushed = {content.digest for content in contents}
-        absent = pushed & self._absent
-        absent |= self.missing(pushed - absent) if pushed > absent else set()
+        absent = self.missing(pushed - self._absent) | (pushed & self._absent)
         self._absent -= pushed
         todo = {content.digest: content for content in contents if content.digest in absent}
         wrong = [path for path in self._each(lambda content: self._put(content, bar), todo.values()) if path]
