@@ -53,9 +53,9 @@ def repository_at(folder: Path, url: str, server: S3Server, endpoint: str) -> Pa
 
 def added(folder: Path, *texts: str) -> str:
     """Have a folder of such files, as if it had been added; returns its digest."""
-    cache = Cache(folder / ".dvc" / "cache")
-    files = [(f"{number}.txt", cache.put_bytes(text.encode())) for number, text in enumerate(texts)]
-    digest = cache.put_bytes(listing_bytes(files), ".dir")
+    with Cache(folder / ".dvc" / "cache").filling(FILES) as filling:
+        files = [(f"{number}.txt", filling.put_bytes(text.encode())) for number, text in enumerate(texts)]
+        digest = filling.put_bytes(listing_bytes(files), ".dir")
     (folder / "data.dvc").write_text(f"outs:\n- md5: {digest}\n  hash: md5\n  path: data\n")
     return digest
 

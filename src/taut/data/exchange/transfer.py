@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from taut.data.exchange.bringing import Moved, bring, spec_of
 from taut.data.exchange.chosen import Chosen, chosen_outs
 from taut.data.exchange.known import Known
-from taut.data.exchange.remote import Content, Remote
+from taut.data.exchange.remote import Content, InFolder, Remote
 from taut.data.remotes.config import RemoteSpec, find_remote, places_of
 from taut.data.remotes.connect import BUCKETS, open_remote
 from taut.data.workspace.cache import Cache
 from taut.data.workspace.digests import DIR
+from taut.data.workspace.index import open_index
 from taut.data.workspace.listing import read_listing
 from taut.data.workspace.overview import index_place, project_of
 from taut.data.workspace.walk import ONE_FILE
@@ -93,27 +94,35 @@ def pull(folder: Path, targets: Sequence[str] = (), *, remote: str = "", jobs: i
     from taut.data.exchange.placing import place_outs
 
     outs = chosen_outs(folder, targets)
+    placed = set[str]()
     try:
-        moved = _fetch(folder, outs, remote, jobs)
+        moved = _fetch(folder, outs, remote, jobs, placed)
     except (NotFound, Corrupt):  # One that is lost keeps nobody from the others.
-        place_outs(folder, [one for one in outs if _is_here(one)], force=force)
+        place_outs(folder, [one for one in outs if one.out.target not in placed and _is_here(one)], force=force)
         raise
-    moved.paths = place_outs(folder, outs, force=force)
+    place_outs(folder, [one for one in outs if one.out.target not in placed], force=force)
+    moved.paths = [os.path.join(one.out.target, one.inside) if one.inside else one.out.target for one in outs]
     return moved
 
 
-def _fetch(folder: Path, outs: list[Chosen], remote: str, jobs: int) -> Moved:
+def _fetch(folder: Path, outs: list[Chosen], remote: str, jobs: int, placed: set[str] | None = None) -> Moved:
+    """Have all content in the cache, and what can be put in its place on the way there, which is told in `placed`."""
     moved = Moved()
     own = [one for one in outs if not one.repo]
     problems: list[NotFound | Corrupt] = []
     for batch in _batches(folder, own, remote, jobs, moved):
         before = len(problems)
         came = set[str]()
-        for find in (_lists, _files):
-            try:
-                came |= bring(batch.remote, batch.cache, find(batch), moved)
-            except (NotFound, Corrupt) as problem:
-                problems.append(problem)
+        try:
+            came |= bring(batch.remote, batch.cache, _lists(batch), moved)
+        except (NotFound, Corrupt) as problem:
+            problems.append(problem)
+        if placed is not None and isinstance(batch.remote, InFolder):
+            _pull_fresh(folder, batch.remote, batch, moved, placed, problems)
+        try:
+            came |= bring(batch.remote, batch.cache, _files(batch), moved)
+        except (NotFound, Corrupt) as problem:
+            problems.append(problem)
         if len(problems) > before:
             batch.known.forget()
         elif came:
@@ -126,6 +135,26 @@ def _fetch(folder: Path, outs: list[Chosen], remote: str, jobs: int) -> Moved:
     if problems:
         raise problems[0]
     return moved
+
+
+def _pull_fresh(
+    folder: Path, remote: InFolder, batch: _Batch, moved: Moved, placed: set[str],
+    problems: list[NotFound | Corrupt],
+) -> None:  # fmt: skip
+    """Pull the outs whose places are empty, each at once; they need no more to be fetched or put."""
+    from taut.data.exchange.fresh import is_fresh, pull_fresh
+
+    left = []
+    with open_index(index_place(*project_of(str(folder)))) as index:
+        for chosen in batch.outs:
+            try:
+                if is_fresh(chosen) and pull_fresh(index, remote, chosen, moved):
+                    placed.add(chosen.out.target)
+                else:
+                    left.append(chosen)
+            except (NotFound, Corrupt) as problem:
+                problems.append(problem)
+    batch.outs = left
 
 
 def _is_here(chosen: Chosen) -> bool:
@@ -203,7 +232,7 @@ def _contents(cache: Cache, digests: set[str], ancestors: Mapping[str, str]) -> 
         path, ancestor = cache.path_of(digest), ancestors.get(digest, "")
         earlier = Path(cache.path_of(ancestor)) if ancestor and cache.has(ancestor) else None
         try:
-            found.append(Content(digest, Path(path), os.stat(path).st_size, ancestor, earlier))
+            found.append(Content(digest, path, os.stat(path).st_size, ancestor, earlier))
         except FileNotFoundError:
             gone.add(digest)
     return found, gone
