@@ -164,6 +164,7 @@ def main() -> None:
     say.add_argument("--place", default=None, help="a folder on the disk that is meant")
     given = say.parse_args()
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # An installed program has its modules compiled; so has each here.
     print(
         f"{'work':<26} {'taut CPU':>9} {'wall':>7} {'dvc CPU':>9} {'wall':>7} {'limit CPU':>10} {'wall':>7}  taut / dvc"
     )

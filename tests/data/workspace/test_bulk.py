@@ -9,6 +9,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from taut.data.workspace.packed import (
     Brought,
     packed_digests,
     packed_names,
+    unpacked_names,
 )
 
 HERE = Path(__file__).parents[3]
@@ -271,6 +273,41 @@ def test_a_full_disk_leaves_nothing_half(place: Path, kind: str):
         assert (place / "source" / "file-0").stat().st_nlink == 1
     finally:
         subprocess.run(["umount", str(place / "store")], check=True)
+
+
+def test_a_folder_is_told_with_its_stamps_its_folders_and_what_is_neither(place: Path, kind: str):
+    folder = place / "source"
+    (folder / "below").mkdir()
+    (folder / "a").write_bytes(b"12345")
+    (folder / "new\nline\udcff").touch()
+    os.link(folder / "a", folder / "again")
+    (folder / "link").symlink_to("a")
+    (folder / "to-folder").symlink_to("below")
+    os.mkfifo(folder / "pipe")
+    names, stamps, folders, others = bulk.scan(str(folder), "in/side/")
+    fields = iter(array("q", stamps))
+    found = dict(zip(unpacked_names(names), zip(fields, fields, fields, fields, strict=True), strict=True))
+    one = (folder / "a").stat()
+    assert found.keys() == {"in/side/a", "in/side/again", "in/side/link", "in/side/new\nline\udcff"}
+    assert found["in/side/a"] == found["in/side/link"] == (5, one.st_mtime_ns, 0, one.st_ino)
+    assert found["in/side/new\nline\udcff"][2] == (folder / "new\nline\udcff").stat().st_ctime_ns
+    assert (unpacked_names(folders), unpacked_names(others)) == (["below"], ["pipe"])
+    (folder / "dangling").symlink_to("nowhere")
+    with pytest.raises(FileNotFoundError) as lost:
+        bulk.scan(str(folder), "")
+    assert lost.value.filename == str(folder / "dangling")
+    with pytest.raises(NotADirectoryError):
+        bulk.scan(str(folder / "a"), "")
+    assert bulk.scan(str(folder / "below"), "") == (b"", b"", b"", b"")
+
+
+def test_many_names_of_any_length_are_told_alike(place: Path, kind: str):
+    names = [f"{number:03}{'x' * number}" for number in range(250)]
+    for name in names:
+        (place / "source" / name).touch()
+    told, stamps, *_ = bulk.scan(str(place / "source"), "p/")
+    assert sorted(unpacked_names(told)) == [f"p/{name}" for name in names]
+    assert len(stamps) == 32 * len(names)
 
 
 INTERRUPTED = """

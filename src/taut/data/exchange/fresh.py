@@ -64,7 +64,7 @@ def pull_fresh(index: Index, remote: InFolder, chosen: Chosen, moved: Moved) -> 
                 _put(staged, target)
             md5s = dict(listing)
             if md5s.keys() == set(found.paths):
-                index.keep(str(target), found, [md5s[path] for path in found.paths], digest, found_ns)
+                index.keep(str(target), found, packed_digests(md5s[path] for path in found.paths), digest, found_ns)
             index.keep_verified(cache, digest, [md5 for _, md5 in sorted(listing)])
     except OSError as problem:
         raise explained(problem, Path(problem.filename or target), "written") from None

@@ -4,6 +4,7 @@ import io
 import os
 from pathlib import Path
 
+from taut.data.tables.parts import SUFFIXES
 from taut.data.tables.profiles import keep_profile, profiled
 from taut.data.versions import list_datasets, record_dataset
 from taut.data.workspace.cache import Cache
@@ -90,6 +91,9 @@ def _put_tree(home: Home, snapshot: Snapshot, index: Index, cache: Cache) -> str
 
 
 def _profile(snapshot: Snapshot) -> tuple[int | None, tuple[Column, ...], TableProfile | None]:
+    names = [snapshot.place.name] if snapshot.is_one_file else snapshot.paths
+    if not all(name.lower().endswith(SUFFIXES) for name in names):  # What reads tables takes long to load.
+        return None, (), None
     places = (snapshot.place if path == ONE_FILE else snapshot.place / path for path, _ in snapshot.listed)
     return profiled(list(places))
 

@@ -75,3 +75,17 @@ def bring(
     jobs = jobs_of(count, source_base, sources, digests, stamps, target_base, targets)
     is_linked = is_linked and bool(stores or targets)
     return Bringing(jobs, stores, is_linked, mode, sync, go_on, advance).run(threads)
+
+
+def scan(folder: str, prefix: str) -> tuple[bytes, bytes, bytes, bytes]:
+    """One folder's files with the prefix before their names, their stamps, its folders, and what is neither.
+
+    In the folder's own order; a link counts as what it links to, and those to folders are left out. A stamp is four
+    numbers: size, mtime and ctime in ns, inode; the ctime of a file with several names is 0. Raises OSError.
+    """
+    if native is not None:
+        told: tuple[bytes, bytes, bytes, bytes] = native.scan(folder, prefix)
+        return told
+    from taut.data.workspace.bulk_python import scanned
+
+    return scanned(folder, prefix)

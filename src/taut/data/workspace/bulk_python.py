@@ -256,3 +256,24 @@ def _adopted(temporary: str, root: str, md5: str) -> Stamp:
         os.makedirs(f"{root}/{md5[:2]}", exist_ok=True)
         os.rename(temporary, _object(root, md5))
     return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def scanned(folder: str, prefix: str) -> tuple[bytes, bytes, bytes, bytes]:
+    """What `bulk.scan` says of a folder."""
+    names: list[str] = []
+    folders: list[str] = []
+    others: list[str] = []
+    stamps = array("q")
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+                continue
+            found = entry.stat()
+            if stat.S_ISREG(found.st_mode):
+                names.append(prefix + entry.name)
+                ctime_ns = 0 if found.st_nlink > 1 else found.st_ctime_ns
+                stamps.extend((found.st_size, found.st_mtime_ns, ctime_ns, found.st_ino))
+            elif not stat.S_ISDIR(found.st_mode):
+                others.append(entry.name)
+    return packed.packed_names(names), stamps.tobytes(), packed.packed_names(folders), packed.packed_names(others)

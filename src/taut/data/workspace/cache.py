@@ -9,12 +9,17 @@ import os
 import re
 import shutil
 import threading
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from taut.data.workspace.bulk import bring
 from taut.data.workspace.digests import HEX, Hashed, copied_file, file_digest, md5_of
+from taut.data.workspace.packed import DONE, PRESENT, Brought, packed_digests, unpacked_names
+from taut.data.workspace.threads import in_threads
+from taut.data.workspace.whole import changed
 from taut.errors import Conflict, Corrupt, NotFound
 
 if TYPE_CHECKING:
@@ -162,6 +167,88 @@ class Filling:
         if hashed.is_written:
             self._adopt(temporary, hashed.md5)
         return hashed
+
+    def take_in(self, count: int, base: str, names: bytes, *, is_linked: bool) -> Brought:
+        """Put many files of a folder in, each as `copy_in` does or with `is_linked` as `link_in`.
+
+        Names, and what became of each, are as `bulk.bring` has them; what was there already has been verified where all
+        went well. Raises OSError where the cache cannot be used, Conflict where it was stopped or a file has gone.
+        """
+        if not count:
+            return Brought(b"", b"", b"")
+        kind = self._links[0] if is_linked and self._links else "copy"
+        paths = [f"{base}/{name}" for name in unpacked_names(names)] if kind == "symlink" or self._clones else []
+        if kind == "symlink" or (kind == "copy" and paths and self._can_clone(paths[0])):
+            return self._one_by_one(paths, self.link_in if is_linked else self.copy_in)
+        os.makedirs(self._cache.root, exist_ok=True)
+        told = bring(
+            count, base, names, stores=((self._cache.root, self._staging),), is_linked=kind == "hardlink",
+            sync=self.sync_each, advance=self._advance,
+        )  # fmt: skip
+        self._is_dirty = True
+        if told.failed() is None:
+            self._note_all(told, base, names, is_linked=kind == "hardlink")
+        return told
+
+    def _note_all(self, told: Brought, base: str, names: bytes, *, is_linked: bool) -> None:
+        """Remember what is verified now; what was there already is verified, or made anew where it is damaged."""
+        verified, md5s, stamps = self._cache.verified, told.md5s, told.stamp_list()
+        if self.sync_each:
+            self._shards.update(md5[:2] for md5 in md5s)
+        if not any(told.codes):
+            verified.update(zip(md5s, stamps, strict=True))
+            return
+        codes, paths = told.code_list(), unpacked_names(names)
+        verified.update((md5s[number], stamps[number]) for number, code in enumerate(codes) if code == DONE)
+        present = [number for number, code in enumerate(codes) if code == PRESENT]
+        doubted = list({md5s[number] for number in present if verified.get(md5s[number]) != stamps[number]})
+        damaged = self._damaged(doubted)
+        for number in present:
+            source, path = f"{base}/{paths[number]}", self._cache.path_of(md5s[number])
+            if md5s[number] in damaged:
+                (self.link_in if is_linked else self.copy_in)(source)
+            elif is_linked and stamps[number][0] and not os.path.islink(source) and not os.path.samefile(path, source):
+                self._cache_link(md5s[number], source)
+
+    def _damaged(self, md5s: list[str]) -> set[str]:
+        """Those of some objects whose bytes have another digest; all others are verified then, and read-only."""
+        read = bring(
+            len(md5s), self._cache.root, digests=packed_digests(md5s), go_on=True, advance=self._advance
+        ) if md5s else Brought(b"", b"", b"")  # fmt: skip
+        whole = {
+            md5: stamp for md5, stamp, code in zip(md5s, read.stamp_list(), read.code_list(), strict=True) if not code
+        }
+        for md5 in whole:
+            if os.stat(path := self._cache.path_of(md5)).st_mode & 0o222:
+                os.chmod(path, MODE)
+        self._cache.verified.update(whole)
+        return set(md5s).difference(whole)
+
+    def _one_by_one(self, paths: list[str], take: Callable[[str], Hashed]) -> Brought:
+        def taken(path: str) -> Hashed:
+            try:
+                return take(path)
+            except FileNotFoundError as problem:
+                if problem.filename == path:
+                    raise changed(path) from None
+                raise
+
+        made = in_threads(taken, paths, self.stop)
+        stamps = array("q", [number for one in made for number in (one.size_bytes, 0, 0)])
+        return Brought(packed_digests(one.md5 for one in made), stamps.tobytes(), bytes(4 * len(made)))
+
+    def _advance(self, done: int) -> None:
+        if self._stop.is_set():
+            raise Conflict("it was interrupted")
+        if self._bar is not None:
+            self._bar.advance(done)
+
+    def _can_clone(self, source: str) -> bool:
+        """Whether this file's blocks can be shared; where it cannot be read, its reader will say so."""
+        temporary = f"{self._staging}/{threading.get_ident()}"
+        with suppress(OSError):
+            return self._cloned(source, temporary)
+        return False
 
     def link_in(self, source: str) -> Hashed:
         """Hash a file that lies in the workspace and leave a read-only link to the cache in its place.

@@ -1,20 +1,24 @@
 """`taut data checkout`: a dataset version back in the workspace, every byte verified, whole or not at all."""
 
+import errno
 import os
 import shutil
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from taut.data.versions import find_dataset, list_datasets, read_tree
 from taut.data.workspace.add import index_folder, place_in_project, workspace_at
-from taut.data.workspace.cache import FEW, Cache, link_out, sync_all
-from taut.data.workspace.digests import DIR, listing_bytes
+from taut.data.workspace.bulk import bring
+from taut.data.workspace.cache import FEW, NAME, UNABLE, Cache, link_out, sync_all
+from taut.data.workspace.digests import DIR, HEX, listing_bytes
 from taut.data.workspace.ignore import Rules
 from taut.data.workspace.index import Index, open_index
 from taut.data.workspace.listing import checked_path, read_listing
 from taut.data.workspace.opened import Workspace
+from taut.data.workspace.packed import CHANGED, DAMAGED, DONE, TARGET, packed_digests, packed_names
 from taut.data.workspace.pointers import (
     Out,
     Pointer,
@@ -25,7 +29,7 @@ from taut.data.workspace.pointers import (
     write_pointer,
 )
 from taut.data.workspace.sharing import fetch
-from taut.data.workspace.snapshot import Snapshot, columns, take_snapshot
+from taut.data.workspace.snapshot import Snapshot, take_snapshot
 from taut.data.workspace.threads import in_threads
 from taut.data.workspace.tree import dvc_digest, is_one_file
 from taut.data.workspace.walk import ONE_FILE, Walk, walk
@@ -34,6 +38,9 @@ from taut.errors import Conflict, Corrupt, NotFound
 from taut.ground.progress import Progress, progress
 from taut.home import Home
 from taut.records import TreeFile
+
+NOTHING = (0, 0, 0)
+AT_ONCE = 2000  # Files between two steps of the progress.
 
 
 def checkout_dataset(
@@ -216,20 +223,81 @@ def _fill(
     """Build a folder: files that lie there already are linked over, all others come from the cache."""
     here = dict(present.listed) if present is not None and not present.is_one_file else {}
     os.mkdir(staged)
-    for folder in sorted({os.path.dirname(checked_path(file.path, str(target))) for file in files}):
+    shown = str(target)
+    for folder in sorted({checked_path(file.path, shown).rpartition("/")[0] for file in files}):
         os.makedirs(f"{staged}/{folder}", exist_ok=True)
 
-    def put(file: TreeFile) -> str:
-        if here.get(file.path) == file.md5:
-            with suppress(OSError):  # Where it cannot have a second name, it is made anew.
-                os.link(f"{target}/{file.path}", f"{staged}/{file.path}", follow_symlinks=False)
-                return "kept"
-        return _place(cache, file, f"{staged}/{file.path}", target / file.path, bar)
-
-    kinds = in_threads(put, files, lambda: None)
+    kinds = ["kept" if _is_kept(here, file, target, staged) else "" for file in files]
+    todo = [file for file, kind in zip(files, kinds, strict=True) if not kind]
+    placed = iter([*_place_all(cache, todo, staged, target, bar)])
+    kinds = [kind or next(placed) for kind in kinds]
     for path in present.found.ignored if here and present is not None else ():
         _carry(f"{target}/{path}", f"{staged}/{path}")
     return kinds
+
+
+def _is_kept(here: dict[str, str], file: TreeFile, target: Path, staged: str) -> bool:
+    """Whether a file that lies there already has been given its second name."""
+    if here.get(file.path) != file.md5:
+        return False
+    try:
+        os.link(f"{target}/{file.path}", f"{staged}/{file.path}", follow_symlinks=False)
+    except OSError:  # Where it cannot have one, it is made anew.
+        return False
+    return True
+
+
+def _place_all(cache: Cache, files: Sequence[TreeFile], staged: str, target: Path, bar: Progress) -> Iterator[str]:
+    """Put many files from the cache; yields which kind of link or copy each is.
+
+    The first kind that this place can have is found with the first file; links that fail later, as where a file has as
+    many names as it may, are made one by one.
+    """
+    if not files:
+        return
+    yield (kind := _place(cache, files[0], f"{staged}/{files[0].path}", target / files[0].path, bar))
+    rest = files[1:]
+    while rest and kind in ("hardlink", "copy") and all(map(_has_digest, rest[:AT_ONCE])):
+        if not _brought(cache, rest[:AT_ONCE], staged, target, is_linked=kind == "hardlink"):
+            break
+        bar.advance(len(rest[:AT_ONCE]))
+        yield from [kind] * len(rest[:AT_ONCE])
+        rest = rest[AT_ONCE:]
+    yield from in_threads(
+        lambda file: _place(cache, file, f"{staged}/{file.path}", target / file.path, bar), rest, lambda: None
+    )
+
+
+def _has_digest(file: TreeFile) -> bool:
+    return len(file.md5) == HEX and NAME.fullmatch(file.md5) is not None
+
+
+def _brought(cache: Cache, files: Sequence[TreeFile], staged: str, target: Path, *, is_linked: bool) -> bool:
+    """Put files from the cache in one call; False, and none is there, where the file system cannot link one."""
+    known = [cache.verified.get(file.md5, NOTHING) for file in files]
+    read = bring(
+        len(files), cache.root, digests=packed_digests(file.md5 for file in files), target_base=staged,
+        targets=packed_names(file.path for file in files), is_linked=is_linked,
+        stamps=array("q", chain.from_iterable(known)).tobytes() if is_linked else None,
+    )  # fmt: skip
+    bad = read.failed()
+    if bad is None:
+        cache.verified.update(zip((file.md5 for file in files), read.stamp_list(), strict=True))
+        return True
+    file, code = files[bad], read.code_list()[bad]
+    if is_linked and code > TARGET and code - TARGET in UNABLE:
+        for number, one in enumerate(read.code_list()):
+            if one == DONE:
+                os.unlink(f"{staged}/{files[number].path}")
+        return False
+    shown = target / file.path
+    if code in (DAMAGED, CHANGED):
+        said = f"the file {cache.path_of(file.md5)} of the cache is damaged: its bytes have another digest"
+        raise Corrupt(f"{said}, which is {shown}", hint="taut fsck")
+    if code == errno.ENOENT:
+        raise NotFound(f"the cache {cache.folder} has no {file.md5}, which is {shown}", hint="taut data pull")
+    place = cache.path_of(file.md5) if code < TARGET else f"{staged}/{file.path}"
+    raise OSError(code % TARGET, os.strerror(code % TARGET), place)
 
 
 def _place(cache: Cache, file: TreeFile, place: str, shown: Path, bar: Progress, *, is_exec: bool = False) -> str:
@@ -275,13 +343,6 @@ def _remember(
     found_ns = time.time_ns()
     found = walk(str(target), rules)
     md5s = {file.path: file.md5 for file in files}
-    made = dict(zip(staged.paths, zip(*columns(staged), strict=True), strict=True))
-    now = dict(zip(found.paths, zip(*columns(found), strict=True), strict=True))
     # Renaming a file and counting its names change its ctime, and nothing else.
-    if md5s.keys() == now.keys() and all(_lasting(now[path]) == _lasting(made[path]) for path in now):
-        index.keep(str(target), found, [md5s[path] for path in found.paths], digest, found_ns)
-
-
-def _lasting(stamp: tuple[int, ...]) -> tuple[int, int, int]:
-    size_bytes, mtime_ns, _, inode = stamp
-    return size_bytes, mtime_ns, inode
+    if found.has_same(staged) and md5s.keys() == set(found.paths):
+        index.keep(str(target), found, packed_digests(md5s[path] for path in found.paths), digest, found_ns)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
+from taut.data.workspace.packed import unpacked_digests, unpacked_names
 from taut.data.workspace.walk import FIELDS, Walk
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 FILE = "index.db"
 BUSY_TIMEOUT_S = 10.0
 IN_MEMORY = ":memory:"
-DIGEST_BYTES = 16
 UNTRUSTED = -1  # Stands for the time of a file that may have changed again without its time moving on.
 # File systems count time in steps: ticks of the kernel, up to 10 ms, where a time shows parts of a second; whole
 # seconds, two of them on FAT, where it shows none. A file that young when it was found is read again the next time.
@@ -29,7 +29,8 @@ COARSE_NS = 2_000_000_000
 STEP_NS = 1_000_000_000
 
 CREATE = """
-CREATE TABLE IF NOT EXISTS folder (
+DROP TABLE IF EXISTS folder;
+CREATE TABLE folder (
     place TEXT PRIMARY KEY, paths BLOB, stamps BLOB, md5s BLOB, digest TEXT, size_bytes INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS cached (
@@ -41,7 +42,7 @@ CREATE TABLE IF NOT EXISTS pushed (
 );
 DROP TABLE IF EXISTS entry;
 """
-VERSION = 3  # Of this schema; an index of another is begun anew.
+VERSION = 4  # Of this schema; an index of another is begun anew.
 SELECT_FOLDER = "SELECT paths, stamps, md5s, digest, size_bytes FROM folder WHERE place = ?"
 REPLACE_FOLDER = """
 INSERT OR REPLACE INTO folder (place, paths, stamps, md5s, digest, size_bytes) VALUES (?, ?, ?, ?, ?, ?)
@@ -74,12 +75,11 @@ class Known(NamedTuple):
 
     def is_of(self, found: Walk) -> bool:
         """Whether nothing at all has changed since."""
-        return self.paths == packed_paths(found) and self.stamps == array("q", found.stamps).tobytes()
+        return self.paths == found.names and self.stamps == found.stamps.tobytes()
 
     def digests(self) -> list[str]:
         """The digests, in the order of the walk."""
-        text = self.md5s.hex()
-        return [text[at : at + 2 * DIGEST_BYTES] for at in range(0, len(text), 2 * DIGEST_BYTES)]
+        return unpacked_digests(self.md5s)
 
     def listed(self) -> list[str]:
         """The digests in the order of a folder's list, which is that of the paths."""
@@ -92,7 +92,7 @@ class Known(NamedTuple):
         return dict(zip(self._paths(), zip(stamps, self.digests(), strict=True), strict=True))
 
     def _paths(self) -> list[str]:
-        return self.paths.decode().split("\0") if self.paths else []
+        return unpacked_names(self.paths)
 
 
 class Index:
@@ -106,14 +106,15 @@ class Index:
         row = self._connection.execute(SELECT_FOLDER, (place,)).fetchone()
         return None if row is None else Known(*row)
 
-    def keep(self, place: str, found: Walk, md5s: list[str], digest: str, found_ns: int) -> None:
+    def keep(self, place: str, found: Walk, md5s: bytes, digest: str, found_ns: int) -> None:
         """Remember what was read. What was written only just before it was found at `found_ns` is not trusted."""
-        stamps = array("q", found.stamps)
-        for at in range(1, len(stamps), FIELDS):
-            mtime_ns = stamps[at]
-            if mtime_ns >= found_ns - (COARSE_NS if mtime_ns % STEP_NS == 0 else TICK_NS):
-                stamps[at] = UNTRUSTED
-        row = place, packed_paths(found), stamps.tobytes(), bytes.fromhex("".join(md5s)), digest, found.size_bytes
+        stamps = found.stamps
+        if max(found.column(1), default=0) >= found_ns - COARSE_NS:
+            stamps = stamps[:]
+            for at in range(1, len(stamps), FIELDS):
+                if _is_young(stamps[at], found_ns):
+                    stamps[at] = UNTRUSTED
+        row = place, found.names, stamps.tobytes(), md5s, digest, found.size_bytes
         with self._connection:
             self._connection.execute(REPLACE_FOLDER, row)
 
@@ -171,11 +172,6 @@ class Index:
             self._connection.execute(FORGET_PUSHED, (remote,))
 
 
-def packed_paths(found: Walk) -> bytes:
-    """The paths of a walk as one string of bytes."""
-    return "\0".join(found.paths).encode()
-
-
 def shards_now(cache: "Cache") -> bytes:
     """The times of the 256 folders of a cache, to be kept if nothing in them is found missing after this.
 
@@ -191,10 +187,15 @@ def _shards(cache: "Cache", now_ns: int) -> bytes:
             mtime_ns = os.stat(f"{cache.root}/{number:02x}").st_mtime_ns
         except FileNotFoundError:
             mtime_ns = UNTRUSTED
-        if now_ns and mtime_ns >= now_ns - (COARSE_NS if mtime_ns % STEP_NS == 0 else TICK_NS):
+        if now_ns and _is_young(mtime_ns, now_ns):
             return b""
         times.append(mtime_ns)
     return times.tobytes()
+
+
+def _is_young(mtime_ns: int, now_ns: int) -> bool:
+    """Whether it may change again without its time moving on."""
+    return mtime_ns >= now_ns - (COARSE_NS if mtime_ns % STEP_NS == 0 else TICK_NS)
 
 
 @contextmanager

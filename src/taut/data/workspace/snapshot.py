@@ -1,21 +1,30 @@
 """A file or folder as it was read: each file's digest, from the index where its stamp is known, else by reading it."""
 
-import threading
+import errno
+import os
 import time
-from collections.abc import Callable
+from array import array
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from taut.data.workspace.bulk import bring
 from taut.data.workspace.cache import Cache
-from taut.data.workspace.digests import DIR, Hashed, file_digest, listing_bytes, md5_of
-from taut.data.workspace.index import Index, shards_now
-from taut.data.workspace.threads import in_threads
+from taut.data.workspace.digests import DIR, listing_bytes, md5_of
+from taut.data.workspace.index import Index, Known, shards_now
+from taut.data.workspace.packed import (
+    CHANGED,
+    STAMP_NUMBERS,
+    TARGET,
+    packed_digests,
+    packed_names,
+    unpacked_digests,
+)
 from taut.data.workspace.walk import FIELDS, ONE_FILE, Walk, walk
-from taut.data.workspace.whole import explained
-from taut.errors import Conflict
-from taut.ground.progress import Progress, progress
+from taut.data.workspace.whole import changed, explained
+from taut.errors import TautError
+from taut.ground.progress import progress
 
 if TYPE_CHECKING:
     from taut.data.workspace.ignore import Rules
@@ -28,7 +37,7 @@ class Snapshot:
 
     place: Path
     found: Walk
-    md5s: list[str]
+    digests: bytes
     digest: str
     read: bytes = b""
     """The folder's list as DVC writes it; empty where nobody needed it."""
@@ -37,6 +46,11 @@ class Snapshot:
     def paths(self) -> list[str]:
         """Paths inside the folder, in the order of `md5s`."""
         return self.found.paths
+
+    @cached_property
+    def md5s(self) -> list[str]:
+        """The digest of each file."""
+        return unpacked_digests(self.digests)
 
     @property
     def size_bytes(self) -> int:
@@ -63,7 +77,7 @@ class Snapshot:
         """The files, sorted by path."""
         from taut.records import TreeFile
 
-        rows = sorted(zip(self.paths, self.md5s, self.found.stamps[::FIELDS], strict=True))
+        rows = sorted(zip(self.paths, self.md5s, self.found.column(0), strict=True))
         return tuple(TreeFile(path, md5=md5, size_bytes=size_bytes) for path, md5, size_bytes in rows)
 
 
@@ -73,16 +87,16 @@ def take_snapshot(index: Index, place: str, rules: "Rules | None" = None) -> Sna
     found = walk(place, rules)
     known = index.known(place)
     if known is not None and known.is_of(found):
-        return Snapshot(Path(place), found, known.digests(), known.digest)
-    digests = _remembered(index, place, found)
-    todo = [path for path in found.paths if path not in digests]
-    sizes = dict(zip(found.paths, found.stamps[::FIELDS], strict=True))
-    with progress("reading", sum(sizes[path] for path in todo), unit="B") as bar:
-        stop = threading.Event()
-        hashed = in_threads(lambda path: _read(_joined(place, path), stop, bar), todo, stop.set)
-    digests.update(zip(todo, (one.md5 for one in hashed), strict=True))
-    snapshot = _named(place, found, digests)
-    index.keep(place, found, snapshot.md5s, snapshot.digest, found_ns)
+        return Snapshot(Path(place), found, known.md5s, known.digest)
+    digests = _remembered(known, found)
+    todo = _rest(found, digests)
+    with progress("reading", todo.size_bytes, unit="B") as bar:
+        base, names = _below(place, todo)
+        read = bring(len(todo), base, names, advance=bar.advance)
+    if (bad := read.failed()) is not None:
+        raise _problem(_joined(place, todo.paths[bad]), read.code_list()[bad], "read")
+    snapshot = _named(place, found, _merged(found, digests, todo, read.digests))
+    index.keep(place, found, snapshot.digests, snapshot.digest, found_ns)
     return snapshot
 
 
@@ -94,25 +108,28 @@ def store_snapshot(index: Index, place: str, cache: Cache, rules: "Rules | None"
     nothing refers to. Raises NotFound, Denied, Unavailable, Invalid, Conflict where a file changes meanwhile.
     """
     found = walk(place, rules)
-    digests = _remembered(index, place, found)
     known = index.known(place)
+    digests = _remembered(known, found)
     if known is None or not (known.is_of(found) and index.is_cached(cache, known.digest)):
         if known is not None:
             index.load_verified(cache, known.digest, known.listed())
         absent = cache.missing(digests.values())
         digests = {path: md5 for path, md5 in digests.items() if md5 not in absent}
-    todo = [path for path in found.paths if path not in digests]
-    sizes = dict(zip(found.paths, found.stamps[::FIELDS], strict=True))
+    todo = _rest(found, digests)
     is_linked = cache.types[0] in ("hardlink", "symlink") and not found.is_exec
     try:
         with (
-            progress("adding", sum(sizes[path] for path in todo), unit="B") as bar,
+            progress("adding", todo.size_bytes, unit="B") as bar,
             cache.filling(len(todo), bar) as filling,
         ):
-            take = filling.link_in if is_linked else filling.copy_in
-            hashed = in_threads(lambda path: _taken(take, place, path, sizes[path]), todo, filling.stop)
-            digests.update(zip(todo, (one.md5 for one in hashed), strict=True))
-            snapshot = _named(place, found, digests)
+            base, names = _below(place, todo)
+            taken = filling.take_in(len(todo), base, names, is_linked=is_linked)
+            if (bad := taken.failed()) is not None:
+                raise _problem(_joined(place, todo.paths[bad]), taken.code_list()[bad], "read or stored")
+            if (now := array("q", taken.stamps)[::STAMP_NUMBERS]) != todo.column(0):
+                pairs = zip(todo.paths, now, todo.column(0), strict=True)
+                raise changed(_joined(place, next(path for path, size, then in pairs if size != then)))
+            snapshot = _named(place, found, _merged(found, digests, todo, taken.digests))
             if not snapshot.is_one_file:
                 filling.put_bytes(snapshot.read, DIR)
     except OSError as problem:
@@ -128,23 +145,24 @@ def settled(index: Index, snapshot: Snapshot, cache: Cache, rules: "Rules | None
     place, shards = str(snapshot.place), shards_now(cache)
     found_ns = time.time_ns()
     after = walk(place, rules)
-    if after.paths != snapshot.paths or after.stamps != snapshot.found.stamps:
-        old = dict(zip(snapshot.paths, zip(*columns(snapshot.found), snapshot.md5s, strict=True), strict=True))
+    before = snapshot.found
+    is_hardlinked = cache.types[0] == "hardlink" and not any(after.column(2)) and after.has_same(before)
+    if not is_hardlinked and (after.names != before.names or after.stamps != before.stamps):
+        old = dict(zip(snapshot.paths, zip(*columns(before), snapshot.md5s, strict=True), strict=True))
         new = dict(zip(after.paths, zip(*columns(after), strict=True), strict=True))
         for path in sorted(old.keys() | new.keys()):
             if path not in old or path not in new or not _is_same(old[path], new[path], cache):
-                raise _changed(_joined(place, path))
-        if after.paths != snapshot.paths:
+                raise changed(_joined(place, path))
+        if after.names != before.names:
             return  # The folder tells its names in another order now; the next reading remembers it.
-    index.keep(place, after, snapshot.md5s, snapshot.digest, found_ns)
+    index.keep(place, after, snapshot.digests, snapshot.digest, found_ns)
     index.keep_verified(cache, snapshot.digest, [md5 for _, md5 in snapshot.listed])
     if not cache.missing([*snapshot.md5s, snapshot.digest]):
         index.keep_cached(cache, snapshot.digest, shards)
 
 
-def _remembered(index: Index, place: str, found: Walk) -> dict[str, str]:
+def _remembered(known: Known | None, found: Walk) -> dict[str, str]:
     """Digests of the files whose stamps the index knows."""
-    known = index.known(place)
     if known is None:
         return {}
     if known.is_of(found):
@@ -154,43 +172,55 @@ def _remembered(index: Index, place: str, found: Walk) -> dict[str, str]:
     return {path: before[path][1] for path, stamp in now if path in before and before[path][0] == stamp}
 
 
-def columns(found: Walk) -> list[list[int]]:
+def columns(found: Walk) -> "list[array[int]]":
     """The stamps of a walk, number by number: all sizes, all mtimes, all ctimes, all inodes."""
-    return [found.stamps[number::FIELDS] for number in range(FIELDS)]
+    return [found.column(number) for number in range(FIELDS)]
 
 
-def _named(place: str, found: Walk, digests: dict[str, str]) -> Snapshot:
-    md5s = [digests[path] for path in found.paths]
-    if found.paths == [ONE_FILE]:
-        return Snapshot(Path(place), found, md5s, md5s[0])
-    listing = listing_bytes(zip(found.paths, md5s, strict=True))
-    return Snapshot(Path(place), found, md5s, md5_of(listing) + DIR, listing)
+def _rest(found: Walk, digests: dict[str, str]) -> Walk:
+    """The files whose digests nobody knows."""
+    if not digests:
+        return found
+    numbers = [number for number, path in enumerate(found.paths) if path not in digests]
+    stamps = array("q")
+    for number in numbers:
+        stamps.extend(found.stamps[number * FIELDS : (number + 1) * FIELDS])
+    return Walk(packed_names([found.paths[number] for number in numbers]), stamps)
+
+
+def _merged(found: Walk, digests: dict[str, str], todo: Walk, fresh: bytes) -> bytes:
+    """The digests of all files, of those that were known and those that were read."""
+    if not digests:
+        return fresh
+    every = {**digests, **dict(zip(todo.paths, unpacked_digests(fresh), strict=True))}
+    return packed_digests(every[path] for path in found.paths)
+
+
+def _named(place: str, found: Walk, digests: bytes) -> Snapshot:
+    if found.names == packed_names([ONE_FILE]):
+        return Snapshot(Path(place), found, digests, digests.hex())
+    listing = listing_bytes(zip(found.paths, unpacked_digests(digests), strict=True))
+    return Snapshot(Path(place), found, digests, md5_of(listing) + DIR, listing)
+
+
+def _below(place: str, found: Walk) -> tuple[str, bytes]:
+    """A folder and the names in it; of one file its own folder."""
+    if found.names == packed_names([ONE_FILE]):
+        return os.path.dirname(place) or "/", packed_names([os.path.basename(place)])
+    return place if len(found) else os.path.dirname(place), found.names
 
 
 def _joined(place: str, path: str) -> str:
     return place if path == ONE_FILE else f"{place}/{path}"
 
 
-def _read(path: str, stop: threading.Event, bar: Progress) -> Hashed:
-    try:
-        return file_digest(path, stop, bar)
-    except FileNotFoundError:
-        raise _changed(path) from None
-    except OSError as problem:
-        raise explained(problem, Path(path), "read") from None
-
-
-def _taken(take: Callable[[str], Hashed], place: str, path: str, size_bytes: int) -> Hashed:
-    source = _joined(place, path)
-    try:
-        hashed = take(source)
-    except FileNotFoundError as problem:
-        if problem.filename == source:
-            raise _changed(source) from None
-        raise
-    if hashed.size_bytes != size_bytes:
-        raise _changed(source)
-    return hashed
+def _problem(path: str, code: int, what: str) -> TautError:
+    """What a code of `bring` means to a user."""
+    if code in (CHANGED, errno.ENOENT):
+        return changed(path)
+    assert code > 0, (path, code)
+    number = code % TARGET
+    return explained(OSError(number, os.strerror(number)), Path(path), what)
 
 
 def _is_same(old: tuple[object, ...], new: tuple[int, ...], cache: Cache) -> bool:
@@ -201,7 +231,3 @@ def _is_same(old: tuple[object, ...], new: tuple[int, ...], cache: Cache) -> boo
     if tuple(stamp[:2]) == new[:2] and stamp[3] == new[3] and new[2] == 0:  # It has a second name, in the cache.
         return cache.types[0] == "hardlink"
     return cache.verified.get(str(md5)) == (new[0], new[1], new[3])
-
-
-def _changed(path: str) -> Conflict:
-    return Conflict(f"{path} changed while it was read", hint="wait until nothing writes there, then try again")

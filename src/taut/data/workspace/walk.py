@@ -2,10 +2,14 @@
 
 import os
 import stat
+from array import array
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
+from taut.data.workspace.bulk import scan
 from taut.data.workspace.ignore import IGNORE_FILE, NEVER_INSIDE, Rules
+from taut.data.workspace.packed import packed_names, unpacked_names
 from taut.data.workspace.whole import explained
 from taut.errors import Invalid, NotFound
 
@@ -13,22 +17,39 @@ ONE_FILE = "."  # The path of the only file of a dataset that is no folder.
 FIELDS = 4  # Of a stamp.
 
 
-class Walk(NamedTuple):
-    """What was met: paths inside the folder, and for each four numbers: size, mtime and ctime in ns, inode.
+@dataclass(frozen=True)
+class Walk:
+    """What was met, packed: names inside the folder, and for each four numbers: size, mtime and ctime in ns, inode.
 
     The ctime of a file with several names is 0: it changes whenever one of the names comes or goes.
     `ignored` are what the rules leave out, files and whole folders. `is_exec` is of the one file that is no folder.
     """
 
-    paths: list[str]
-    stamps: list[int]
-    ignored: list[str]
+    names: bytes = b""
+    stamps: "array[int]" = field(default_factory=lambda: array("q"))
+    ignored: list[str] = field(default_factory=list)
     is_exec: bool = False
+
+    def __len__(self) -> int:
+        return len(self.stamps) // FIELDS
+
+    @cached_property
+    def paths(self) -> list[str]:
+        """The names one by one."""
+        return unpacked_names(self.names)
 
     @property
     def size_bytes(self) -> int:
         """All files together."""
-        return sum(self.stamps[::FIELDS])
+        return sum(self.column(0))
+
+    def column(self, number: int) -> "array[int]":
+        """One of the four numbers, of all files."""
+        return self.stamps[number::FIELDS]
+
+    def has_same(self, other: "Walk") -> bool:
+        """Whether the same names have the same bytes, as far as size, mtime and inode tell."""
+        return self.names == other.names and all(self.column(number) == other.column(number) for number in (0, 1, 3))
 
 
 def walk(place: str, rules: Rules | None = None) -> Walk:
@@ -38,11 +59,9 @@ def walk(place: str, rules: Rules | None = None) -> Walk:
     seen, as in DVC. Raises NotFound, Denied, and Invalid for what is no file, has a name that is no text, or for rules
     inside the data.
     """
-    found = Walk([], [], [])
     try:
         if os.path.isdir(place):
-            _walk(place, rules, found)
-            return found
+            return _walk(place, rules)
         status = os.stat(place)
     except FileNotFoundError as problem:
         missing = Path(problem.filename)
@@ -51,10 +70,9 @@ def walk(place: str, rules: Rules | None = None) -> Walk:
         raise explained(problem, Path(problem.filename or place), "read") from None
     if not stat.S_ISREG(status.st_mode):
         raise _no_file(place)
-    found.paths.append(ONE_FILE)
-    found.stamps.extend(stamp_of(status))
-    _check_names(place, found.paths)
-    return found._replace(is_exec=bool(status.st_mode & stat.S_IEXEC))
+    _check_names(place, b"")
+    is_exec = bool(status.st_mode & stat.S_IEXEC)
+    return Walk(packed_names([ONE_FILE]), array("q", stamp_of(status)), is_exec=is_exec)
 
 
 def stamp_of(status: os.stat_result) -> tuple[int, int, int, int]:
@@ -63,69 +81,64 @@ def stamp_of(status: os.stat_result) -> tuple[int, int, int, int]:
     return status.st_size, status.st_mtime_ns, ctime_ns, status.st_ino
 
 
-def _walk(place: str, rules: Rules | None, found: Walk) -> None:
-    waiting = [(place, "")]
-    is_regular, paths, stamps = stat.S_ISREG, found.paths, found.stamps
+def _walk(place: str, rules: Rules | None) -> Walk:
+    waiting, stamps = [(place, "")], array("q")
+    parts: list[bytes] = []
+    ignored: list[str] = []
     while waiting:
         folder, inside = waiting.pop()
-        known, folders = len(paths), []
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                name = entry.name
-                if entry.is_dir(follow_symlinks=False):
-                    folders.append(name)
-                    continue
-                status = entry.stat()
-                if not is_regular(status.st_mode):
-                    if stat.S_ISDIR(status.st_mode) or _is_left_out(rules, entry.path):
-                        continue
-                    raise _no_file(entry.path)
-                paths.append(inside + name)
-                stamps += (
-                    status.st_size,
-                    status.st_mtime_ns,
-                    0 if status.st_nlink > 1 else status.st_ctime_ns,
-                    status.st_ino,
-                )
+        names, numbers, below, others = scan(folder, inside)
+        for name in unpacked_names(others):
+            if not _is_left_out(rules, f"{folder}/{name}"):
+                raise _no_file(f"{folder}/{name}")
+        folders = unpacked_names(below)
         if ".dvc" in folders and inside:  # A repository of its own, as a folder below another's.
-            del paths[known:], stamps[known * FIELDS :]
             continue
-        if rules is not None or inside + IGNORE_FILE in paths[known:] or inside + ".git" in paths[known:]:
-            folders = _sift(folder, inside, rules, found, known, folders)
+        if rules is not None or _has(names, inside + IGNORE_FILE) or _has(names, inside + ".git"):
+            names, numbers, folders = _sift(folder, inside, rules, names, numbers, folders, ignored)
+        parts.append(names)
+        stamps.frombytes(numbers)
         waiting += [(f"{folder}/{name}", f"{inside}{name}/") for name in folders if name not in NEVER_INSIDE]
-    _check_names(place, paths)
+    found = Walk(b"".join(parts), stamps, ignored)
+    _check_names(place, found.names)
+    return found
 
 
-def _sift(folder: str, inside: str, rules: Rules | None, found: Walk, known: int, folders: list[str]) -> list[str]:
-    """Take out what the rules leave out of one folder; returns the folders that stay."""
-    fresh = found.paths[known:]
+def _has(names: bytes, name: str) -> bool:
+    wanted = packed_names([name])
+    return names.startswith(wanted) or b"\0" + wanted in names
+
+
+def _sift(
+    folder: str, inside: str, rules: Rules | None, names: bytes, stamps: bytes, folders: list[str], ignored: list[str]
+) -> tuple[bytes, bytes, list[str]]:
+    """Take out what the rules leave out of one folder; returns what stays."""
+    fresh = unpacked_names(names)
     if inside + IGNORE_FILE in fresh:
         raise Invalid(f"{folder}/{IGNORE_FILE} would be part of the data", hint="move it above the data, as DVC asks")
-    names = [path[len(inside) :] for path in fresh]
-    kept = [name != ".git" and not _is_left_out(rules, f"{folder}/{name}") for name in names]
-    if not all(kept):
-        stamps = found.stamps[known * FIELDS :]
-        del found.paths[known:], found.stamps[known * FIELDS :]
-        for number, keep in enumerate(kept):
-            if keep:
-                found.paths.append(fresh[number])
-                found.stamps.extend(stamps[number * FIELDS : (number + 1) * FIELDS])
-            else:
-                found.ignored.append(fresh[number])
+    is_kept = [
+        (name := path[len(inside) :]) != ".git" and not _is_left_out(rules, f"{folder}/{name}") for path in fresh
+    ]
+    if not all(is_kept):
+        width = len(stamps) // len(fresh)
+        stamps = b"".join(stamps[number * width : (number + 1) * width] for number, keep in enumerate(is_kept) if keep)
+        names = packed_names([path for path, keep in zip(fresh, is_kept, strict=True) if keep])
+        ignored += [path for path, keep in zip(fresh, is_kept, strict=True) if not keep]
     left_out = {name for name in folders if rules is not None and rules.ignores(f"{folder}/{name}", is_dir=True)}
-    found.ignored.extend(inside + name for name in sorted(left_out))
-    return [name for name in folders if name not in left_out]
+    ignored += [inside + name for name in sorted(left_out)]
+    return names, stamps, [name for name in folders if name not in left_out]
 
 
 def _is_left_out(rules: Rules | None, path: str) -> bool:
     return rules is not None and rules.ignores(path, is_dir=False)
 
 
-def _check_names(place: str, paths: list[str]) -> None:
+def _check_names(place: str, names: bytes) -> None:
     try:
-        "\0".join([place, *paths]).encode()
-    except UnicodeEncodeError:
-        bad = next(path for path in [place, *paths] if not _is_text(path))
+        place.encode()
+        names.decode()
+    except UnicodeError:
+        bad = next(path for path in [place, *unpacked_names(names)] if not _is_text(path))
         raise Invalid(f"the name of {os.fsencode(bad)!r} is not UTF-8", hint="rename it") from None
 
 

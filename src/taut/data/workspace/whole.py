@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from taut.errors import Denied, TautError, Unavailable
+from taut.errors import Conflict, Denied, TautError, Unavailable
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2  # linux/fs.h
@@ -118,6 +118,11 @@ def explained(problem: OSError, path: Path, what: str) -> TautError:
     if problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return Denied(f"{path} cannot be {what}: {reason}", hint=f"ls -ld {path.parent} {path}")
     return Unavailable(f"{path} cannot be {what}: {reason}", hint=f"df -h {path.parent}")
+
+
+def changed(path: str) -> Conflict:
+    """The error where a file is no more what it was when the work began."""
+    return Conflict(f"{path} changed while it was read", hint="wait until nothing writes there, then try again")
 
 
 def _remove(path: Path) -> None:
