@@ -8,8 +8,7 @@ from pathlib import Path
 
 from taut.data.exchange.chosen import Chosen
 from taut.data.workspace.cache import Cache, link_out
-from taut.data.workspace.checkout import put_out
-from taut.data.workspace.digests import dos2unix_digest
+from taut.data.workspace.digests import dos2unix_digest, file_digest
 from taut.data.workspace.index import Index, open_index
 from taut.data.workspace.listing import read_listing
 from taut.data.workspace.overview import index_place, project_of
@@ -26,6 +25,8 @@ def place_outs(folder: Path, outs: Sequence[Chosen], *, force: bool) -> list[str
 
     Raises Conflict where what lies there is nowhere else, unless `force`; NotFound, Corrupt, Denied.
     """
+    if not outs:
+        return []
     project, taut = project_of(str(folder))
     with open_index(index_place(project, taut)) as index:
         for chosen in outs:
@@ -36,6 +37,8 @@ def place_outs(folder: Path, outs: Sequence[Chosen], *, force: bool) -> list[str
 
 
 def _place(index: Index, chosen: Chosen, target: Path, *, force: bool) -> None:
+    from taut.data.workspace.checkout import put_out
+
     out, cache = chosen.out, chosen.cache
     if not (out.is_legacy or chosen.inside):
         files = out.inline or read_listing(cache, out.md5)
@@ -57,8 +60,6 @@ def _place(index: Index, chosen: Chosen, target: Path, *, force: bool) -> None:
 
 def _place_file(cache: Cache, md5: str, place: str, *, is_legacy: bool, is_exec: bool, force: bool) -> None:
     """Put one file, unless it is there."""
-    from taut.data.workspace.digests import file_digest
-
     if os.path.lexists(place):
         if os.path.isdir(place):
             raise Conflict(f"{place} is a folder, and a file belongs there", hint=f"mv {place} {place}.old")

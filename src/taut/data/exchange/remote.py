@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from taut.ground.progress import Progress
 
@@ -19,10 +19,15 @@ class Content:
     """
 
     digest: str
-    path: Path
+    place: str | Path
     size_bytes: int
     ancestor: str = ""
     ancestor_path: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it lies; a text costs a tenth of a path where there are very many."""
+        return Path(self.place)
 
 
 class Remote(Protocol):
@@ -65,4 +70,14 @@ class Remote(Protocol):
 
     def delete(self, digests: Iterable[str]) -> None:
         """Remove contents; one that is not there is no error."""
+        ...
+
+
+@runtime_checkable
+class InFolder(Remote, Protocol):
+    """A remote whose contents are files that this machine can open, so that each is read once for all who want it."""
+
+    @property
+    def root(self) -> str:
+        """The folder that they lie in, as `ab/cdef…` of their MD5; empty where names are not simply that."""
         ...

@@ -26,6 +26,8 @@ T = TypeVar("T")
 TIMEOUT = "300s"  # Of one request, which moves some MiB.
 RETRIES = 3
 ASKED_MAX = 256  # From so many names on, listing folders is cheaper than asking for each.
+PAGE = 1000  # Names in one answer to a listing.
+SHARDS = 256  # Folders that contents of a remote spread over, evenly.
 PIECE_BYTES = 1 << 20
 # What DVC calls an option, and what the library does.
 S3 = {
@@ -91,6 +93,7 @@ class BucketRemote:
 
     def __init__(self, url: str, store: "ObjectStore", *, is_legacy: bool, jobs: int) -> None:
         self._url, self._store, self._is_legacy, self._jobs = url, store, is_legacy, jobs
+        self._absent: set[str] = set()  # What was asked for and is not there, until it is pushed.
 
     @property
     def url(self) -> str:
@@ -98,18 +101,31 @@ class BucketRemote:
         return self._url
 
     def missing(self, digests: Collection[str]) -> set[str]:
-        """Those that are not there: asked for one by one, or the folders listed where many are meant."""
+        """Those that are not there: asked for one by one, or listed where many are meant."""
         wanted = set(digests)
         if len(wanted) < ASKED_MAX:
             there = self._each(self._has, wanted)
-            return {digest for digest, has in zip(wanted, there, strict=True) if not has}
-        shards = {digest[:2] for digest in wanted}
-        found = self._each(lambda shard: set(self._listed(f"{prefix_of(self._is_legacy)}{shard}/")), shards)
-        return wanted.difference(*found)
+            absent = {digest for digest, has in zip(wanted, there, strict=True) if not has}
+        else:
+            absent = wanted - self._found({digest[:2] for digest in wanted})
+        self._absent |= absent
+        return absent
+
+    def _found(self, shards: set[str]) -> set[str]:
+        """What some folders hold. How many one holds says whether it takes fewer rounds to list all that is there."""
+        first = min(shards)
+        prefix = prefix_of(self._is_legacy)
+        found = set(self._listed(f"{prefix}{first}/"))
+        # Pages of one listing come one after the other, folders some at once.
+        if prefix and len(found) * SHARDS <= PAGE * max(1, len(shards) // self._jobs):
+            return set(self._listed(prefix))
+        return found.union(*self._each(lambda shard: set(self._listed(f"{prefix}{shard}/")), shards - {first}))
 
     def push(self, contents: Sequence[Content], bar: Progress) -> None:
-        """Upload what is not there, each file held against its digest before."""
-        absent = self.missing({content.digest for content in contents})
+        """Upload what is not there, each file held against its digest before; what was just asked for is not again."""
+        pushed = {content.digest for content in contents}
+        absent = self.missing(pushed - self._absent) | (pushed & self._absent)
+        self._absent -= pushed
         todo = {content.digest: content for content in contents if content.digest in absent}
         wrong = [path for path in self._each(lambda content: self._put(content, bar), todo.values()) if path]
         if wrong:
@@ -182,7 +198,9 @@ class BucketRemote:
             except FileNotFoundError:
                 failures.absent(digest)
                 return
-            md5 = write_stream((bytes(piece) for piece in answer.stream(min_chunk_size=PIECE_BYTES)), path, bar)
+            is_small = answer.meta["size"] <= SMALL_BYTES
+            pieces = [answer.bytes()] if is_small else answer.stream(min_chunk_size=PIECE_BYTES)
+            md5 = write_stream((bytes(piece) for piece in pieces), path, bar)
         if not is_right(str(path), md5, digest, is_legacy=self._is_legacy):
             path.unlink()
             failures.damaged(digest)

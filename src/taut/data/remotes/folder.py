@@ -6,14 +6,17 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from errno import ENOENT
 from pathlib import Path
 
 from taut.data.exchange.remote import Content
 from taut.data.remotes.verified import Failures, LegacyCache, failing, is_right
+from taut.data.workspace.bulk import bring
 from taut.data.workspace.cache import FEW, NAME, STAGING, Cache, sync_all
-from taut.data.workspace.digests import copied_file
+from taut.data.workspace.digests import HEX, copied_file
+from taut.data.workspace.packed import CHANGED, DAMAGED, MODE, packed_digests, packed_names, problem_of
 from taut.data.workspace.threads import in_threads
-from taut.data.workspace.whole import explained, sync_folder
+from taut.data.workspace.whole import explained, move_shards, sync_folder
 from taut.errors import Corrupt, NotFound, TautError
 from taut.ground.progress import Progress
 
@@ -29,19 +32,29 @@ class FolderRemote:
     def __init__(self, folder: Path, *, is_legacy: bool = False) -> None:
         self._folder, self._is_legacy = folder, is_legacy
         self._names = LegacyCache(folder) if is_legacy else Cache(folder)
+        self._absent: set[str] = set()  # What was looked for and is not there, until it is pushed.
 
     @property
     def url(self) -> str:
         """The folder."""
         return str(self._folder)
 
+    @property
+    def root(self) -> str:
+        """The folder of the contents; what DVC 2 kept may be named by other bytes than it has."""
+        return "" if self._is_legacy else self._names.root
+
     def missing(self, digests: Collection[str]) -> set[str]:
         """Those that have no file."""
-        return self._names.missing(digests)
+        absent = self._names.missing(digests)
+        self._absent |= absent
+        return absent
 
     def push(self, contents: Sequence[Content], bar: Progress) -> None:
         """Copy in what is not there, in batches: staged, synced, named, and the names synced at the end."""
-        absent = self.missing({content.digest for content in contents})
+        pushed = {content.digest for content in contents}
+        absent = self.missing(pushed - self._absent) | (pushed & self._absent)
+        self._absent -= pushed
         todo = list({content.digest: content for content in contents if content.digest in absent}.values())
         if not todo:
             return
@@ -111,31 +124,38 @@ class FolderRemote:
 
     def _push_batch(self, batch: Sequence[Content], staging: str, bar: Progress, wrong: list[str]) -> set[str]:
         """Copy a batch, sync it, name it; returns the folders that have new names."""
-        is_small, stop = len(batch) <= FEW, threading.Event()
-
-        def stage(content: Content) -> None:
-            source, staged = str(content.path), f"{staging}/{content.digest}"
-            try:
-                hashed = copied_file(source, staged, stop, bar, sync=is_small)
-            except FileNotFoundError as problem:
-                if problem.filename != source:
-                    raise
-                raise NotFound(f"no file {source} to push", hint="taut data add, once more") from None
-            if not is_right(staged, hashed.md5, content.digest, is_legacy=self._is_legacy):
-                os.unlink(staged)
-                wrong.append(source)
-
-        in_threads(stage, batch, stop.set)
+        is_small = len(batch) <= FEW
+        for shard in {content.digest[:2] for content in batch}:
+            os.makedirs(f"{staging}/{shard}", exist_ok=True)
+        bad = self._copied_in(batch, staging, bar, sync=is_small)
+        wrong += [str(content.place) for content in bad]
         if not is_small:
             sync_all(staging)
-        shards = {content.digest[:2] for content in batch}
-        for shard in shards:
-            os.makedirs(f"{self._names.root}/{shard}", exist_ok=True)
-        bad = set(wrong)
-        for content in batch:
-            if str(content.path) not in bad:
-                os.rename(f"{staging}/{content.digest}", self._names.path_of(content.digest))
-        return {f"{self._names.root}/{shard}" for shard in shards}
+        whole = {content.digest for content in batch}.difference(content.digest for content in bad)
+        return move_shards(staging, self._names.root, whole)
+
+    def _copied_in(self, batch: Sequence[Content], staging: str, bar: Progress, *, sync: bool) -> list[Content]:
+        """Copy each to `ab/cdef…` in the staging folder; returns those that have other digests, and were not."""
+        base, sources = _below([os.fspath(content.place) for content in batch])
+        names = [f"{content.digest[:2]}/{content.digest[2:]}" for content in batch]
+        brought = bring(
+            len(batch), base, packed_names(sources), digests=packed_digests(content.digest[:HEX] for content in batch),
+            target_base=staging, targets=packed_names(names), mode=MODE, sync=sync, go_on=True, advance=bar.advance,
+        )  # fmt: skip
+        bad = []
+        for number, code in brought.problems():
+            content, staged = batch[number], f"{staging}/{names[number]}"
+            if code == ENOENT:
+                raise NotFound(f"no file {content.place} to push", hint="taut data add, once more")
+            if code not in (DAMAGED, CHANGED):
+                raise problem_of(code, str(content.place), staged)
+            if code == DAMAGED and self._is_legacy:
+                hashed = copied_file(str(content.place), staged, bar=bar, sync=sync)
+                if is_right(staged, hashed.md5, content.digest, is_legacy=True):
+                    continue
+                os.unlink(staged)
+            bad.append(content)
+        return bad
 
     @contextmanager
     def _staging(self) -> Iterator[str]:
@@ -156,6 +176,14 @@ class FolderRemote:
             yield staging
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+
+
+def _below(paths: Sequence[str]) -> tuple[str, list[str]]:
+    """A folder that is above all the paths, and their names from there."""
+    base = os.path.dirname(os.path.dirname(paths[0]))
+    if base and all(path.startswith(f"{base}/") for path in paths):
+        return base, [path[len(base) + 1 :] for path in paths]
+    return "/", [os.path.abspath(path)[1:] for path in paths]
 
 
 def _batches(contents: Sequence[Content]) -> Iterator[Sequence[Content]]:

@@ -78,7 +78,9 @@ class Failures:
                 hint="taut data push, from where the data is whole, after those are removed there",
             )
         if self._absent:
-            raise NotFound(f"{self._url} has no {_some(self._absent)}", hint="taut data push, from where the data is")
+            raise NotFound(
+                f"{self._url} has no {_some(self._absent)}", hint="taut data push --recheck, from where the data is"
+            )
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from taut.data.workspace.threads import THREADS
 if TYPE_CHECKING:
     from types import ModuleType
 
-VERSION = 1  # Of the C module that this file calls.
+VERSION = 2  # Of the C module that this file calls.
 
 
 def _compiled() -> "ModuleType | None":
@@ -36,7 +36,7 @@ def bring(
     *,
     digests: bytes | None = None,
     stamps: bytes | None = None,
-    stores: tuple[tuple[str, str], ...] = (),
+    stores: tuple[tuple[str, str | None], ...] = (),
     target_base: str | None = None,
     targets: bytes | None = None,
     is_linked: bool = False,
@@ -51,7 +51,8 @@ def bring(
     Sources are names in the folder `source_base`, or where none are given its objects `ab/cdef...` of the `digests`;
     whatever digests say must be true of the bytes, else nothing is written. `stores` are pairs of a root, where content
     is put as a read-only `ab/cdef...`, whole or not at all, and a folder for what is not whole yet on the same file
-    system, which the caller removes. `targets` are new files in `target_base`, whose folders exist, with this mode less
+    system, which the caller removes; where there is none the root is such a folder itself, has its folders `ab`, and
+    digests are known, each once. `targets` are new files in `target_base`, whose folders exist, with this mode less
     the umask. Nothing to put it is just hashing.
 
     `is_linked`: the file itself becomes the object of the one store (empty ones and symlinks are copied, and everything

@@ -85,7 +85,7 @@ class Bringing:
     """One call."""
 
     jobs: list[Job]
-    stores: tuple[tuple[str, str], ...]
+    stores: tuple[tuple[str, str | None], ...]
     is_linked: bool
     mode: int
     sync: bool
@@ -97,6 +97,8 @@ class Bringing:
             raise ValueError("there are too many stores")
         if self.is_linked and bool(self.stores) == any(job.target for job in self.jobs):
             raise ValueError("links go into one store or out to targets")
+        if any(staging is None for _, staging in self.stores) and not all(job.md5 for job in self.jobs):
+            raise ValueError("a store that is written to directly takes items with digests")
         self._stop, self._failed, self._numbers = threading.Event(), threading.Event(), counting()
         self._call = f"{os.getpid()}-{os.urandom(4).hex()}"
 
@@ -146,7 +148,10 @@ class Bringing:
 
     def _copied(self, job: Job) -> Result:
         """Written once, hashed on the way; where it goes to more places, these get copies of what was written."""
-        temporaries = [f"{staging}/python-{self._call}-{next(self._numbers)}" for _, staging in self.stores]
+        temporaries = [
+            _object(root, job.md5) if staging is None else f"{staging}/python-{self._call}-{next(self._numbers)}"
+            for root, staging in self.stores
+        ]
         first = job.target or temporaries[0]
         lacking, stamp = list(range(len(self.stores))), NOTHING
 
@@ -177,7 +182,10 @@ class Bringing:
                 stamp = (hashed.size_bytes, found.st_mtime_ns, found.st_ino)
             return Result(hashed.md5, stamp, packed.DONE)
         finally:
-            for path in (*temporaries, *((job.target,) if job.target and not is_done else ())):
+            ended = [
+                path for path, (_, staging) in zip(temporaries, self.stores, strict=True) if is_done and staging is None
+            ]
+            for path in {*temporaries, *([job.target] if job.target and not is_done else [])}.difference(ended):
                 with suppress(FileNotFoundError):
                     os.unlink(path)
 
@@ -244,8 +252,9 @@ def _adopted(temporary: str, root: str, md5: str) -> Stamp:
     found = os.stat(temporary)
     if found.st_mode & 0o777 != packed.MODE:
         os.chmod(temporary, packed.MODE)
-    os.makedirs(f"{root}/{md5[:2]}", exist_ok=True)
-    os.rename(temporary, _object(root, md5))
+    if temporary != _object(root, md5):
+        os.makedirs(f"{root}/{md5[:2]}", exist_ok=True)
+        os.rename(temporary, _object(root, md5))
     return found.st_size, found.st_mtime_ns, found.st_ino
 
 

@@ -145,7 +145,8 @@ class Filling:
     """Content on its way into a cache; its methods may be called from several threads."""
 
     def __init__(self, cache: Cache, staging: str, *, sync_each: bool, bar: "Progress | None") -> None:
-        self._cache, self._staging, self._sync_each, self._bar = cache, staging, sync_each, bar
+        self._cache, self._staging, self._bar = cache, staging, bar
+        self.sync_each = sync_each
         self._stop = threading.Event()
         self._shards: set[str] = set()
         self._clones = "reflink" in cache.types
@@ -162,7 +163,7 @@ class Filling:
         if self._clones and self._cloned(source, temporary):
             hashed = file_digest(temporary, self._stop, self._bar)
         else:
-            hashed = copied_file(source, temporary, self._stop, self._bar, is_held=self.holds, sync=self._sync_each)
+            hashed = copied_file(source, temporary, self._stop, self._bar, is_held=self.holds, sync=self.sync_each)
         if hashed.is_written:
             self._adopt(temporary, hashed.md5)
         return hashed
@@ -182,7 +183,7 @@ class Filling:
         os.makedirs(self._cache.root, exist_ok=True)
         told = bring(
             count, base, names, stores=((self._cache.root, self._staging),), is_linked=kind == "hardlink",
-            sync=self._sync_each, advance=self._advance,
+            sync=self.sync_each, advance=self._advance,
         )  # fmt: skip
         self._is_dirty = True
         if told.failed() is None:
@@ -192,7 +193,7 @@ class Filling:
     def _note_all(self, told: Brought, base: str, names: bytes, *, is_linked: bool) -> None:
         """Remember what is verified now; what was there already is verified, or made anew where it is damaged."""
         verified, md5s, stamps = self._cache.verified, told.md5s, told.stamp_list()
-        if self._sync_each:
+        if self.sync_each:
             self._shards.update(md5[:2] for md5 in md5s)
         if not any(told.codes):
             verified.update(zip(md5s, stamps, strict=True))
@@ -292,7 +293,7 @@ class Filling:
                 view = memoryview(data)
                 while view:
                     view = view[os.write(file, view) :]
-                if self._sync_each:
+                if self.sync_each:
                     os.fsync(file)
             finally:
                 os.close(file)
@@ -309,7 +310,7 @@ class Filling:
                     raise Conflict("it was interrupted")
                 hashing.update(piece)
                 sink.write(piece)
-            if self._sync_each:
+            if self.sync_each:
                 sink.flush()
                 os.fsync(sink.fileno())
         if hashing.hexdigest() != md5[:HEX]:
@@ -342,15 +343,21 @@ class Filling:
 
     def take(self, staged: str, md5: str) -> None:
         """Move a file in that was made in `staging` and verified."""
-        if self._sync_each:
+        if self.sync_each:
             _sync_file(staged)
         self._adopt(staged, md5)
+
+    def note(self, md5s: Iterable[str]) -> None:
+        """Objects were put into the cache by way of `staging`; their bytes are synced already where `sync_each` is."""
+        self._is_dirty = True
+        if self.sync_each:
+            self._shards.update(md5[:2] for md5 in md5s)
 
     def sync(self) -> None:
         """Have all that was put on disk."""
         if not self._is_dirty:
             return
-        if self._sync_each:
+        if self.sync_each:
             for shard in (*self._shards, ""):
                 _sync_folder(f"{self._cache.root}/{shard}")
         else:

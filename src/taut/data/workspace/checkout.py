@@ -1,13 +1,12 @@
 """`taut data checkout`: a dataset version back in the workspace, every byte verified, whole or not at all."""
 
 import errno
-import glob
 import os
 import shutil
 import time
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 
@@ -27,16 +26,14 @@ from taut.data.workspace.snapshot import Snapshot, take_snapshot
 from taut.data.workspace.threads import in_threads
 from taut.data.workspace.tree import dvc_digest, is_one_file
 from taut.data.workspace.walk import ONE_FILE, Walk, walk
-from taut.data.workspace.whole import explained, swap_in, sync_folder
+from taut.data.workspace.whole import clear_beside, explained, staged_beside, swap_in, sync_folder
 from taut.errors import Conflict, Corrupt, NotFound
-from taut.ground.compute import handle_of, is_alive
 from taut.ground.progress import Progress, progress
 from taut.home import Home
 from taut.records import TreeFile
 
 NOTHING = (0, 0, 0)
 AT_ONCE = 2000  # Files between two steps of the progress.
-STAGING = ".taut-"  # `.NAME.taut-HANDLE` beside the target; whose process is gone is garbage.
 
 
 def checkout_dataset(
@@ -113,7 +110,7 @@ def _put(
 ) -> Snapshot:  # fmt: skip
     """Make the target hold these files; returns what lies there then."""
     cache, rules = workspace.cache, workspace.rules(str(target))
-    _clear(target)
+    clear_beside(target)
     digest = dvc_digest(files)
     present: Snapshot | None = None
     if target.exists() or target.is_symlink():
@@ -176,7 +173,7 @@ def _require_kept(home: Home | None, cache: Cache, name: str, present: Snapshot,
 def _write(cache: Cache, files: tuple[TreeFile, ...], target: Path, present: Snapshot | None, *, is_exec: bool) -> Walk:
     """Make the files beside the target and swap them in; returns what was made, as it was found before the swap."""
     try:
-        with _staging(target) as staged, progress("checkout", len(files), unit="file") as bar:
+        with staged_beside(target) as staged, progress("checkout", len(files), unit="file") as bar:
             if is_one_file(files):
                 kinds = [_place(cache, files[0], str(staged), target, bar, is_exec=is_exec)]
             else:
@@ -320,33 +317,3 @@ def _remember(
     # Renaming a file and counting its names change its ctime, and nothing else.
     if found.has_same(staged) and md5s.keys() == set(found.paths):
         index.keep(str(target), found, packed_digests(md5s[path] for path in found.paths), digest, found_ns)
-
-
-@contextmanager
-def _staging(target: Path) -> Iterator[Path]:
-    """A name beside the target to build at; gone at the end, with what was swapped out."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staged = target.with_name(f".{target.name}{STAGING}{handle_of(os.getpid())}")
-    try:
-        yield staged
-    finally:
-        _remove(staged)
-
-
-def _clear(target: Path) -> None:
-    """Remove what checkouts of this target left beside it when they were killed, before the swap or after."""
-    prefix = f".{target.name}{STAGING}"
-    for left in target.parent.glob(f"{glob.escape(prefix)}*"):
-        if is_alive(left.name.removeprefix(prefix).removesuffix(".old")):
-            continue
-        try:
-            _remove(left)
-        except OSError as problem:
-            raise explained(problem, left, "removed") from None
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ import sqlite3
 import time
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,6 +37,7 @@ CREATE = """
 DROP TABLE IF EXISTS folder;
 DROP TABLE IF EXISTS cached;
 DROP TABLE IF EXISTS content;
+DROP TABLE IF EXISTS pushed;
 DROP TABLE IF EXISTS entry;
 CREATE TABLE folder (
     place TEXT PRIMARY KEY, paths BLOB, stamps BLOB, md5s BLOB, digest TEXT, size_bytes INTEGER, crc INTEGER
@@ -45,8 +46,11 @@ CREATE TABLE cached (
     cache TEXT, digest TEXT, shards BLOB, stamps BLOB, PRIMARY KEY (cache, digest)
 ) WITHOUT ROWID;
 CREATE TABLE content (md5 TEXT PRIMARY KEY, oid TEXT, crc INTEGER) WITHOUT ROWID;
+CREATE TABLE pushed (
+    number INTEGER PRIMARY KEY, remote TEXT NOT NULL, digest TEXT NOT NULL, crc INTEGER, UNIQUE (remote, digest)
+);
 """
-VERSION = 4  # Of this schema; an index of another is begun anew.
+VERSION = 5  # Of this schema; an index of another is begun anew.
 SELECT_FOLDER = "SELECT paths, stamps, md5s, digest, size_bytes, crc FROM folder WHERE place = ?"
 REPLACE_FOLDER = """
 INSERT OR REPLACE INTO folder (place, paths, stamps, md5s, digest, size_bytes, crc) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -63,6 +67,9 @@ ON CONFLICT (cache, digest) DO UPDATE SET stamps = excluded.stamps
 """
 SELECT_OID = "SELECT oid, crc FROM content WHERE md5 = ?"
 REPLACE_OID = "INSERT OR REPLACE INTO content (md5, oid, crc) VALUES (?, ?, ?)"
+SELECT_PUSHED = "SELECT digest, crc FROM pushed WHERE remote = ? ORDER BY number DESC"
+REPLACE_PUSHED = "INSERT OR REPLACE INTO pushed (remote, digest, crc) VALUES (?, ?, ?)"
+FORGET_PUSHED = "DELETE FROM pushed WHERE remote = ?"
 
 
 class Known(NamedTuple):
@@ -156,6 +163,23 @@ class Index:
     def keep_oids(self, oids: dict[str, str]) -> None:
         """Remember them."""
         self._change(REPLACE_OID, [(md5, oid, _crc(md5, oid)) for md5, oid in oids.items()])
+
+    def pushed(self, remote: str) -> list[str]:
+        """The lists of folders that a remote was seen to have with all that they list, those seen last first."""
+        try:
+            rows = self._connection.execute(SELECT_PUSHED, (remote,)).fetchall()
+        except DAMAGED as problem:
+            self._begin_anew(problem)
+            return []
+        return [str(digest) for digest, crc in rows if crc == _crc(remote, digest)]
+
+    def keep_pushed(self, remote: str, digests: Iterable[str]) -> None:
+        """Remember some."""
+        self._change(REPLACE_PUSHED, [(remote, digest, _crc(remote, digest)) for digest in sorted(digests)])
+
+    def forget_pushed(self, remote: str) -> None:
+        """Trust nothing of a remote any more."""
+        self._change(FORGET_PUSHED, [(remote,)])
 
     def _packed(self, sql: str, cache: "Cache", digest: str) -> bytes:
         row = self._row(sql, (cache.root, digest))

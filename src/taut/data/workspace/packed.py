@@ -54,6 +54,20 @@ class Brought(NamedTuple):
         bad = [number for number, code in enumerate(codes) if code not in STORED]
         return next((number for number in bad if codes[number] != SKIPPED), bad[0] if bad else None)
 
+    def problems(self) -> list[tuple[int, int]]:
+        """Number and code of every item that is not where it belongs."""
+        if not any(self.codes):
+            return []
+        return [(number, code) for number, code in enumerate(self.code_list()) if code not in STORED]
+
+
+def problem_of(code: int, source: str, target: str) -> OSError:
+    """What went wrong with an item, and where: an error of the system, or of a source that changed meanwhile."""
+    if code > TARGET:
+        return OSError(code - TARGET, os.strerror(code - TARGET), target)
+    assert code > 0, (code, source)
+    return OSError(code, os.strerror(code), source)
+
 
 def packed_names(names: Iterable[str]) -> bytes:
     """Names as `bring` takes them. One with a NUL in it makes two of itself, which is noticed by their number."""

@@ -1,15 +1,19 @@
 """Files of the workspace replaced whole or not at all: written beside, synced, moved into place in one step."""
 
 import errno
+import glob
 import os
 import secrets
 import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from taut.errors import Conflict, Denied, TautError, Unavailable
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2  # linux/fs.h
+STAGING = ".taut-"  # `.NAME.taut-HANDLE` beside a target; whose process is gone is garbage.
 
 
 def write_whole(path: Path, data: bytes) -> None:
@@ -54,6 +58,51 @@ def swap_in(staged: Path, target: Path) -> None:
         sync_folder(target.parent)
 
 
+@contextmanager
+def staged_beside(target: Path) -> Iterator[Path]:
+    """A name beside the target to build at; gone at the end, with what was swapped out."""
+    from taut.ground.compute import handle_of
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staged = target.with_name(f".{target.name}{STAGING}{handle_of(os.getpid())}")
+    try:
+        yield staged
+    finally:
+        _remove(staged)
+
+
+def clear_beside(target: Path) -> None:
+    """Remove what was staged beside the target by those that were killed, before the swap or after."""
+    from taut.ground.compute import is_alive
+
+    prefix = f".{target.name}{STAGING}"
+    for left in target.parent.glob(f"{glob.escape(prefix)}*"):
+        if is_alive(left.name.removeprefix(prefix).removesuffix(".old")):
+            continue
+        try:
+            _remove(left)
+        except OSError as problem:
+            raise explained(problem, left, "removed") from None
+
+
+def move_shards(staging: str, root: str, names: Iterable[str]) -> set[str]:
+    """Give files that were staged as `ab/cdef…` their places below a root; returns the folders that have new names.
+
+    Where the root has no folder `ab` yet, or an empty one, the staged folder goes there whole: one step for all in it.
+    """
+    shards: dict[str, list[str]] = {}
+    for name in names:
+        shards.setdefault(name[:2], []).append(name[2:])
+    for shard, inside in shards.items():
+        try:
+            os.rename(f"{staging}/{shard}", f"{root}/{shard}")
+        except OSError:  # It has files, is a link, or the file system cannot; what else it is the next lines tell.
+            os.makedirs(f"{root}/{shard}", exist_ok=True)
+            for name in inside:
+                os.rename(f"{staging}/{shard}/{name}", f"{root}/{shard}/{name}")
+    return {f"{root}/{shard}" for shard in shards}
+
+
 def sync_folder(path: Path) -> None:
     """Make the names in a folder survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -74,6 +123,13 @@ def explained(problem: OSError, path: Path, what: str) -> TautError:
 def changed(path: str) -> Conflict:
     """The error where a file is no more what it was when the work began."""
     return Conflict(f"{path} changed while it was read", hint="wait until nothing writes there, then try again")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _exchange(one: Path, other: Path) -> bool:

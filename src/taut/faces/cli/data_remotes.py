@@ -50,12 +50,17 @@ def _scope(
 
 @click.command(epilog="Example: taut data push data/flights.csv.dvc")
 @_transfer
+@click.option("--recheck", is_flag=True, help="Ask a bucket for every file, also for those it was seen to have.")
 @json_option
-def push(targets: tuple[str, ...], remote: str, jobs: int, run_cache: bool, as_json: bool, **scope: bool) -> None:
+def push(
+    targets: tuple[str, ...], remote: str, jobs: int, run_cache: bool, recheck: bool, as_json: bool, **scope: bool
+) -> None:
     """Send data to its remote: all that pointers and locks name, or some data, folders or parts of folders."""
     from taut.data.exchange.transfer import push
 
-    moved = push(Path.cwd(), targets, remote=remote, jobs=jobs, run_cache=run_cache, scope=_scope(**scope))
+    moved = push(
+        Path.cwd(), targets, remote=remote, jobs=jobs, run_cache=run_cache, recheck=recheck, scope=_scope(**scope)
+    )
     shown(moved, as_json, lambda moved: _moved(moved, "sent"))
 
 

@@ -8,7 +8,7 @@ def bring(
     sources: bytes | None,
     digests: bytes | None,
     stamps: bytes | None,
-    stores: tuple[tuple[str, str], ...],
+    stores: tuple[tuple[str, str | None], ...],
     target_base: str | None,
     targets: bytes | None,
     is_linked: bool,

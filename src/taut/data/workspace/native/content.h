@@ -120,6 +120,10 @@ static void note(int64_t stamp[STAMP], const struct stat *found) {
     stamp[2] = (int64_t)found->st_ino;
 }
 
+static int staged_in(const work *all, int store) {
+    return all->staging[store] < 0 ? all->stores[store] : all->staging[store];
+}
+
 /* Make the files that a source is written to; each is new, and no link that somebody put there is followed. */
 static int sinks_open(sinks *into, work *all, job *one, unsigned stores) {
     into->count = into->error = 0;
@@ -128,8 +132,11 @@ static int sinks_open(sinks *into, work *all, job *one, unsigned stores) {
         into->files[i] = -1;
     for (int i = 0; i < all->stores_count; i++)
         if (stores & (1u << i)) {
-            snprintf(into->names[i], TEMPORARY, "native-%lu", atomic_fetch_add(&names_given, 1));
-            into->files[i] = open_retried(all->staging[i], into->names[i], O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, MODE);
+            if (all->staging[i] < 0) /* The store itself is not whole yet. */
+                object_name(one->digest, into->names[i]);
+            else
+                snprintf(into->names[i], TEMPORARY, "native-%lu", atomic_fetch_add(&names_given, 1));
+            into->files[i] = open_retried(staged_in(all, i), into->names[i], O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, MODE);
             if (into->files[i] < 0)
                 return errno;
             into->count++;
@@ -186,10 +193,10 @@ static int sinks_close(sinks *into, work *all, job *one, const char *name, int e
             error = errno;
         if (close(file) && !error && errno != EINTR)
             error = errno;
-        if (!error && is_stored)
+        if (!error && is_stored && all->staging[i] >= 0)
             error = adopt(all->staging[i], into->names[i], all->stores[i], name);
         if (error && is_stored)
-            (void)unlinkat(all->staging[i], into->names[i], 0); /* What is left is in a folder that goes anyway. */
+            (void)unlinkat(staged_in(all, i), into->names[i], 0); /* What is left is in a folder that goes anyway. */
     }
     if (error && into->files[STORES] >= 0)
         (void)unlinkat(all->target_base, one->target, 0);
@@ -277,7 +284,7 @@ static unsigned lacking(work *all, job *one, const char *name, int64_t size) {
     unsigned stores = 0;
     for (int i = 0; i < all->stores_count; i++) {
         struct stat there;
-        if (fstatat(all->stores[i], name, &there, 0) || there.st_size != size)
+        if (all->staging[i] < 0 || fstatat(all->stores[i], name, &there, 0) || there.st_size != size)
             stores |= 1u << i;
         else
             note(one->stamp, &there);

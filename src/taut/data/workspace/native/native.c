@@ -16,7 +16,7 @@
 #include "content.h"
 #include "folder.h"
 
-#define VERSION 1  /* Of what bulk.py calls; it takes no other. */
+#define VERSION 2  /* Of what bulk.py calls; it takes no other. */
 #define THREADS 64
 #define WAIT_MS 50 /* Between looks for Ctrl-C. */
 
@@ -151,6 +151,13 @@ static int open_folders(work *all, PyObject *source_base, PyObject *target_base,
     return 0;
 }
 
+static int is_direct(const work *all) {
+    for (int i = 0; i < all->stores_count; i++)
+        if (all->staging[i] < 0)
+            return 1;
+    return 0;
+}
+
 static PyObject *results(const work *all) {
     PyObject *digests = PyBytes_FromStringAndSize(NULL, all->count * DIGEST);
     PyObject *stamps = PyBytes_FromStringAndSize(NULL, all->count * (Py_ssize_t)sizeof all->jobs->stamp);
@@ -193,6 +200,8 @@ static PyObject *bring(PyObject *Py_UNUSED(module), PyObject *given) {
         !open_folders(&all, source_base, target_base, stores)) {
         if (sources == Py_None && !all.has_digests)
             PyErr_SetString(PyExc_ValueError, "items without names are objects, and have digests");
+        else if (!all.has_digests && is_direct(&all))
+            PyErr_SetString(PyExc_ValueError, "a store that is written to directly takes items with digests");
         else if (all.is_linked && (targets != Py_None) == (all.stores_count > 0))
             PyErr_SetString(PyExc_ValueError, "links go into one store or out to targets");
         else {
