@@ -15,6 +15,7 @@ import pytest
 
 from taut.data.store import create_store, open_store
 from taut.errors import TautError, Unavailable
+from tests.data.store.conftest import own_cache  # noqa: F401  # A fixture that each test here has.
 from tests.data.store.scene import BAR, MIB, again, content, contents, edited, fetched, key_in, new_store, noise, table
 from tests.faults.disks import fill, small_disk
 

@@ -88,6 +88,7 @@ def test_a_damaged_remote_is_named_and_brought_back_from_the_cache(project: Path
     assert taut(project, "data", "remote", "fsck", "vault").status == 0
 
 
+@pytest.mark.slow
 def test_what_the_cache_lacks_comes_from_another_remote_or_is_told_as_lost(project: Path, table: Path):
     assert taut(project, "data", "push").status == 0
     assert taut(project, "data", "remote", "add", "other", str(project.parent / "other"), "--dvc").status == 0
@@ -105,6 +106,7 @@ def test_what_the_cache_lacks_comes_from_another_remote_or_is_told_as_lost(proje
     assert taut(project, "data", "remote", "fsck", "vault", "--from", "other").status == 2
 
 
+@pytest.mark.slow
 def test_a_remote_gets_another_key_and_a_killed_rotation_is_typed_again(project: Path, table: Path):
     from taut.data.store import file_key, open_store
 

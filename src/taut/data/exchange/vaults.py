@@ -11,7 +11,7 @@ from taut.data.remotes.config import STORE, RemoteSpec, find_remote, places_of, 
 from taut.data.remotes.connect import KEY, open_remote
 from taut.data.workspace.opened import workspace_of
 from taut.data.workspace.overview import project_of
-from taut.errors import Denied, Invalid
+from taut.errors import Denied, Invalid, Unavailable
 from taut.ground.progress import progress
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def repair_remote(folder: Path, name: str = "", *, source: str = "") -> "Repaire
 def rotate_remote(folder: Path, name: str, key: str) -> RemoteSpec:
     """Have another key keep a remote's secret, and write down where that is; a key file that is not there is made.
 
-    Typed again after it was killed it comes to its end. Raises as `check_remote`, and Denied where neither the key of
-    the config nor the new one opens it.
+    Typed again after it was killed it comes to its end, also where the old key is gone. Raises as `check_remote`, and
+    Denied where neither the key of the config nor the new one opens it.
     """
     from taut.data.store import keys_of, make_key_file, open_store
 
@@ -64,7 +64,7 @@ def rotate_remote(folder: Path, name: str, key: str) -> RemoteSpec:
     new = keys_of(key)
     try:
         _opened(spec).rotate(new)
-    except Denied as refused:
+    except (Denied, Unavailable) as refused:
         try:
             open_store(spec.url.removeprefix(STORE), new)
         except Denied:

@@ -16,7 +16,7 @@ from taut.ground.objects.disk import make_locked, reserve, sweep, sync_directory
 
 MAKING = "tmp"
 # What is wrong with one object and not with the place: another thing stands there, or the disk lost it.
-DAMAGES = (errno.EISDIR, errno.ELOOP, errno.EIO, errno.ENXIO, errno.EUCLEAN)
+DAMAGES = (errno.EISDIR, errno.ELOOP, errno.EIO, errno.ENXIO, getattr(errno, "EUCLEAN", errno.EIO))
 
 
 class Folder:

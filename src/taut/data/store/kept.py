@@ -46,7 +46,7 @@ class KeptIndexes:
                 (self._folder / name).unlink(missing_ok=True)
 
 
-def kept_indexes(store_id: bytes) -> KeptIndexes:
-    """Those of a store, below XDG_CACHE_HOME or ~/.cache."""
+def kept_indexes(store_id: bytes) -> KeptIndexes | None:
+    """Those of a store, below XDG_CACHE_HOME or ~/.cache; None for a user who has no home."""
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return KeptIndexes(Path(cache) / FOLDER / store_id.hex())
+    return KeptIndexes(Path(cache) / FOLDER / store_id.hex()) if os.path.isabs(cache) else None

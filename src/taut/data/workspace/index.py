@@ -34,6 +34,7 @@ STEP_NS = 1_000_000_000
 
 # Each row carries a checksum: SQLite has none, and a digest with one bit changed would be believed.
 CREATE = """
+BEGIN IMMEDIATE;
 DROP TABLE IF EXISTS folder;
 DROP TABLE IF EXISTS cached;
 DROP TABLE IF EXISTS content;
@@ -49,8 +50,10 @@ CREATE TABLE content (md5 TEXT PRIMARY KEY, oid TEXT, crc INTEGER) WITHOUT ROWID
 CREATE TABLE pushed (
     number INTEGER PRIMARY KEY, remote TEXT NOT NULL, digest TEXT NOT NULL, crc INTEGER, UNIQUE (remote, digest)
 );
+PRAGMA user_version = 5;
+COMMIT;
 """
-VERSION = 5  # Of this schema; an index of another is begun anew.
+VERSION = 5  # As this schema sets it; an index of another is begun anew.
 SELECT_FOLDER = "SELECT paths, stamps, md5s, digest, size_bytes, crc FROM folder WHERE place = ?"
 REPLACE_FOLDER = """
 INSERT OR REPLACE INTO folder (place, paths, stamps, md5s, digest, size_bytes, crc) VALUES (?, ?, ?, ?, ?, ?, ?)
@@ -281,7 +284,6 @@ def _connected(path: str) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = OFF")  # Losing it costs a second read, nothing more.
         if connection.execute("PRAGMA user_version").fetchone() != (VERSION,):
             connection.executescript(CREATE)
-            connection.execute(f"PRAGMA user_version = {VERSION}")
     except (sqlite3.Error, UnicodeDecodeError):
         connection.close()
         raise
