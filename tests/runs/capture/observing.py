@@ -66,7 +66,7 @@ def observe(project: Path, *command: str, stdin: int | None = subprocess.DEVNULL
     recording = project.parent / f"recording-{time.monotonic_ns()}"
     started_ns = time.time_ns()
     line = [*options, *launched(project, recording, *command)]
-    environment = {name: value for name, value in os.environ.items() if name != "TAUT_WATCHED"}
+    environment = {name: value for name, value in os.environ.items() if name not in ("TAUT_WATCHED", "TAUT_WITHIN")}
     done = subprocess.run(
         line, cwd=project, env=environment, stdin=stdin, capture_output=True, text=True, timeout=120, process_group=0
     )

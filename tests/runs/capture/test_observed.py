@@ -8,11 +8,11 @@ import pytest
 from taut.runs.capture.observed import CUT_SHORT, Observed, Stamp, observed_by_kernel, observed_by_python, stamp_of
 from taut.runs.capture.reads import NATIVE, UNSEEN, Notes
 
-FILE, FOLDER, GONE = "1 2 3 4 5 33188", "1 2 3 4 5 16877", "0 0 0 0 0 0"
+FILE, FOLDER, GONE = "1 2 3 4 5 33188 0", "1 2 3 4 5 16877 0", "0 0 0 0 0 0 0"
 STAMP = Stamp(1, 2, 3, 4, 5, 33188)
 
 
-def replayed(folder: Path, *events: str, start: str = f"o 9 {GONE}|1|", end: bool = True, cut: int = 0) -> Observed:
+def replayed(folder: Path, *events: str, start: str = f"o 9 {GONE}|2|", end: bool = True, cut: int = 0) -> Observed:
     """Replay events written as `KIND STAMP|path|path`."""
     lines = [start, *(f"{event[0]} 9 {event[2:]}" for event in events), *([f"e 9 {GONE}||"] if end else [])]
     data = b"".join(os.fsencode(line.replace("|", "\0")) + b"\0" for line in lines)
@@ -34,6 +34,14 @@ def replayed(folder: Path, *events: str, start: str = f"o 9 {GONE}|1|", end: boo
         ((f"M {FILE}|/a|/b",), set(), {"/a", "/b"}),
         ((f"l {FILE}|/a|/b",), set(), {"/b"}),
         ((f"x {FILE}|/a|",), {"/a"}, set()),
+        ((f"m {FILE}|/a|/b", f"r {FILE}|/b|"), {"/a"}, {"/b"}),
+        ((f"m {FILE}|/a|/b", f"m {FILE}|/b|/c", f"r {FILE}|/c|"), {"/a"}, {"/c"}),
+        ((f"l {FILE}|/a|/b", f"l {FILE}|/b|/c", f"r {FILE}|/c|"), {"/a"}, {"/b", "/c"}),
+        ((f"m {FOLDER}|/d|/e", f"m {FOLDER}|/e|/f", f"r {FILE}|/f/x/y|"), {"/d/x/y"}, set()),
+        ((f"w {GONE}|/t/x|", f"m {FOLDER}|/t|/d", f"r {FILE}|/d/x|"), set(), {"/d/x"}),
+        ((f"w {GONE}|/n|", f"M {FILE}|/n|/a", f"r {FILE}|/n|", f"r {FILE}|/a|"), {"/a"}, {"/n", "/a"}),
+        ((f"w {GONE}|/n/o|", f"M {FOLDER}|/n|/d", f"r {FILE}|/n/x|", f"r {FILE}|/d/o|"), {"/d/x"}, {"/d/o"}),
+        (("r 1 2 3 4 5 33188 1|/a|",), set(), set()),
     ],
 )
 def test_what_was_read_and_written_follows_the_files(
@@ -44,8 +52,25 @@ def test_what_was_read_and_written_follows_the_files(
 
 
 def test_a_file_that_was_changed_before_it_was_read_is_known_as_it_was_before(tmp_path: Path):
-    seen = replayed(tmp_path, f"a {FILE}|/a|", "r 1 2 9 9 9 33188|/a|")
+    seen = replayed(tmp_path, f"a {FILE}|/a|", "r 1 2 9 9 9 33188 0|/a|")
     assert seen.reads == {"/a": STAMP}
+
+
+def test_what_was_read_is_found_where_the_run_moved_it(tmp_path: Path):
+    seen = replayed(tmp_path, f"r {FILE}|/d/a|", f"r {FILE}|/b|", f"m {FOLDER}|/d|/e", f"m {FILE}|/b|/c")
+    assert (set(seen.reads), seen.moved) == ({"/d/a", "/b"}, {"/d/a": "/e/a", "/b": "/c"})
+
+
+def test_the_copy_of_a_file_that_was_moved_is_that_of_its_first_name(tmp_path: Path):
+    seen = replayed(tmp_path, f"m {FILE}|/a|/b", f"r {FILE}|/b|", f"k {FILE}|/b|0", f"w {FILE}|/b|")
+    assert (set(seen.reads), seen.kept) == ({"/a"}, {"/a": (STAMP, "0")})
+
+
+def test_a_run_within_a_run_is_replayed_from_the_record_around_it(tmp_path: Path):
+    (tmp_path / "outer").mkdir()
+    replayed(tmp_path / "outer", f"r {FILE}|/a|", "r 1 2 3 4 5 33188 7|/b|", "k 1 2 3 4 5 33188 7|/b|0")
+    seen = replayed(tmp_path, f"n {GONE}|7|{tmp_path / 'outer' / 'opened'}")
+    assert (set(seen.reads), seen.kept) == ({"/b"}, {"/b": (STAMP, str(tmp_path / "outer" / "kept" / "0"))})
 
 
 def test_links_are_known_by_both_names_and_follow_a_move(tmp_path: Path):
@@ -75,8 +100,9 @@ def test_a_record_cut_anywhere_says_so_and_keeps_what_is_whole(tmp_path: Path, c
 @pytest.mark.parametrize(
     ("start", "reason"),
     [
-        (f"o 9 {GONE}|1|Operation not permitted", "the kernel refused: Operation not permitted"),
-        (f"o 9 {GONE}|2|", "the observer is of another version"),
+        (f"o 9 {GONE}|2|Operation not permitted", "the kernel refused: Operation not permitted"),
+        (f"o 9 {GONE}|3|", "the observer is of another version"),
+        ("o 9 0 0 0 0 0 0|1|", "the observer is of another version"),
         (f"r 9 {FILE}|/a|", "the observer did not start"),
     ],
 )

@@ -201,13 +201,82 @@ def test_without_any_privilege_it_sees_the_same(folder: Path):
     assert str(folder / "o") in seen.written
 
 
-def test_a_run_within_a_run_says_that_only_the_outer_one_can_observe(folder: Path):
-    inner = folder.parent / "inner"
-    line = launched(folder, inner, "cat", "a")
-    program = f"import os, subprocess; l = {line!r}; l[1] = str(os.getpid()); raise SystemExit(subprocess.call(l))"
+WITHIN = "import os, subprocess as s\nenv = dict(os.environ, TAUT_WITHIN=os.environ['TAUT_WATCHED'])\n"
+
+
+def within(line: list[str]) -> str:
+    """A program that runs this as `taut run` within a run does."""
+    return f"l = {line!r}; l[1] = str(os.getpid()); s.run(l, env=env, check=True)\n"
+
+
+def test_a_run_within_a_run_is_seen_by_the_observer_around_it(folder: Path):
+    """Both tell what the inner one touched, though the outer one saw it before; only the outer one tells the rest."""
+    (folder / "b").write_text("b")
+    shell = "cat a > o; (sleep 0.1; cat b > p) & wait"
+    program = WITHIN + "open('a').read(); open('b').read()\n" + within(
+        launched(folder, folder.parent / "inner", "sh", "-c", shell)
+    ) + "open('q', 'w').write('x')"  # fmt: skip
     outer = observe(folder, sys.executable, "-S", "-c", program)
-    assert (outer.status, outer.inputs) == (0, {"a"})
-    assert observed_by_kernel(inner / "opened").reason == "the kernel refused: Device or resource busy"
+    inner = observed_by_kernel(folder.parent / "inner" / "opened")
+    names = {os.path.basename(path) for path in inner.reads if path.startswith(str(folder))}
+    assert (outer.status, outer.inputs, outer.outputs) == (0, {"a", "b"}, {"o", "p", "q"})
+    assert (inner.reason, inner.unseen, names) == ("", [], {"a", "b"})
+    assert set(inner.written) >= {str(folder / "o"), str(folder / "p")}
+    assert str(folder / "q") not in inner.written
+
+
+def test_an_orphan_of_a_run_within_a_run_is_still_of_it(folder: Path):
+    shell = "(setsid sh -c 'sleep 0.3; cat a > o' >/dev/null 2>&1 &); while [ ! -s o ]; do sleep 0.05; done"
+    program = WITHIN + within(launched(folder, folder.parent / "inner", "sh", "-c", shell))
+    observe(folder, sys.executable, "-S", "-c", program)
+    assert str(folder / "a") in observed_by_kernel(folder.parent / "inner" / "opened").reads
+
+
+def test_runs_three_deep_and_beside_each_other_tell_each_its_own(folder: Path):
+    for name in "bcd":
+        (folder / name).write_text(name)
+    deepest = launched(folder, folder.parent / "third", "cat", "c")
+    second = WITHIN + "open('b').read()\n" + within(deepest)
+    program = (
+        WITHIN
+        + within(launched(folder, folder.parent / "second", sys.executable, "-S", "-c", second))
+        + within(launched(folder, folder.parent / "beside", "cat", "d"))
+        + "open('a').read()"
+    )
+    first = observe(folder, sys.executable, "-S", "-c", program)
+    found = {
+        name: {Path(path).name for path in observed_by_kernel(folder.parent / name / "opened").reads if
+               path.startswith(f"{folder}/")}
+        for name in ("second", "third", "beside")
+    }  # fmt: skip
+    assert (first.status, first.inputs) == (0, {"a", "b", "c", "d"})
+    assert found == {"second": {"b", "c"}, "third": {"c"}, "beside": {"d"}}
+
+
+def test_what_a_run_within_a_run_is_about_to_change_is_kept_for_both(folder: Path):
+    program = WITHIN + within(launched(folder, folder.parent / "inner", "sh", "-c", "cat a; echo bb > a"))
+    outer = observe(folder, sys.executable, "-S", "-c", program)
+    ((stamp, copy),) = observed_by_kernel(folder.parent / "inner" / "opened").kept.values()
+    assert (stamp.size_bytes, Path(copy).read_text()) == (1, "a")
+    assert [(read.path, read.kept) for read in outer.files.inputs] == [("a", True)]
+
+
+def test_a_run_within_one_whose_observer_is_gone_says_that_nothing_was_seen(folder: Path):
+    line = launched(folder, folder.parent / "inner", "cat", "a")
+    program = (
+        "import os, subprocess, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nopen('ready', 'w').close()\n"
+        "while not os.path.exists('go'): pass\n"
+        f"l = {line!r}; l[1] = str(os.getpid())\n"
+        "subprocess.run(l, env=dict(os.environ, TAUT_WITHIN=os.environ['TAUT_WATCHED']))\nopen('done', 'w').close()"
+    )
+    started = python(folder, program)
+    started.process.kill()
+    started.process.wait()
+    (folder / "go").touch()
+    eventually((folder / "done").exists, what="the inner run")
+    assert observed_by_kernel(folder.parent / "inner" / "opened").reason == (
+        "the kernel refused: Device or resource busy"
+    )
 
 
 def test_what_a_file_held_is_kept_before_the_run_changes_it(folder: Path):

@@ -108,8 +108,10 @@ def _program(command: Sequence[str], folder: Path, beside: Sandbox | None = None
 def _environment(
     own: dict[str, str], tracking_uri: str, run_id: str, experiment: str, recording: Path
 ) -> dict[str, str]:
+    around = own.get("TAUT_WATCHED", "")  # The record of a run around this one, whose observer sees for this one too.
     return {
-        **{name: value for name, value in own.items() if name != "TAUT_WATCHED"},  # Of a run around this one.
+        **{name: value for name, value in own.items() if name != "TAUT_WATCHED"},
+        **({"TAUT_WITHIN": around} if around else {}),
         "MLFLOW_TRACKING_URI": tracking_uri,
         "MLFLOW_RUN_ID": run_id,
         "MLFLOW_EXPERIMENT_NAME": experiment,

@@ -16,7 +16,7 @@ from typing import Any
 from taut.runs.capture.reads import NATIVE, UNSEEN, Notes
 
 OBSERVER = Path(__file__).with_name("observer") / "observe"
-FORMAT = "1"
+FORMAT = "2"
 CUT_SHORT = "the observer did not see the end of the command"
 
 
@@ -84,21 +84,35 @@ def observer_problem() -> str:
 
 
 def observed_by_kernel(record: Path) -> Observed:
-    """Replay the record. Without its end mark something is missing at its end, and `reason` says so."""
+    """Replay the record. Without its end mark something is missing at its end, and `reason` says so.
+
+    Of a run within another one the record of that one tells, which is named in its own.
+    """
     seen = Observed(reason=CUT_SHORT)
     started = False
-    for kind, stamp, one, two in _events(record.read_bytes() if record.exists() else b""):
+    for kind, run, stamp, one, two in _events(record):
+        if run:
+            continue  # Told for a run within this one, and for this one too.
         if kind == "o":
             started = one == FORMAT and not two
             if not started:
                 return Observed(reason=f"the kernel refused: {two}" if two else "the observer is of another version")
         elif kind == "e":
             seen.reason = ""
+        elif kind == "n":
+            _replay_of(seen, Path(two), int(one))
         elif (replay := REPLAYS.get(kind)) is not None:
             replay(seen, stamp, one, two)
     if started and seen.reason:
         seen.unseen.append("what it opened at the end: the observer was gone before the command, or could not write")
     return seen if started else Observed(reason="the observer did not start")
+
+
+def _replay_of(seen: Observed, outer: Path, number: int) -> None:
+    """Replay what the observer of the run around this one saw of it; its copies lie there too."""
+    for kind, run, stamp, one, two in _events(outer):
+        if run == number and (replay := REPLAYS.get(kind)) is not None:
+            replay(seen, stamp, one, str(outer.with_name("kept") / two) if kind == "k" and two else two)
 
 
 def observed_by_python(notes: Notes, reason: str) -> Observed:
@@ -111,14 +125,16 @@ def observed_by_python(notes: Notes, reason: str) -> Observed:
     return seen
 
 
-def _events(data: bytes) -> Iterator[tuple[str, Stamp, str, str]]:
-    """The triplets of the record; half of one at its end is none."""
-    fields = data.split(b"\0")[:-1]
+def _events(record: Path) -> Iterator[tuple[str, int, Stamp, str, str]]:
+    """The triplets of a record, each with the number of the run that it is told for; half of one at its end is none."""
+    fields = record.read_bytes().split(b"\0")[:-1] if record.exists() else []
     for at in range(0, len(fields) - 2, 3):
         head, one, two = fields[at : at + 3]
-        kind, _, device, inode, size, mtime, ctime, mode = head.decode("ascii").split()
-        stamp = Stamp(int(device), int(inode), int(size), int(mtime), int(ctime), int(mode))
-        yield kind, stamp, os.fsdecode(one), os.fsdecode(two)
+        kind, _, *numbers = head.decode("ascii").split()
+        if kind == "o" and len(numbers) != 7:  # The number of the format tells which it is.
+            numbers = ["0"] * 7
+        *stamp, run = map(int, numbers)
+        yield kind, run, Stamp(*stamp), os.fsdecode(one), os.fsdecode(two)
 
 
 def _read(seen: Observed, stamp: Stamp, path: str, typed: str) -> None:

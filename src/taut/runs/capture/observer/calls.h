@@ -111,8 +111,8 @@ static const struct call COMPAT[] = {
 #define ARGUMENT(n) ((unsigned)offsetof(struct seccomp_data, args[n])) /* Its lower half: both are little-endian. */
 
 /* "Of this architecture: ask us about these calls, but not of an open that opens no file to read or write, and of
-   socketcall(2) only where it connects; allow all others." A folder can be opened by O_DIRECTORY alone, and so is a file
-   without a name (O_TMPFILE), which gets one by linkat. */
+   socketcall(2) only where it connects; allow all others." O_DIRECTORY opens folders, and files without a name
+   (O_TMPFILE), which get one by linkat. */
 static size_t add_table(struct sock_filter *at, unsigned arch, const struct call *table, size_t length) {
     const struct sock_filter *first = at;
     const unsigned tail = 10; /* The steps after the table. */

@@ -20,6 +20,7 @@ enum {
 };
 
 static int record = -1;
+static unsigned account; /* For which run: 0 for ours, else for one that goes on within it. */
 static long long recorded;
 static char buffer[1 << 16];
 static size_t buffered;
@@ -69,6 +70,7 @@ static void tell(char kind, pid_t pid, const struct stat *as, const char *path, 
     if (!as) as = &none;
     at = digits(digits(digits(at, as->st_dev), as->st_ino), (unsigned long long)as->st_size);
     at = digits(nanoseconds(nanoseconds(at, as->st_mtim), as->st_ctim), as->st_mode);
+    at = digits(at, account);
     at[-1] = 0;
     put(head, (size_t)(at - head));
     put(path, strlen(path) + 1);
@@ -76,7 +78,7 @@ static void tell(char kind, pid_t pid, const struct stat *as, const char *path, 
 }
 
 static uint64_t hash_of(char kind, const char *one, const char *two) {
-    uint64_t hash = 0xcbf29ce484222325ULL ^ (unsigned char)kind; /* FNV-1a over both, then mixed. */
+    uint64_t hash = 0xcbf29ce484222325ULL ^ (unsigned char)kind ^ (uint64_t)account << 32; /* FNV-1a, mixed. */
     for (const char *text = one; text; text = text == one ? two : NULL)
         for (const char *at = text;; at++) {
             hash = (hash ^ (unsigned char)*at) * 0x100000001b3ULL;
