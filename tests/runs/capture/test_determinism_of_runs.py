@@ -61,8 +61,9 @@ def test_what_was_found_is_recorded_where_nothing_was_set(home: Home, monkeypatc
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("SECRET_TOKEN", "hush")
     done = execute_run(home, [sys.executable, "-c", "pass"], tracking_uri=NOWHERE, folder=home.project)
-    assert done.capture.determinism is not None
-    assert done.capture.determinism.variables["OMP_NUM_THREADS"] == "1"
+    assert done.capture.determinism == Determinism()
+    assert done.capture.surroundings is not None
+    assert done.capture.surroundings.variables["OMP_NUM_THREADS"] == "1"
     assert "hush" not in str(done.capture)
 
 

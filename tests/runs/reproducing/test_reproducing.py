@@ -295,6 +295,22 @@ def test_an_absolute_path_is_read_where_it_lies_while_it_holds_what_the_run_read
 
 
 @pytest.mark.skipif(landlock_version() < 1, reason="this kernel has no Landlock")
+def test_a_script_of_the_project_lets_nothing_else_of_it_be_read(home: Home, monkeypatch: pytest.MonkeyPatch):
+    secret = home.project / "secret"
+    committed(
+        home,
+        train="",
+        **{"train.sh": f'#!/bin/sh\necho done > out\n[ -z "$TAUT_SEEN" ] || cat {secret} >> out\ntrue\n'},
+    )
+    (home.project / "train.sh").chmod(0o755)
+    git(home.project, "commit", "-qam", "executable")
+    one = run(home, "./train.sh")
+    secret.write_text("secret")
+    monkeypatch.chdir(home.project)
+    assert reproduced(home, one).verdict == "bytes"  # What it could read would be in its output.
+
+
+@pytest.mark.skipif(landlock_version() < 1, reason="this kernel has no Landlock")
 def test_a_repetition_reads_what_its_run_read_elsewhere_and_nothing_more(home: Home, tmp_path: Path):
     shared, private = tmp_path / "shared", tmp_path / "private"
     shared.write_text("x")

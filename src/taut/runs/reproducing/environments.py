@@ -138,7 +138,7 @@ def rebuild(
             (folder / COMPLETE).touch()
         answer = ask_environment(str(folder / "bin" / "python"), folder)
     if isinstance(answer, str):
-        raise NotFound(f"package: {answer}", hint=HERE)
+        raise NotFound(f"package: {answer}", hint=f"rm -r {folder} and try again, or {HERE}")
     notes = (*wanted.notes, *_changed_files(home, capture, answer))
     return Rebuilt(folder, _differences_left(home, capture, answer, wanted), notes, wanted.own)
 
@@ -280,10 +280,11 @@ def with_project(paths: Paths, copy: Pristine) -> dict[str, str]:
     return {"PYTHONPATH": os.pathsep.join([*own, *besides])}
 
 
-def readable_of(paths: Paths, project: Path) -> list[str]:
-    """The folders of an interpreter that its programs may read; none that holds the project or is of it."""
+def readable_of(paths: Paths, programs: Sequence[str], project: Path) -> list[str]:
+    """The folders of an interpreter, and the programs, that may be read; none that holds the project or is of it."""
     inner = (f"{path}/{name}" for path in paths.paths for name in ("lib", "lib64", "bin"))
-    return [path for path in (*paths.paths, *inner) if _is_beside(Path(os.path.realpath(path)), project)]
+    places = map(os.path.realpath, (*paths.paths, *inner, *programs))
+    return [place for place in places if _is_beside(Path(place), project)]
 
 
 def _is_beside(place: Path, project: Path) -> bool:

@@ -243,13 +243,8 @@ class _Repeated:
     def _readable(self, copy: Pristine) -> list[str]:
         """What the command may read beside the copy: its interpreter and packages, and what its run read elsewhere."""
         program = shutil.which(self.run.capture.command[0])
-        own = (os.path.realpath(self._python()), *([os.path.realpath(program)] if program else ()))
-        return [
-            *map(os.path.dirname, own),
-            *own,
-            *readable_of(self._paths(), copy.original),
-            *readable_elsewhere(self.run, copy),
-        ]
+        own = (self._python(), *([program] if program else ()))
+        return [*readable_of(self._paths(), own, copy.original), *readable_elsewhere(self.run, copy)]
 
     def _reason(self, compared: Compared, first: Outcome, second: Outcome, how: Determinism) -> Reason:
         usage = self.run.capture.usage

@@ -22,13 +22,13 @@ def scratch_folder() -> Iterator[Path]:
     """
     remove_orphans()
     folder = Path(tempfile.mkdtemp(prefix=PREFIX)).resolve()
-    try:
-        with locked(folder / LOCK):
+    with locked(folder / LOCK):
+        try:
             inner = folder / INNER
             inner.mkdir()
             yield inner
-    finally:
-        remove_tree(folder)
+        finally:
+            remove_tree(folder)  # While it is still ours: another process would remove it at the same time.
 
 
 def remove_orphans() -> list[Path]:
