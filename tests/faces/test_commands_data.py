@@ -241,3 +241,25 @@ def test_a_mistake_in_a_data_command_is_two_lines(told, words, status, says):
     said = taut(told, "data", *words)
     assert (said.status, is_two_lines(said)) == (status, True), said
     assert says in said.lines[0]
+
+
+def test_a_profile_is_shown_of_a_file_and_of_a_version_alike(told, tmp_path):
+    said = taut(told, "data", "profile", "trips@2", "--html", str(tmp_path / "p.html"))
+    assert said.out.splitlines()[0] == "3 rows"
+    assert (tmp_path / "p.html").read_text().startswith("<!doctype html>")
+    (tmp_path / "trips.csv").write_text("id,fare\n1,2.5\n2,\n3,4.5\n")
+    of_file = taut(told, "data", "profile", str(tmp_path / "trips.csv"), "--json").json
+    assert of_file == taut(told, "data", "profile", "trips@2", "--json").json
+    assert taut(told, "data", "profile", "nothing").status == 10
+
+
+def test_a_hostile_name_moves_no_cursor(told, tmp_path):
+    (tmp_path / "t.csv").write_text("a\x1b[31m\n1\n")
+    assert "\x1b" not in taut(told, "data", "profile", str(tmp_path / "t.csv")).out
+
+
+def test_rows_are_left_out_or_asked_for(told):
+    assert taut(told, "data", "diff", "trips", "1", "2", "--no-rows", "--key", "id").status == 2
+    said = taut(told, "data", "diff", "trips", "1", "2", "--no-rows")
+    assert "rows are not compared: they were not asked for" in said.out
+    assert "rows by id: 1 added" in taut(told, "data", "diff", "trips", "1", "2", "--key", "auto").out

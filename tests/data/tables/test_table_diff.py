@@ -283,5 +283,7 @@ def test_the_page_is_well_formed_and_shows_hostile_names_as_text(home: Home):
     page = diff_page(dataset_diff(home, "t"))
     assert "<script>" not in page
     assert page.count("<figure>") == 2
+    assert "http" not in page.replace("http-equiv", "")
+    assert 'name="viewport"' in page
     for part in page.split("<svg")[1:]:
         ET.fromstring("<svg" + part.split("</svg>")[0] + "</svg>")

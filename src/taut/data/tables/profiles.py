@@ -14,6 +14,7 @@ from taut.data.tables.profile import DISTINCT_MAX, profile_files
 from taut.data.versions import find_dataset
 from taut.errors import Invalid, NotFound, UsageError
 from taut.ground import wire
+from taut.ground.progress import Progress, progress
 from taut.home import Home, verb
 from taut.records import Column, ColumnProfile, TableProfile
 
@@ -30,8 +31,9 @@ def profile_table(parts: Sequence[Part]) -> TableProfile:
     """
     table = open_table(parts)
     tallies: list[Tally] = []
-    for group in column_groups(table):
-        tallies += over_batches(table, partial(_tallied, table, group), group)
+    with progress("profiling", unit=" rows") as bar:
+        for group in column_groups(table):
+            tallies += over_batches(table, partial(_tallied, table, group, bar), group)
     return _as_profile(tallies)
 
 
@@ -95,7 +97,7 @@ def record_profile(home: Home, name: str, number: int, profile: TableProfile) ->
     return profile
 
 
-def _tallied(table: Table, group: Sequence[int], batches: Iterator["pa.RecordBatch"]) -> "list[Tally]":
+def _tallied(table: Table, group: Sequence[int], bar: Progress, batches: Iterator["pa.RecordBatch"]) -> "list[Tally]":
     from taut.data.tables.columns import Tally
     from taut.data.tables.frequencies import counters_of
     from taut.data.tables.quantiles import buffer_size
@@ -106,6 +108,7 @@ def _tallied(table: Table, group: Sequence[int], batches: Iterator["pa.RecordBat
         for batch in batches:
             for _ in workers.map(Tally.add, tallies, batch.columns):
                 pass
+            bar.advance(batch.num_rows if group[0] == 0 else 0)  # Each row once, though its columns come in groups.
     return tallies
 
 

@@ -9,17 +9,18 @@ import click
 
 from taut.errors import NotFound, Refused, UsageError
 from taut.faces.cli.data_remotes import commands
-from taut.faces.cli.shown import Group, json_option, shown, table
+from taut.faces.cli.shown import Group, json_option, plain, shown, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from taut.data import DatasetDiff, DatasetState
     from taut.data.tables.contracts import ContractResult
+    from taut.data.tables.parts import Part
     from taut.data.tables.rows import RowDiff
     from taut.data.workspace.states import FileState
     from taut.home import Home
-    from taut.records import Column, DatasetVersion
+    from taut.records import Column, DatasetVersion, TableProfile
 
 SAME = ("unchanged", "unknown")
 EMPTY = "nothing is snapshot here; try: taut data add PATH"
@@ -41,8 +42,10 @@ def add(path: Path, name: str, contract_file: Path | None, as_json: bool) -> Non
     from taut.home import open_home
 
     if contract_file is not None and not (found := _checked(path, contract_file)).passed:
+        from taut.data.tables.contract_drawn import rules_of
+
         raise Refused(
-            f"{path} breaks {len(found.broken)} rules of {contract_file}",
+            f"{path} breaks {rules_of(found)} of {contract_file}",
             hint=f"taut data check {path} --contract {contract_file}",
         )
     with open_home() as home:
@@ -112,7 +115,7 @@ def diff(
             else dataset_diff(home, name, old, new, asked=asked)
         )
     if html is not None:
-        html.write_text(diff_page(found), encoding="utf-8")
+        html.write_text(diff_page(found), encoding="utf-8", errors="replace")
     shown(found, as_json, _compared)
 
 
@@ -307,15 +310,15 @@ def _compared(diff: "DatasetDiff") -> str:
         lines += [f"{sign} {path}" for path in paths]
     if None not in diff.rows:
         lines.append(f"rows {diff.rows[0]} -> {diff.rows[1]}, bytes {diff.size_bytes[0]} -> {diff.size_bytes[1]}")
-    lines += [f"column {before} is now called {after}" for before, after in diff.renamed]
+    lines += [f"column {plain(before)} is now called {plain(after)}" for before, after in diff.renamed]
     if diff.table is not None:
         lines += _rows_told(diff.table)
     elif diff.not_compared and diff.rows != (None, None):
         lines.append(f"rows are not compared: {diff.not_compared}")
-    rows = [(change.name, _glance(change.old), _glance(change.new)) for change in diff.columns]
+    rows = [(plain(change.name), _glance(change.old), _glance(change.new)) for change in diff.columns]
     told = [*lines, table(["column", "before", "after"], rows, empty="no column tells anything new")]
     moved = [
-        (one.name, one.distance.psi, one.distance.ks, one.distance.wasserstein)
+        (plain(one.name), one.distance.psi, one.distance.ks, one.distance.wasserstein)
         for one in diff.shifts
         if one.distance.psi
     ]
@@ -329,17 +332,17 @@ def _rows_told(found: "RowDiff") -> list[str]:
     lines = [
         f"rows{by}: {found.added} added, {found.removed} removed, {found.changed} changed, {found.unchanged} unchanged"
     ]
-    lines += [f"column {name} is stored as another type" for name in found.retyped]
+    lines += [f"column {plain(name)} is stored as another type" for name in found.retyped]
     for sign, rows in (("+", found.examples_added), ("-", found.examples_removed)):
         lines += [f"  {sign} {_cells({**row.key, **row.old, **row.new})}" for row in rows]
     for row in found.examples_changed:
-        cells = ", ".join(f"{name} {old} -> {row.new[name]}" for name, old in row.old.items())
+        cells = ", ".join(f"{plain(name)} {plain(old)} -> {plain(row.new[name])}" for name, old in row.old.items())
         lines.append(f"  ~ {_cells(row.key)}: {cells}")
     return lines
 
 
 def _cells(row: dict[str, str | None]) -> str:
-    return ", ".join(f"{name}={'' if value is None else value}" for name, value in row.items())
+    return ", ".join(f"{plain(name)}={'' if value is None else plain(value)}" for name, value in row.items())
 
 
 def _glance(column: "Column | None") -> str:
@@ -375,37 +378,75 @@ def contract(version: str, as_json: bool) -> None:
         shown(dataset_contract(home, version), as_json, str.rstrip)
 
 
+@data.command(epilog="Example: taut data profile flights@3")
+@click.argument("what")
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Draw it as a page of its own.")
+@json_option
+def profile(what: str, html: Path | None, as_json: bool) -> None:
+    """Show what each column of a table holds: of a version NAME@NUMBER, the newest of NAME, or a file or folder."""
+    from taut.data import find_profile
+    from taut.data.tables.profile_drawn import profile_page
+    from taut.data.tables.profiles import profile_table
+    from taut.home import open_home
+
+    if "@" not in what and os.path.exists(what):
+        found = profile_table(_parts(Path(what)))
+    else:
+        with open_home() as home:
+            found = find_profile(home, what)
+    if html is not None:
+        html.write_text(profile_page(what, found), encoding="utf-8", errors="replace")
+    shown(found, as_json, _profiled)
+
+
+def _profiled(found: "TableProfile") -> str:
+    from taut.data.tables.profile_drawn import LINE, profile_lines
+
+    lines = [[plain(cell) if isinstance(cell, str) else cell for cell in line] for line in profile_lines(found)]
+    return f"{found.rows} rows\n{table(LINE, lines, empty='no column')}"
+
+
 @data.command(epilog="Example: taut data check data/flights.csv --contract contract.yaml")
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "--contract", "contract_file", type=click.Path(path_type=Path), default="contract.yaml", show_default=True
 )
+@click.option("--html", type=click.Path(path_type=Path, dir_okay=False), help="Write the report as a page of its own.")
 @json_option
-def check(path: Path, contract_file: Path, as_json: bool) -> None:
+def check(path: Path, contract_file: Path, html: Path | None, as_json: bool) -> None:
     """Hold a table against a contract; status 3 where it is broken, with the first rows that break each rule."""
+    from taut.data.tables.contract_drawn import check_page
+
     found = _checked(path, contract_file)
+    if html is not None:
+        html.write_text(check_page(f"{path} and {contract_file}", found), encoding="utf-8", errors="replace")
     shown(found, as_json, _judged)
     if not found.passed:
         raise click.exceptions.Exit(3)
 
 
 def _checked(path: Path, contract_file: Path) -> "ContractResult":
-    from taut.data.tables.contracts import check_table, read_contract
-    from taut.data.tables.parts import part_of
+    from taut.data import check_table, read_contract
+
+    return check_table(_parts(path), read_contract(contract_file))
+
+
+def _parts(path: Path) -> "list[Part]":
+    """The files that make a table."""
+    from taut.data import part_of
     from taut.data.workspace.walk import ONE_FILE, walk
 
-    names = sorted(walk(str(path)).paths)
-    return check_table(
-        [part_of(path if name == ONE_FILE else path / name) for name in names], read_contract(contract_file)
-    )
+    return [part_of(path if name == ONE_FILE else path / name) for name in sorted(walk(str(path)).paths)]
 
 
 def _judged(found: "ContractResult") -> str:
     if found.passed:
         return f"{found.rows} rows keep the contract"
-    lines = [f"{found.rows} rows break {len(found.broken)} rules"]
-    lines += [f"{times} x {rule}" for rule, times in found.broken.items()]
-    rows = [(one.row or "-", one.column, one.value, one.rule) for one in found.breaches]
+    from taut.data.tables.contract_drawn import rules_of
+
+    lines = [f"{found.rows} rows break {rules_of(found)}"]
+    lines += [f"{times} x {plain(rule)}" for rule, times in found.broken.items()]
+    rows = [(one.row or "-", plain(one.column), plain(one.value), plain(one.rule)) for one in found.breaches]
     return "\n".join([*lines, table(["row", "column", "value", "rule"], rows, empty="")])
 
 

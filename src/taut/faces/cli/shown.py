@@ -57,6 +57,17 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: s
     return "\n".join(line.rstrip() for line in lines)
 
 
+def plain(word: str | None) -> str | None:
+    r"""Foreign text on one line of a terminal: what would move its cursor or colour it is written as an escape.
+
+    >>> plain("a\x1b[31m") == "a" + chr(92) + "x1b[31m", plain("ä")
+    (True, 'ä')
+    """
+    if word is None or word.isprintable():
+        return word
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in word)
+
+
 def light(state: str) -> str:
     """A coloured dot for `ok`, `warning`, `failing` or `missing`."""
     sign, colour = LIGHTS[state]
