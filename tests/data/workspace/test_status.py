@@ -100,7 +100,17 @@ def test_missing_data_and_an_older_version_are_told(home: Home, tree: Path):
         path.unlink()
     (tree / "sub").rmdir()
     tree.rmdir()
-    assert dataset_status(home, home.project)[0].state == "deleted"
+    (state,) = dataset_status(home, home.project)
+    assert (state.state, state.removed) == ("deleted", ("a", "b", "sub/c"))
+
+
+def test_what_came_into_an_empty_folder_is_named(home: Home):
+    folder = home.project / "none"
+    folder.mkdir()
+    add_dataset(home, folder)
+    (folder / "new").touch()
+    (state,) = dataset_status(home, home.project)
+    assert (state.state, state.added) == ("modified", ("new",))
 
 
 def test_a_pointer_of_dvc_alone_is_held_against_its_md5(home: Home):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from taut.data.versions import list_datasets, read_tree
 from taut.data.workspace.add import index_folder, path_in_project
+from taut.data.workspace.digests import DIR
 from taut.data.workspace.index import open_index
 from taut.data.workspace.listing import read_listing
 from taut.data.workspace.opened import workspace_of
@@ -70,17 +71,20 @@ def compared_files(
 def _state(home: Home, pointer: Pointer, found: OutState, newest: int) -> DatasetState:
     path = path_in_project(home, Path(found.out.target))
     lists: tuple[tuple[str, ...], ...] = ((), (), ())
-    if found.state == "modified" and found.snapshot is not None and (recorded := _recorded(home, pointer, found)):
-        lists = compared_files(recorded, found.snapshot.files)
+    is_folder = found.out.md5.endswith(DIR)
+    if (found.state == "modified" and found.snapshot is not None) or (found.state == "deleted" and is_folder):
+        recorded = _recorded(home, pointer, found)
+        if recorded is not None:
+            lists = compared_files(recorded, found.snapshot.files if found.snapshot is not None else ())
     return DatasetState(path, pointer.name, pointer.number, found.state, newest, *lists)
 
 
-def _recorded(home: Home, pointer: Pointer, found: OutState) -> tuple[TreeFile, ...]:
-    """The files the pointer means; none where this home has never seen that version and the cache has no list of it."""
+def _recorded(home: Home, pointer: Pointer, found: OutState) -> tuple[TreeFile, ...] | None:
+    """The files the pointer means; None where this home has never seen that version and the cache has no list of it."""
     try:
         if pointer.tree and pointer.outs[0] == found.out:
             return read_tree(home, pointer.tree)
         workspace = workspace_of(str(pointer.file), str(home.project), index_folder(home))
         return tuple(TreeFile(path, md5=md5) for path, md5 in read_listing(workspace.cache, found.out.md5))
     except (NotFound, Corrupt):
-        return ()
+        return None
