@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from taut.data import DatasetDiff, DatasetState
     from taut.data.tables.contracts import ContractResult
     from taut.data.tables.rows import RowDiff
+    from taut.data.workspace.pointers import Out
     from taut.data.workspace.states import FileState, State
     from taut.records import Column, DatasetVersion
 
@@ -67,6 +68,10 @@ def status(paths: tuple[Path, ...], granular: bool, as_json: bool) -> None:
     from taut.data.workspace.overview import workspace_states
 
     found = workspace_states(Path.cwd(), paths)
+    if any(_asks_a_url(one) for one in found):
+        from taut.data.exchange.urls import with_sources
+
+        found = with_sources(found)
     if as_json:
         shown(_as_dvc(found), True, str)
     else:
@@ -215,11 +220,24 @@ def _placed(placed: list[dict[str, str]]) -> str:
 
 def _states(found: "list[FileState]") -> str:
     rows = [
-        (os.path.relpath(one.out.target), _version_of(file), one.state)
+        (_path_of(one.out), _version_of(file), one.state)
         for file in found
         for one in (*file.outs, *(dep for dep in file.deps if dep.state != "unchanged"))
     ]
     return table(["path", "dataset", "state"], rows, empty=EMPTY)
+
+
+def _asks_a_url(file: "FileState") -> bool:
+    """Whether its state depends on what a URL has now: an import that is not frozen."""
+    pointer = file.pointer
+    return (
+        pointer is not None and not pointer.is_frozen and any("://" in str(dep.get("path", "")) for dep in pointer.deps)
+    )
+
+
+def _path_of(out: "Out") -> str:
+    """As DVC shows it: from here, or the URL."""
+    return out.path if "://" in out.path else os.path.relpath(out.target)
 
 
 def _version_of(file: "FileState") -> str:
@@ -232,7 +250,7 @@ def _as_dvc(found: "list[FileState]") -> "dict[str, list[dict[str, dict[str, Sta
     told = {}
     for file in found:
         parts = {
-            words: {os.path.relpath(one.out.target): one.state for one in states if one.state in CHANGED}
+            words: {_path_of(one.out): one.state for one in states if one.state in CHANGED}
             for words, states in (("changed deps", file.deps), ("changed outs", file.outs))
         }
         if changed := [{words: those} for words, those in parts.items() if those]:
