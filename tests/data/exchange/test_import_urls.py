@@ -16,6 +16,7 @@ from taut.data.exchange.urls import import_url
 from taut.data.remotes import sources
 from taut.data.remotes.config import add_remote, places_of
 from taut.errors import Conflict, Denied, Invalid, NotFound, Unavailable, UsageError
+from tests.faces.shell import taut
 
 
 @pytest.fixture
@@ -158,6 +159,23 @@ def test_a_source_that_changes_while_it_is_read_is_not_imported(repository, serv
         import_url(repository, f"http://127.0.0.1:{served.server_port}/a.txt")
     assert not (repository / "a.txt").exists()
     assert not (repository / "a.txt.dvc").exists()
+
+
+def test_status_asks_the_url_of_what_is_not_frozen_and_of_nothing_else(repository, served, tmp_path):
+    url = f"http://127.0.0.1:{served.server_port}/a.txt"
+    pointer = import_url(repository, url)
+    (tmp_path / "source" / "a.txt").write_text("changed")
+    assert taut(repository, "data", "status", "--json").json == {}
+    pointer.write_text(pointer.read_text().replace("frozen: true\n", ""))
+    assert taut(repository, "data", "status", "--json").json == {"a.txt.dvc": [{"changed deps": {url: "modified"}}]}
+    assert f"{url}" in taut(repository, "data", "status").out
+    served.answers = lambda path: 404
+    assert taut(repository, "data", "status", "--json").json == {"a.txt.dvc": [{"changed deps": {url: "deleted"}}]}
+    served.answers = lambda path: 503
+    assert taut(repository, "data", "status").status == 15
+    served.answers = lambda path: 0
+    update_import(repository, "a.txt")
+    assert taut(repository, "data", "status", "--json").json == {}
 
 
 def test_kinds_that_are_not_reached_are_named(repository):

@@ -20,9 +20,10 @@ from taut.data.workspace.index import open_index
 from taut.data.workspace.listing import checked_path, read_listing
 from taut.data.workspace.opened import Workspace, workspace_of
 from taut.data.workspace.overview import index_place, project_of
-from taut.data.workspace.pointers import Pointer
+from taut.data.workspace.pointers import Out, Pointer
 from taut.data.workspace.snapshot import store_snapshot
-from taut.errors import Conflict, Invalid, UsageError
+from taut.data.workspace.states import FileState, OutState, State
+from taut.errors import Conflict, Invalid, NotFound, UsageError
 from taut.ground.progress import progress
 
 BATCH_BYTES, BATCH_FILES = (
@@ -95,6 +96,33 @@ def update_url(
             seen, entry = _brought(source, workspace.cache, jobs)
             _put(workspace, target, entry["md5"], project, taut, force=True)
         return write_import(workspace, target, _dep(seen, told), entry, file=pointer.file)
+
+
+def with_sources(found: Sequence[FileState]) -> list[FileState]:
+    """States of pointers with those of the URLs that they depend on, as DVC asks for them: of what is not frozen.
+
+    Raises Unavailable, Denied where a source does not answer.
+    """
+    told = []
+    for one in found:
+        pointer, deps = one.pointer, list(one.deps)
+        if pointer is not None and not pointer.is_frozen:
+            for dep in pointer.deps:
+                path = str(dep.get("path", ""))
+                if "://" in path and "repo" not in dep:
+                    deps.append(OutState(Out(path, path), _source_state(pointer, dep), shown=path))
+        told.append(one._replace(deps=tuple(deps)))
+    return told
+
+
+def _source_state(pointer: Pointer, dep: dict[str, Any]) -> State:
+    project, taut = project_of(str(pointer.file.parent))
+    try:
+        seen = source_of(str(dep["path"]), folder_of(pointer), places_of(project, taut)).look()
+    except NotFound:
+        return "deleted"
+    marks = seen.as_dep()
+    return "unchanged" if all(dep.get(key) == marks.get(key) for key in ("md5", "etag", "checksum")) else "modified"
 
 
 def bring_partial(pointer: Pointer, dep: dict[str, Any], *, jobs: int = 0) -> str:

@@ -148,12 +148,13 @@ class _Web:
         self._http: PoolManager = pool_of(spec, 1)
 
     def look(self) -> Seen:
-        """Ask for its headers; by GET, of which nothing is read, where the server tells no length by HEAD."""
+        """Ask for its headers; by GET, unread, where the server answers no HEAD or tells no length."""
+        told: dict[str, Any] = {}
         for method in ("HEAD", "GET"):
             with self._asked(method) as answer:
                 told = _told(self._url, answer)
-            if told["size"] is not None:
-                break
+                if answer.status < 400 and told["size"] is not None:
+                    break
         mark = told.get("ETag") or told.get("Content-MD5") or _token(told)
         return Seen("checksum", (Marked(ONE_FILE, mark, told.get("size") or 0, self._url),))
 

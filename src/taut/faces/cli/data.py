@@ -75,6 +75,10 @@ def status(paths: tuple[Path, ...], granular: bool, no_updates: bool, as_json: b
     from taut.data.workspace.overview import workspace_states
 
     found = workspace_states(Path.cwd(), paths, updates=not no_updates)
+    if any(_asks_a_url(one) for one in found):
+        from taut.data.exchange.urls import with_sources
+
+        found = with_sources(found)
     if as_json:
         shown(_as_dvc(found), True, str)
     else:
@@ -268,6 +272,14 @@ def _params_told(file: "FileState") -> "Iterator[tuple[str, str]]":
     for name, found in file.params:
         for key, state in ({"": found} if isinstance(found, str) else found).items():
             yield f"{name}:{key}" if key else name, state
+
+
+def _asks_a_url(file: "FileState") -> bool:
+    """Whether its state depends on what a URL has now: an import that is not frozen."""
+    pointer = file.pointer
+    return (
+        pointer is not None and not pointer.is_frozen and any("://" in str(dep.get("path", "")) for dep in pointer.deps)
+    )
 
 
 def _version_of(file: "FileState") -> str:
