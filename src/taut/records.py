@@ -399,6 +399,32 @@ class GateResult:
         return f"gate:{self.id}"
 
 
+@dataclass(frozen=True, slots=True)
+class Compilation:
+    """Whether a model version may answer as a compiled graph: what both were asked, how far apart they were at most.
+
+    `graph` is the oid of the ONNX graph, empty where the version answers itself, for `reason`. `rows` counts by aim
+    what both were asked; `gap` and `tolerance` are absolute up to 1 and relative beyond; `digest` is of the version.
+    """
+
+    model: str
+    number: int
+    digest: str
+    graph: str
+    reason: str
+    rows: dict[str, int]
+    gap: float
+    tolerance: float
+    versions: dict[str, str]
+    at_ms: int
+    actor: str
+
+    @property
+    def is_used(self) -> bool:
+        """Whether the version is served compiled."""
+        return bool(self.graph)
+
+
 # -- model version -> deployment
 
 

@@ -70,6 +70,8 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "experiment.rename": "taut.runs.experiments:rename_experiment",
         "experiment.restore": "taut.runs.experiments:restore_experiment",
         "experiment.tag": "taut.runs.experiments:tag_experiment",
+        "model.compilation": "taut.models.compilations:find_compilation",
+        "model.record_compilation": "taut.models.compilations:record_compilation",
         "gate.list": "taut.models.evidence:list_gates",
         "gate.record": "taut.models.evidence:record_gate",
         "grants.add": "taut.govern.grant_sets:add_grant",

@@ -151,6 +151,7 @@ SCOPES: tuple[Scope, ...] = (
     Scope("registered_model", ("name",), _point("model")),
     Scope("model_version", ("name",), _point("model")),
     Scope("model_alias", ("name",), _point("model")),
+    Scope("compilation", ("model", "number"), _numbered("model")),
     Scope("gate_result", ("id", "model"), lambda key: (f"gate:{key[0]}", f"model:{key[1]}")),
     Scope("dataset_version", ("name", "number"), _numbered("data")),
     Scope("dataset_profile", ("name", "number"), _numbered("data")),

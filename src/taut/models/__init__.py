@@ -13,6 +13,8 @@ from taut.models.approvals import (
     require_approvals,
 )
 from taut.models.card import model_card
+from taut.models.compilations import compile_model, find_compilation, load_served, record_compilation
+from taut.models.compiled.predictor import CompiledPredictor
 from taut.models.evidence import list_gates, newest_gate, record_gate
 from taut.models.gate import gate_model, scores_of
 from taut.models.importing import import_model, import_version, settle_imported_model
@@ -48,6 +50,7 @@ from taut.models.versions import CHAMPION, RegisteredModel
 __all__ = [
     "CHAMPION",
     "ApprovalPolicy",
+    "CompiledPredictor",
     "LabelledRows",
     "ModelPage",
     "Predictor",
@@ -58,6 +61,7 @@ __all__ = [
     "VersionPage",
     "approval_policy",
     "check_names",
+    "compile_model",
     "create_model",
     "decide_promotion",
     "delete_alias",
@@ -67,6 +71,7 @@ __all__ = [
     "describe_model",
     "describe_version",
     "fetch_model",
+    "find_compilation",
     "find_model",
     "find_promotion",
     "gate_model",
@@ -77,6 +82,7 @@ __all__ = [
     "list_models",
     "list_versions",
     "load_model",
+    "load_served",
     "lower_approvals",
     "model_card",
     "model_files",
@@ -85,6 +91,7 @@ __all__ = [
     "parse_signature",
     "promote_model",
     "read_rows",
+    "record_compilation",
     "record_gate",
     "record_model",
     "register_folder",

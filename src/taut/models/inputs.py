@@ -31,8 +31,8 @@ def table_of(signature: Signature, columns: Mapping[str, Sequence[Cell]]) -> Any
     import numpy as np
 
     check_names(signature, columns)
-    _must_be_even(signature, columns)
-    arrays = {column.name: _array(column, columns[column.name]) for column in signature.inputs}
+    must_be_even(signature, columns)
+    arrays = {column.name: checked_column(column, columns[column.name]) for column in signature.inputs}
     if signature.is_array:
         return np.column_stack(list(arrays.values()))
     import pandas as pd
@@ -44,7 +44,8 @@ def table_of(signature: Signature, columns: Mapping[str, Sequence[Cell]]) -> Any
     return pd.DataFrame(arrays, copy=False)
 
 
-def _must_be_even(signature: Signature, columns: Mapping[str, Sequence[Cell]]) -> None:
+def must_be_even(signature: Signature, columns: Mapping[str, Sequence[Cell]]) -> None:
+    """Raise Invalid for columns of different lengths, or of none."""
     rows = len(columns[signature.inputs[0].name]) if signature.inputs else 0
     for name in signature.names:
         if len(columns[name]) != rows:
@@ -55,7 +56,7 @@ def _must_be_even(signature: Signature, columns: Mapping[str, Sequence[Cell]]) -
         raise Invalid("there are no rows to predict")
 
 
-def _array(column: SignatureColumn, values: Sequence[Cell]) -> Any:
+def checked_column(column: SignatureColumn, values: Sequence[Cell]) -> Any:
     """One column; types are looked at once for the column, and cell by cell only where something is wrong."""
     import numpy as np
 

@@ -33,8 +33,10 @@ DROP_MODEL = "DELETE FROM registered_model WHERE name = :name"
 RENAME_VERSIONS = "UPDATE model_version SET name = :new WHERE name = :name"
 RENAME_ALIASES = "UPDATE model_alias SET name = :new WHERE name = :name"
 RENAME_GATES = "UPDATE gate_result SET model = :new WHERE model = :name"
+RENAME_COMPILATIONS = "UPDATE compilation SET model = :new WHERE model = :name"
 RENAME_POLICY = "UPDATE approval_policy SET model = :new WHERE model = :name"
 RENAME_PROMOTIONS = "UPDATE promotion SET model = :new WHERE model = :name"
+RENAMES = (RENAME_VERSIONS, RENAME_ALIASES, RENAME_GATES, RENAME_COMPILATIONS, RENAME_POLICY, RENAME_PROMOTIONS)
 MOVE_ARROWS_FROM = "UPDATE lineage SET source = :after WHERE source = :before"
 MOVE_ARROWS_TO = "UPDATE lineage SET target = :after WHERE target = :before"
 SELECT_SERVED = "SELECT target FROM lineage WHERE source = :point AND relation = 'serves' LIMIT 1"
@@ -86,7 +88,7 @@ def rename_model(home: Home, name: str, new_name: str) -> RegisteredModel:
         _must_not_serve(tx, versions, doing="renamed")
         values = {"name": name, "new": new_name}
         tx.execute(COPY_MODEL, {"name": name, "new": new_name, "at_ms": home.clock.now_ms()})
-        for statement in (RENAME_VERSIONS, RENAME_ALIASES, RENAME_GATES, RENAME_POLICY, RENAME_PROMOTIONS):
+        for statement in RENAMES:
             tx.execute(statement, values)
         tx.execute(DROP_MODEL, {"name": name})
         for version in versions:

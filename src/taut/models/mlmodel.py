@@ -17,6 +17,7 @@ class _File(msgspec.Struct):
 
     flavors: dict[str, Any] = {}
     signature: dict[str, Any] | None = None
+    saved_input_example_info: dict[str, Any] | None = None
 
 
 class Sklearn(msgspec.Struct, frozen=True):
@@ -30,11 +31,15 @@ class Sklearn(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class MLmodel:
-    """What an MLmodel file says; `signature` is the part of that name as it stands there, None where there is none."""
+    """What an MLmodel file says; `signature` is the part of that name as it stands there, None where there is none.
+
+    `example` is the path of the rows that were saved with it, empty where there are none.
+    """
 
     flavours: tuple[str, ...]
     sklearn: Sklearn | None
     signature: dict[str, Any] | None
+    example: str = ""
 
 
 def parse_mlmodel(data: bytes) -> MLmodel:
@@ -48,6 +53,7 @@ def parse_mlmodel(data: bytes) -> MLmodel:
         tuple(file.flavors),
         _sklearn_of(file.flavors["sklearn"]) if "sklearn" in file.flavors else None,
         file.signature,
+        _example_of(file.saved_input_example_info),
     )
 
 
@@ -70,6 +76,13 @@ def loadable(model: MLmodel) -> Sklearn:
             f"this model is saved as {model.sklearn.serialization_format!r}; taut loads {', '.join(FORMATS)}"
         )
     return model.sklearn
+
+
+def _example_of(info: dict[str, Any] | None) -> str:
+    """The file of an input example; a path that leaves the model's folder is none."""
+    path = (info or {}).get("artifact_path")
+    inside = isinstance(path, str) and not path.startswith("/") and ".." not in path.split("/")
+    return str(path) if inside else ""
 
 
 def _sklearn_of(values: object) -> Sklearn:

@@ -5,7 +5,7 @@ import gzip
 import hashlib
 import io
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -36,18 +36,9 @@ def read_rows(path: Path, signature: Signature, *, target: str, time: str = "") 
 
     Raises NotFound where there is no file; Invalid names file, line and column of what cannot be read.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise NotFound(f"no file {path}", hint="look at models: … gate: data: in taut.yaml") from None
-    try:
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as problem:
-        raise Invalid(f"{path} cannot be read: {problem}") from None
-    read = _read_table(path, text)
+    data, read = _opened(path)
     wanted = [*signature.names, target, *([time] if time else [])]
-    if absent := [name for name in wanted if name not in read.places]:
-        raise Invalid(f"{path} has no column {absent[0]!r}; it has {', '.join(list(read.places)[:20])}")
+    read.must_have(wanted)
     kept = [place for place, value in enumerate(read.cells(target)) if value not in MISSING]
     labels = [float(str(value)) for value in read.column(target, _label, kept)]
     if not labels:
@@ -55,6 +46,14 @@ def read_rows(path: Path, signature: Signature, *, target: str, time: str = "") 
     columns = {column.name: read.column(column.name, _parser(column), kept) for column in signature.inputs}
     moments = [moment_ms(str(value)) for value in read.column(time, str, kept)] if time else []
     return LabelledRows(str(path), hashlib.sha256(data).hexdigest(), columns, labels, moments)
+
+
+def read_inputs(path: Path, signature: Signature, *, rows: int) -> Columns:
+    """The first rows of the columns that the signature takes. Raises as `read_rows` does."""
+    _, read = _opened(path)
+    read.must_have(signature.names)
+    kept = list(range(min(rows, len(read.rows))))
+    return {column.name: read.column(column.name, _parser(column), kept) for column in signature.inputs}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +64,11 @@ class _Reader:
     rows: list[list[str]]
     lines: list[int]
     places: dict[str, int]
+
+    def must_have(self, wanted: Sequence[str]) -> None:
+        """Raise Invalid for the first column that the file lacks."""
+        if absent := [name for name in wanted if name not in self.places]:
+            raise Invalid(f"{self.path} has no column {absent[0]!r}; it has {', '.join(list(self.places)[:20])}")
 
     def cells(self, name: str) -> list[str]:
         place = self.places[name]
@@ -84,6 +88,19 @@ class _Reader:
                 at = f"{self.path}:{self.lines[place]}"
                 raise Invalid(f"{at}: column {name!r} cannot be {cells[place]!r:.60}") from None
         return parsed
+
+
+def _opened(path: Path) -> tuple[bytes, _Reader]:
+    """The bytes of a CSV file, plain or gzipped, and its cells."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise NotFound(f"no file {path}", hint="look at models: … gate: data: in taut.yaml") from None
+    try:
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8-sig")
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as problem:
+        raise Invalid(f"{path} cannot be read: {problem}") from None
+    return data, _read_table(path, text)
 
 
 def _read_table(path: Path, text: str) -> _Reader:

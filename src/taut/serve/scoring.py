@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from taut.errors import Invalid, TautError, Unavailable
 from taut.ground.clock import new_id
 from taut.home import Home
-from taut.models import Predictor
+from taut.models import CompiledPredictor, Predictor
 from taut.records import Prediction
 from taut.serve.log import Columns, find_answer, log_prediction, same_inputs
 from taut.serve.metrics import Metrics
@@ -30,7 +30,7 @@ class Served:
     revision: int
     model: str
     number: int
-    predictor: Predictor
+    predictor: Predictor | CompiledPredictor
     logs: bool = True
 
 

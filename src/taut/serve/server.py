@@ -21,7 +21,7 @@ from taut.errors import Conflict, Denied, Invalid
 from taut.ground.settings import make_folder
 from taut.ground.whole import read_whole
 from taut.home import Home, open_home
-from taut.models import fetch_model, find_model, load_model
+from taut.models import find_model, load_model, load_served
 from taut.records import ModelVersion
 from taut.serve.inference import Inference
 from taut.serve.scoring import Served
@@ -162,8 +162,7 @@ def _open(folder: Path, ready: Serving, listener: socket.socket) -> None:
 
 
 def _loaded(home: Home, version: ModelVersion, deployment: str, revision: int, *, logs: bool) -> Served:
-    predictor = load_model(fetch_model(home, version), version.digest)
-    return Served(deployment, revision, version.name, version.number, predictor, logs)
+    return Served(deployment, revision, version.name, version.number, load_served(home, version), logs)
 
 
 def _last_port(home: Home, deployment: str) -> int:

@@ -10,7 +10,7 @@ from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import Home, open_home
 from taut.project import GateSpec, read_project
-from taut.records import GateResult, ModelVersion
+from taut.records import Compilation, GateResult, ModelVersion
 
 
 @click.group(cls=Group, epilog="Example: taut model list")
@@ -65,6 +65,22 @@ def show(version: str, card: bool, as_json: bool) -> None:
             shown(model_card(home, found.name, found.number), as_json, str)
         else:
             shown(found, as_json, _told)
+
+
+@model.command("compile", epilog="Example: taut model compile churn@3 --sample rows.csv")
+@click.argument("version")
+@click.option("--sample", type=click.Path(path_type=Path, dir_okay=False), help="Rows to ask both, as CSV.")
+@click.option("--tolerance", type=float, help="How far two numbers may be apart.  [default: 1e-9]")
+@json_option
+def compile_command(version: str, sample: Path | None, tolerance: float | None, as_json: bool) -> None:
+    """Serve a version as a graph in ONNX Runtime, where both answer alike at every edge; status 3 where they do not."""
+    from taut.models import compile_model
+
+    with open_home() as home:
+        verdict = compile_model(home, version, sample=sample, tolerance=tolerance)
+        shown(verdict, as_json, _compiled)
+    if not verdict.is_used:
+        sys.exit(3)
 
 
 @model.command(epilog="Example: taut model promote churn@3")
@@ -199,6 +215,14 @@ def _told(version: ModelVersion) -> str:
         "description": version.description,
     }
     return "\n".join(f"{name:<12} {fact}" for name, fact in facts.items() if fact)
+
+
+def _compiled(verdict: Compilation) -> str:
+    name = f"{verdict.model}@{verdict.number}"
+    if not verdict.is_used:
+        return f"{name} answers itself: {verdict.reason}"
+    asked = ", ".join(f"{count} {aim}" for aim, count in verdict.rows.items())
+    return f"{name} is served compiled: at most {verdict.gap:.1e} apart of {verdict.tolerance:g} allowed ({asked})"
 
 
 def _listed(versions: list[ModelVersion]) -> str:

@@ -1,0 +1,1 @@
+"""A model as a graph of operators in float64, and the proof that the two answer alike."""
