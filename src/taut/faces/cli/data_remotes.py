@@ -1,7 +1,8 @@
 """`taut data push|pull|fetch|remote`: content sent to where others take it from, and brought back."""
 
+import gc as collector  # A command here has its name.
 import os
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +12,7 @@ from taut.errors import UsageError
 from taut.faces.cli.shown import Group, json_option, shown, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from taut.data.exchange.bringing import Moved
     from taut.data.remotes.config import Places, RemoteSpec
@@ -29,6 +30,18 @@ def _transfer(command: F) -> F:
     return click.argument("targets", nargs=-1)(command)
 
 
+@contextmanager
+def _uncollected() -> "Iterator[None]":
+    """No search for cycles meanwhile: there are none among the names of files, and it is a sixth of Python's part."""
+    was_on = collector.isenabled()
+    collector.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            collector.enable()
+
+
 @click.command(epilog="Example: taut data push data/flights.csv.dvc")
 @_transfer
 @click.option("--recheck", is_flag=True, help="Ask a bucket for every file, also for those it was seen to have.")
@@ -37,7 +50,8 @@ def push(targets: tuple[str, ...], remote: str, jobs: int, recheck: bool, as_jso
     """Send data to its remote: all that pointers and locks name, or some data, folders or parts of folders."""
     from taut.data.exchange.transfer import push
 
-    moved = push(Path.cwd(), targets, remote=remote, jobs=jobs, recheck=recheck)
+    with _uncollected():
+        moved = push(Path.cwd(), targets, remote=remote, jobs=jobs, recheck=recheck)
     shown(moved, as_json, lambda moved: _moved(moved, "sent"))
 
 
@@ -48,7 +62,9 @@ def fetch(targets: tuple[str, ...], remote: str, jobs: int, as_json: bool) -> No
     """Bring data from its remote into the cache, every byte checked; the workspace stays as it is."""
     from taut.data.exchange.transfer import fetch
 
-    shown(fetch(Path.cwd(), targets, remote=remote, jobs=jobs), as_json, lambda moved: _moved(moved, "fetched"))
+    with _uncollected():
+        moved = fetch(Path.cwd(), targets, remote=remote, jobs=jobs)
+    shown(moved, as_json, lambda moved: _moved(moved, "fetched"))
 
 
 @click.command(epilog="Example: taut data pull data/photos/2024")
@@ -59,7 +75,8 @@ def pull(targets: tuple[str, ...], remote: str, jobs: int, force: bool, as_json:
     """Bring data from its remote and put it where it belongs: what a fresh clone lacks, or a part of it."""
     from taut.data.exchange.transfer import pull
 
-    moved = pull(Path.cwd(), targets, remote=remote, jobs=jobs, force=force)
+    with _uncollected():
+        moved = pull(Path.cwd(), targets, remote=remote, jobs=jobs, force=force)
     shown(moved, as_json, lambda moved: _moved(moved, "fetched"))
 
 
