@@ -51,6 +51,16 @@ def test_an_area_is_told_by_the_path(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert surveyor.area(placed) == area
 
 
+def test_a_project_that_is_an_environment_or_lies_in_one_is_a_project(tmp_path: Path):
+    project = tmp_path / "env" / "P"
+    (project / "src").mkdir(parents=True)
+    for environment in (tmp_path / "env", project):
+        (environment / "pyvenv.cfg").touch()
+    surveyor = Surveyor(str(project), ())
+    assert surveyor.area(f"{project}/src/train.py") == "project"
+    assert surveyor.area(f"{project}/lib/python3.11/site-packages/numpy/core.py") == "packages"
+
+
 def test_what_lies_outside_is_counted_and_named_by_its_owner():
     packages = "/v/lib/python3.11/site-packages"
     paths = {

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -213,7 +214,77 @@ LIBRARIES = {
     ),
     "xgboost": ("xgboost", "", "import xgboost as x; x.DMatrix('a.csv?format=csv&label_column=0')", {"a.csv"}, set()),
     "h5py": ("h5py", "", "import h5py as h; h.File('o', 'w').create_dataset('x', data=[1])", set(), {"o"}),
+    "h5py, read": (
+        "h5py", "import h5py as h; h.File('i', 'w')['x'] = [1]", "import h5py as h; h.File('i', 'r')['x'][:]",
+        {"i"}, set(),
+    ),
+    "torch workers": (
+        "torch", "",
+        ("import torch as t, torch.utils.data as d\nclass D(d.Dataset):\n    def __len__(self): return 2\n"
+        "    def __getitem__(self, i): return len(open(('a.csv', 'sub/b.csv')[i]).read())\n"
+        "list(d.DataLoader(D(), num_workers=2))"), {"a.csv", "sub/b.csv"}, set(),
+    ),
+    "torch mapped": (
+        "torch", "import torch as t; t.save(t.ones(2), 'i')", "import torch as t; t.load('i', mmap=True)", {"i"}, set(),
+    ),
+    "safetensors": (
+        "safetensors", "import numpy as n; from safetensors.numpy import save_file as s; s({'x': n.ones(2)}, 'i')",
+        "from safetensors.numpy import load_file as l, save_file as s; s(l('i'), 'o')", {"i"}, {"o"},
+    ),
+    "zarr": (
+        "zarr", "import numpy as n, zarr; zarr.save('z', n.ones(3))", "import zarr; zarr.load('z')",
+        {"z/zarr.json", "z/c/0"}, set(),
+    ),
+    "netCDF4": (
+        "netCDF4", "", "import netCDF4 as n; d = n.Dataset('o', 'w'); d.createDimension('x', 2); d.close()",
+        set(), {"o"},
+    ),
+    "OpenCV": (
+        "cv2", "import cv2, numpy as n; cv2.imwrite('i.png', n.zeros((4, 4, 3)))",
+        "import cv2; cv2.imwrite('o.png', cv2.imread('i.png'))", {"i.png"}, {"o.png"},
+    ),
+    "Pillow": (
+        "PIL", "from PIL import Image as i; i.new('RGB', (4, 4)).save('i.png')",
+        "from PIL import Image as i; i.open('i.png').save('o.jpg')", {"i.png"}, {"o.jpg"},
+    ),
+    "joblib workers": (
+        "joblib", "", ("from joblib import Parallel as P, delayed as d\n"
+        "P(2)(d(lambda p: open(p).read())(p) for p in ('a.csv', 'sub/b.csv'))"), {"a.csv", "sub/b.csv"}, set(),
+    ),
+    "dask": ("dask", "", "import dask.dataframe as d; d.read_csv('sub/*.csv').compute()", {"sub/b.csv"}, set()),
+    "duckdb, several": (
+        "duckdb", "", "import duckdb as d; d.sql(\"from 'sub/*.csv'\").fetchall()", {"sub/b.csv"}, set(),
+    ),
 }  # fmt: skip
+# Programs of other languages and of a project's daily work: name -> its program, the line, inputs, outputs.
+OTHERS = {
+    "Perl in place": ("perl", "perl -i -pe s/1/9/ a.csv", {"a.csv"}, {"a.csv"}),
+    "Node.js": (
+        "node", "node -e \"const f=require('fs');f.writeFileSync('o',f.readFileSync('a.csv'))\"", {"a.csv"}, {"o"},
+    ),
+    "Node.js, asynchronous": (
+        "node", "node -e \"const f=require('fs');f.createReadStream('a.csv').pipe(f.createWriteStream('o'))\"",
+        {"a.csv"}, {"o"},
+    ),
+    "make": ("make", "printf 'o: a.csv\\n\\tcp a.csv o\\n' | make -s -f -", {"a.csv"}, {"o"}),
+    "gzip": ("gzip", "gzip a.csv", {"a.csv"}, {"a.csv.gz"}),
+    "sqlite3": ("sqlite3", "sqlite3 o 'create table t (x, y)' '.import --csv a.csv t'", {"a.csv"}, {"o"}),
+    "git": ("git", "git diff --no-index a.csv decoy.csv", {"a.csv", "decoy.csv"}, set()),
+    "grep -r": ("grep", "grep -rq y sub", {"sub/b.csv"}, set()),
+    "moved folder": ("mv", "mv sub s && cat s/b.csv > /dev/null", {"sub/b.csv"}, {"s/b.csv"}),
+    "substituted": ("bash", "bash -c 'diff <(cat a.csv) <(cat sub/b.csv)'", {"a.csv", "sub/b.csv"}, set()),
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("program", "line", "inputs", "outputs"), OTHERS.values(), ids=OTHERS)
+def test_programs_of_other_languages_are_seen(
+    folder: Path, program: str, line: str, inputs: set[str], outputs: set[str]
+):
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    seen = observe(folder, "sh", "-c", line)
+    assert (seen.status, seen.inputs, seen.outputs) == (0, inputs, outputs)
 
 
 @pytest.mark.slow
@@ -225,7 +296,7 @@ def test_what_native_libraries_read_and_write_is_seen(
         pytest.skip(f"{package} is not installed")
     if prepare:
         subprocess.run([sys.executable, "-c", PREPARE + prepare], cwd=folder, check=True)
-    seen = observe(folder, sys.executable, "-c", program)
+    seen = observe(folder, sys.executable, "-W", "ignore", "-c", program)  # Of what is deprecated.
     assert (seen.status, seen.inputs, seen.outputs) == (0, inputs, outputs)
 
 
