@@ -297,5 +297,11 @@ def test_imports_are_told_with_what_changed(repository: Path):
         f"deps:\n- {{md5: {md5(b'2')}, hash: md5, path: raw}}\nouts:\n- {{md5: {md5(b'1')}, hash: md5, path: out}}\nalways_changed: true\n"
     )
     assert status("x.dvc") == {"x.dvc": [{"changed deps": {f"x ({url})": "update available"}}, "changed checksum"]}
+    text = (repository / "y.dvc").read_text().replace("path: out", "path: d/out")
+    (repository / "d.dvc").write_text(text.replace(md5(b"2"), md5(b"1")))  # Both begin where the pointer stands.
+    assert status("d.dvc")["d.dvc"][0] == {"changed outs": {"d/out": "deleted"}}
+    (repository / "d.dvc").write_text("deps: [{path: raw, size: many}]\nouts: [{path: out}]\n")
+    with pytest.raises(Invalid, match=r"d\.dvc: deps: "):
+        status("d.dvc")
     assert status("x.dvc", "--no-updates") == {"x.dvc": ["changed checksum"]}
     assert status("y.dvc") == {"y.dvc": [{"changed deps": {"raw": "modified"}}, "always changed", "changed checksum"]}

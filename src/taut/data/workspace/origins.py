@@ -32,7 +32,7 @@ def _listed(url: str) -> dict[str, str]:
     try:
         done = subprocess.run(
             ["git", "ls-remote", "--", url],
-            capture_output=True, text=True, check=False, timeout=GIT_S, env=environment,
+            stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=GIT_S, env=environment,
         )  # fmt: skip
     except FileNotFoundError:
         raise Unavailable("another repository is read through git, which is not installed") from None

@@ -63,7 +63,7 @@ class Pointer(NamedTuple):
 
     `md5` is DVC's digest (`.dir` behind it for a folder); empty where it is of a kind that says nothing of the bytes.
     `outs` are all entries, of which `target` is the first; `deps` those of an import, as they stand in the file.
-    `is_changed` is an import that somebody edited: DVC's digest over the pointer is another.
+    `is_changed` is an import that somebody edited: DVC's digest over the pointer is another. Paths begin in `folder`.
     """
 
     file: Path
@@ -77,6 +77,7 @@ class Pointer(NamedTuple):
     is_frozen: bool = False
     is_always_changed: bool = False
     is_changed: bool = False
+    folder: str = ""
 
 
 class Entry(msgspec.Struct):
@@ -127,14 +128,16 @@ def read_pointer(file: Path) -> Pointer:
     read = read_yaml(file, _File)
     if not read.outs:
         raise Invalid(f"{file} points at nothing: it has no outs", hint=f"taut data add {file.with_suffix('')}")
-    outs = tuple(out_of(out, f"{file.parent}/{read.wdir or '.'}", file) for out in read.outs)
+    folder = os.path.normpath(os.path.join(file.parent, read.wdir or "."))
+    outs = tuple(out_of(out, folder, file) for out in read.outs)
     ours = _ours(read.meta, file)
     first = outs[0]
     md5 = "" if first.is_legacy else first.md5
     is_import = len(read.deps or ()) == len(outs) == 1
     return Pointer(
         file, Path(first.target), md5, ours.name, ours.version, ours.tree, outs, tuple(read.deps or ()),
-        read.frozen or read.locked, read.always_changed, is_import and _is_edited(read_yaml(file, dict[str, Any])),
+        read.frozen or read.locked, read.always_changed,
+        is_import and _is_edited(read_yaml(file, dict[str, Any])), folder,
     )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from taut.data.workspace.pointers import LOCKED, PIPELINE, Entry, Out, Pointer, 
 from taut.data.workspace.snapshot import Snapshot, take_snapshot
 from taut.data.workspace.stages import Stage, read_lock
 from taut.data.workspace.walk import ONE_FILE, walk
-from taut.errors import Corrupt, NotFound
+from taut.errors import Corrupt, Invalid, NotFound
 
 State = Literal["unchanged", "modified", "deleted", "not in cache", "new", "update available", "unknown"]
 """As DVC has it: `not in cache` where content is missing there, whatever lies in the workspace.
@@ -114,9 +114,7 @@ class _Asked(NamedTuple):
                     state = "update available"
                 deps.append(OutState(Out(path, path), state, shown=f"{path} ({repo.get('url', '')})"))
             elif not pointer.is_frozen and "://" not in path:
-                entry = msgspec.convert(dep, Entry)
-                folder = os.path.dirname(pointer.outs[0].target) if not os.path.isabs(path) else ""
-                deps.append(self._dep(out_of(entry, folder, pointer.file)))
+                deps.append(self._dep(_dep_of(dep, pointer)))
         address = os.path.relpath(pointer.file, self.shown_from)
         return FileState(address, pointer, self._outs(pointer.outs), tuple(deps), notes=notes)
 
@@ -133,6 +131,13 @@ class _Asked(NamedTuple):
     def _shown(self, path: str, target: str) -> str:
         is_inside = target.startswith(f"{self.workspace.root}/")
         return os.path.relpath(target, self.shown_from) if is_inside and not os.path.isabs(path) else target
+
+
+def _dep_of(dep: dict[str, object], pointer: Pointer) -> Out:
+    try:
+        return out_of(msgspec.convert(dep, Entry), pointer.folder, pointer.file)
+    except msgspec.ValidationError as problem:
+        raise Invalid(f"{pointer.file}: deps: {problem}") from None
 
 
 def out_state(index: Index, workspace: Workspace, out: Out) -> OutState:
