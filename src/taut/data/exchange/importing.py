@@ -181,7 +181,7 @@ def _url_of(repo: Repo, folder: Path) -> str:
         return url
     for base in (folder, Path.cwd(), *folder.parents):
         place = os.path.abspath(base / os.path.expanduser(url))
-        if os.path.isdir(f"{place}/.git") or os.path.isfile(f"{place}/HEAD"):
+        if os.path.exists(f"{place}/.git") or os.path.isfile(f"{place}/HEAD"):
             return place
     return url
 
