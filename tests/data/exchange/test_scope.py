@@ -8,6 +8,7 @@ import pytest
 from taut.data.exchange.scope import Scope, revisions, scoped_outs, trees
 from taut.data.exchange.transfer import fetch, pull, push
 from taut.data.workspace.cache import Cache
+from taut.data.workspace.digests import md5_of
 from taut.errors import Corrupt, Invalid, NotFound, Unavailable, UsageError
 from tests.data.remotes.test_prune import commit, git, held, keep, repository
 from tests.faces.shell import taut
@@ -49,6 +50,41 @@ def test_what_other_commits_name_is_sent_and_brought_and_never_put_in_place(grow
     moved = pull(grown, scope=scope)
     assert (moved.files, moved.paths) == (files, [str(grown / "data")])
     assert (grown / "data" / "1.txt").read_text() == "version 3"
+
+
+TEMPLATED = """stages:
+  each:
+    foreach: ${names}
+    do:
+      cmd: made ${item}
+      outs:
+      - out-${item}
+"""
+
+
+def test_the_templates_of_another_commit_take_their_values_from_that_commit(repository: Path):
+    keep(repository, "data", "here")
+    stored = {"a": "one", "b": "two"}
+    cache = Cache(repository / ".dvc" / "cache")
+    digests = {name: md5_of(text.encode()) for name, text in stored.items()}
+    for name, text in stored.items():
+        place = Path(cache.path_of(digests[name]))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+    (repository / "dvc.yaml").write_text(TEMPLATED)
+    (repository / "params.yaml").write_text("names: [a, b]\n")
+    stages = "".join(
+        f"  each@{name}:\n    cmd: made {name}\n    outs:\n    - path: out-{name}\n      hash: md5\n      md5: {md5}\n"
+        for name, md5 in digests.items()
+    )
+    (repository / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n{stages}")
+    commit(repository)
+    for name in ("dvc.yaml", "params.yaml", "dvc.lock"):
+        git(repository, "rm", "--quiet", name)
+    git(repository, "commit", "--quiet", "-m", "no stages")
+    here = push(repository).files
+    assert push(repository, scope=Scope(all_commits=True)).files == len(stored)
+    assert here == held(cache.folder) - len(stored)
 
 
 def test_a_target_of_another_commit_alone_is_found_where_that_is_asked_for(grown):

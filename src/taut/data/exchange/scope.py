@@ -17,6 +17,11 @@ from taut.data.workspace.pointers import LOCKED, PIPELINE, SUFFIX, find_files, r
 from taut.data.workspace.stages import read_lock
 from taut.errors import Invalid, NotFound, Unavailable, UsageError
 
+READ = (LOCKED, PIPELINE, IGNORE_FILE)
+TEMPLATE = b"${"
+VALUES = (".yaml", ".yml", ".json", ".toml", ".py")
+VALUES_BYTES_MAX = 1 << 20  # Parameters are written by hand; a table that happens to be JSON is not asked for.
+
 
 @dataclass(frozen=True, slots=True)
 class Scope:
@@ -113,7 +118,10 @@ def trees(project: str, commits: Sequence[str]) -> Iterator[str]:
     """
     said, seen = dict[str, bytes](), set[frozenset[tuple[str, str]]]()
     for commit in commits:
-        files = _files_of(project, commit)
+        files, values = _files_of(project, commit)
+        said |= _texts(project, set(files.values()) - said.keys())
+        if any(TEMPLATE in said[blob] for path, blob in files.items() if path.rpartition("/")[2] == PIPELINE):
+            files |= values
         if (what := frozenset(files.items())) in seen:
             continue
         seen.add(what)
@@ -127,18 +135,22 @@ def trees(project: str, commits: Sequence[str]) -> Iterator[str]:
             yield tree
 
 
-def _files_of(project: str, commit: str) -> dict[str, str]:
-    """What DVC and taut read of a commit: blobs by their paths below the project."""
+def _files_of(project: str, commit: str) -> tuple[dict[str, str], dict[str, str]]:
+    """What DVC and taut read of a commit, and what its templates may take values from: blobs by their paths."""
     found: dict[str, str] = {}
-    for line in git(project, "ls-tree", "-r", "-z", commit).split(b"\0"):
+    values: dict[str, str] = {}
+    for line in git(project, "ls-tree", "-r", "-l", "-z", commit).split(b"\0"):
         about, _, path = line.partition(b"\t")
         name = os.fsdecode(path)
         last = name.rpartition("/")[2]
-        if last.endswith(SUFFIX) or last in (LOCKED, PIPELINE, IGNORE_FILE) or f"/{name}".endswith(f"/{FOLDER}/config"):
-            mode, _, blob = about.decode().split()
-            if mode.startswith("100"):
+        is_read = last.endswith(SUFFIX) or last in READ or f"/{name}".endswith(f"/{FOLDER}/config")
+        if is_read or last.endswith(VALUES):
+            mode, _, blob, size = about.decode().split()
+            if mode.startswith("100") and is_read:
                 found[name] = blob
-    return found
+            elif mode.startswith("100") and int(size) <= VALUES_BYTES_MAX:
+                values[name] = blob
+    return found, values
 
 
 def _texts(project: str, blobs: set[str]) -> dict[str, bytes]:
