@@ -1,7 +1,6 @@
 """The repositories that data was imported from: whether they have moved on since."""
 
 import os
-import subprocess
 from typing import Any
 
 from taut.errors import Unavailable
@@ -28,6 +27,8 @@ def is_outdated(repo: dict[str, Any], folder: str) -> bool:
 
 def _listed(url: str) -> dict[str, str]:
     """The commit of every branch and tag, asked of git without a clone."""
+    import subprocess  # A status that asks nobody is over before this would be loaded.
+
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
     try:
         done = subprocess.run(

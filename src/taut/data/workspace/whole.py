@@ -3,7 +3,6 @@
 import errno
 import glob
 import os
-import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
     Raises Denied where the folder may not be written, Unavailable where the disk does not take it.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     try:
         with temporary.open("wb") as stream:
             stream.write(data)
