@@ -25,7 +25,16 @@ from taut.ground.access import Actor, insert_link, read_user
 from taut.ground.meta import Value
 from taut.ground.settings import make_folder
 from taut.home import Home, open_home
-from taut.models import decide_promotion, promote_model, record_gate, record_model, request_promotion, require_approvals
+from taut.models import (
+    decide_promotion,
+    find_model,
+    promote_model,
+    record_compilation,
+    record_gate,
+    record_model,
+    request_promotion,
+    require_approvals,
+)
 from taut.pipelines.steps import record_step
 from taut.records import Alert, DeploymentState, GateCheck, Reproduction, TreeFile
 from taut.runs import (
@@ -120,6 +129,19 @@ def _fill_models(home: Home) -> None:
     record_model(home, "late", files, source="test")
     record_gate(home, "late", 1, checks=[GateCheck("brier", True, 0.1, 0.2, "fine")])
     promote_model(home, "late", 1)
+    digest = find_model(home, "late@1").digest
+    verdict = {"gap": 0.0, "tolerance": 1e-9}
+    record_compilation(
+        home,
+        "late",
+        1,
+        digest=digest,
+        graph="",
+        reason="no graph",
+        rows={"sample": 1},
+        versions={"onnx": "1"},
+        **verdict,
+    )
 
 
 def _fill_serving(home: Home) -> None:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from taut.data.workspace.contents import Content, cached_contents, cached_lists
+from taut.data.workspace.contents import Content, cached_contents
 from taut.errors import Corrupt, NotFound
 from taut.govern.checkpoints import held_wrongly, newest_size
 from taut.govern.referenced import objects_named
@@ -75,7 +75,7 @@ def _checked(home: Home, quick: bool) -> Health:
         problems += [Problem("damaged", whom, said) for whom, said in unsound_series(tx, deep=not quick)]
         named = _named(home, tx, problems)
     size_bytes = _check_objects(home, named, quick, problems)
-    contents = [*cached_contents(home), *cached_lists(home)]
+    contents = list(cached_contents(home, lists=True))
     with progress("checking the cache", len(contents), unit="file") as bar:
         size_bytes += sum(_check_content(one, quick, problems, bar) for one in contents)
     return Health(int(str(row[0])) if row else 0, len(named) + len(contents), size_bytes, tuple(problems))
@@ -87,7 +87,7 @@ def check_objects(home: Home) -> list[Problem]:
     with home.meta.read() as tx:
         named = _named(home, tx, problems)
     _check_objects(home, named, False, problems)
-    for one in (*cached_contents(home), *cached_lists(home)):
+    for one in cached_contents(home, lists=True):
         _check_content(one, False, problems, Silent())
     return problems
 

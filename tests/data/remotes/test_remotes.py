@@ -12,7 +12,7 @@ from taut.data.exchange.remote import Content, Remote
 from taut.data.remotes.config import RemoteSpec
 from taut.data.remotes.connect import open_remote
 from taut.data.workspace.digests import md5_of
-from taut.errors import Corrupt, Denied, Invalid, NotFound, Unavailable, UsageError
+from taut.errors import Corrupt, Denied, Invalid, NotFound, Unavailable
 from taut.ground.progress import Silent
 from tests.parts import S3Server
 
@@ -204,11 +204,6 @@ def test_a_kind_that_taut_does_not_reach_is_refused_in_one_line(url, options, wo
     with pytest.raises(Invalid, match=word) as refused:
         open_remote(RemoteSpec("store", url, options, "", True))
     assert refused.value.hint
-
-
-def test_a_remote_in_our_own_format_needs_no_old_digests(tmp_path):
-    with pytest.raises((Invalid, UsageError)):
-        open_remote(RemoteSpec("store", f"taut+file://{tmp_path}", {}, "", True), is_legacy=True)
 
 
 def test_a_directory_that_cannot_be_written_says_so(tmp_path, made):

@@ -23,27 +23,26 @@ class Content(NamedTuple):
     whom: str
 
 
-def cached_contents(home: Home) -> Iterator[Content]:
+def cached_contents(home: Home, *, lists: bool = False) -> Iterator[Content]:
     """Every such file once. A tree that cannot be read is left out: fsck tells it by itself.
 
-    Versions of data in a DVC repository have theirs in DVC's cache, all others in the home's own.
+    Versions of data in a DVC repository have theirs in DVC's cache, all others in the home's own. With `lists` those of
+    folders come along, where a cache has them: the home can do without, DVC cannot.
     """
     own = own_cache(index_folder(home))
     seen: set[tuple[str, str]] = set()
+
+    def once(md5: str, size_bytes: int, cache: Cache, whom: str) -> Iterator[Content]:
+        if (cache.root, md5) not in seen:
+            seen.add((cache.root, md5))
+            yield Content(md5, size_bytes, cache, cache.root == own.root, whom)
+
     for version, cache, files in _versions(home):
         for file in files:
-            if not file.oid and (cache.root, file.md5) not in seen:
-                seen.add((cache.root, file.md5))
-                whom = f"{version.point} ({file.path})"
-                yield Content(file.md5, file.size_bytes, cache, cache.root == own.root, whom)
-
-
-def cached_lists(home: Home) -> Iterator[Content]:
-    """The lists of versions that are folders, where a cache has them: the home can do without, DVC cannot."""
-    own = own_cache(index_folder(home))
-    for version, cache, files in _versions(home):
-        if not is_one_file(files) and cache.has(digest := dvc_digest(files)):
-            yield Content(digest, 0, cache, cache.root == own.root, f"{version.point} (its list)")
+            if not file.oid:
+                yield from once(file.md5, file.size_bytes, cache, f"{version.point} ({file.path})")
+        if lists and not is_one_file(files) and cache.has(digest := dvc_digest(files)):
+            yield from once(digest, 0, cache, f"{version.point} (its list)")
 
 
 def _versions(home: Home) -> Iterator[tuple[DatasetVersion, Cache, tuple[TreeFile, ...]]]:

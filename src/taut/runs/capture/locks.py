@@ -51,7 +51,7 @@ def lock_of(
 def hashes_in(lock: str) -> Hashes:
     r"""Every digest that a lock made here has, by normalised name and version; of VCS and folders there is none.
 
-    >>> hashes_in('[[packages]]\\nname = "six"\\nversion = "1"\\n[packages.tool.taut]\\nhashes = ["sha256:ab"]')
+    >>> hashes_in('[[packages]]\nname = "six"\nversion = "1"\n[packages.tool.taut]\nhashes = ["sha256:ab"]')
     {('six', '1'): (Locked(digest='sha256:ab', name='', url=''),)}
     """
     packages = tomllib.loads(lock).get("packages", [])

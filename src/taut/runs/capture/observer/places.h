@@ -248,18 +248,18 @@ static int is_direct(int dir, const char *path, char *whole) {
     if (slash == whole) return 1;
     *slash = 0;
     uint64_t hash = hash_of('d', whole, "");
-    int known = dirs[hash & (DIRS - 1)] == hash;
-    if (!known) {
+    int is_known = dirs[hash & (DIRS - 1)] == hash;
+    if (!is_known) {
         struct open_how how = {.flags = O_PATH | O_CLOEXEC | O_DIRECTORY, .resolve = RESOLVE_NO_SYMLINKS};
         int descriptor = (int)syscall(__NR_openat2, AT_FDCWD, whole, &how, sizeof how);
         if (descriptor >= 0) {
             close(descriptor);
             dirs[hash & (DIRS - 1)] = hash;
-            known = 1;
+            is_known = 1;
         }
     }
     *slash = '/';
-    return known;
+    return is_known;
 }
 
 /* A descriptor of what a path names for a process whose root folder may be another. */
