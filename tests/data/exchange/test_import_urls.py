@@ -161,6 +161,7 @@ def test_a_source_that_changes_while_it_is_read_is_not_imported(repository, serv
     assert not (repository / "a.txt.dvc").exists()
 
 
+@pytest.mark.slow
 def test_status_asks_the_url_of_what_is_not_frozen_and_of_nothing_else(repository, served, tmp_path):
     url = f"http://127.0.0.1:{served.server_port}/a.txt"
     pointer = import_url(repository, url)

@@ -203,6 +203,7 @@ def test_it_waits_for_an_add_that_is_under_way(tmp_path):
     assert cache.has(digest)
 
 
+@pytest.mark.slow
 def test_a_gc_that_is_killed_leaves_all_that_is_named(repository):
     """Whatever was removed before, it is whole: lists go first, and the repeated command ends it."""
     for number in range(20):

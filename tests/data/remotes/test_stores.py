@@ -74,6 +74,7 @@ def damaged(path: Path) -> str:
     return "/".join(path.parts[-3:])
 
 
+@pytest.mark.slow
 def test_a_damaged_remote_is_named_and_brought_back_from_the_cache(project: Path, table: Path):
     assert taut(project, "data", "push").status == 0
     assert taut(project, "data", "remote", "fsck").out.endswith("no damaged\n")
@@ -153,6 +154,7 @@ def keep_object(folder: Path, digest: str, data: bytes) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.slow
 def test_what_dvc_2_kept_goes_into_the_store_and_back_beside_what_has_the_same_digest(project: Path, monkeypatch):
     for level in ("GLOBAL", "SYSTEM"):
         monkeypatch.setenv(f"DVC_{level}_CONFIG_DIR", str(project.parent / level))

@@ -157,6 +157,7 @@ def test_a_line_without_an_end_is_no_table_and_takes_no_memory_for_long(tmp_path
         text(tmp_path, content)
 
 
+@pytest.mark.slow
 def test_ten_thousand_columns_are_a_table_whose_profile_is_coarse(tmp_path: Path):
     wide = 10_000
     header, row = ",".join(f"c{n}" for n in range(wide)), ",".join("1" * wide)

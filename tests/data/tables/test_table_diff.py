@@ -77,6 +77,7 @@ def test_csv_and_parquet_of_the_same_rows_are_equal(tmp_path: Path):
     assert held(one, tmp_path / "b.parquet", "id").unchanged == 2
 
 
+@pytest.mark.slow
 def test_a_million_rows_are_held_against_each_other(tmp_path: Path):
     count = 1_000_000
     ids, values = np.arange(count), np.zeros(count)
@@ -103,6 +104,7 @@ def frame(rows: "dict[int, tuple[float | None, str | None]]") -> pa.Table:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @given(TABLES, TABLES, st.sampled_from([0.0, 0.15]))
 @settings(max_examples=25)
 def test_rows_by_key_are_what_pandas_joins(tmp_path_factory: pytest.TempPathFactory, old, new, tolerance: float):

@@ -207,6 +207,7 @@ OF_A_DATABASE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", OF_A_DATABASE.values(), ids=OF_A_DATABASE)
 def test_a_database_that_is_really_read_is_noted_once(folder: Path, postgres_url: str, program: str):
     pytest.importorskip(program.split()[1].strip(";,") if "asyncio" not in program else "psycopg")
