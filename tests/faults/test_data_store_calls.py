@@ -15,7 +15,7 @@ from tests.data.store.scene import BAR, again, content, contents, edited, fetche
 
 pytestmark = pytest.mark.slow
 MEMORY = "/dev/shm"  # What is under test is the order of calls, not the disk.
-POINTS = int(os.environ.get("FAULT_POINTS", "12"))  # Of each verb and fault; 0: every call.
+POINTS = int(os.environ.get("FAULT_POINTS", "8"))  # Of each verb and fault; 0: every call.
 ORDERLY, TOLD, INTERRUPTED = 0, 3, 130
 
 # Forks a process for each line of its input: what to do, which fault, at which of the calls that change something.

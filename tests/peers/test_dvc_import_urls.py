@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from tests.faces.shell import taut
+from tests.marks import some
 from tests.peers.repositories import DVC, clone, commit, contents, dvc, fill, make_repository
 
 pytestmark = [pytest.mark.skipif(DVC is None, reason="no dvc program on PATH or in DVC_PROGRAM"), pytest.mark.slow]
@@ -159,7 +160,7 @@ def same(theirs: Path, ours: Path) -> None:
         assert cached(ours.with_name(f"ours-{name}")) == there, name
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", some(KINDS, 3))
 def test_both_import_the_same_and_update_the_same(both, source, web, kind):
     theirs, ours = both
     words = [word.format(source=source, web=web) for word in KINDS[kind]]

@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from tests.faces.shell import taut
+from tests.marks import some
 from tests.peers.repositories import DVC, clone, commit, contents, dvc, fill, git, make_repository
 
 pytestmark = [pytest.mark.skipif(DVC is None, reason="no dvc program on PATH or in DVC_PROGRAM"), pytest.mark.slow]
@@ -109,7 +110,7 @@ def both_ways(begun: Path, top: Path, files: dict[str, str]) -> None:
     assert contents(third / "one.csv") == contents(ours / "one.csv")
 
 
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", some(CONFIGS, 3))
 def test_both_find_the_remote_however_it_is_named(begun, tmp_path, kind):
     both_ways(begun, tmp_path, CONFIGS[kind])
 
@@ -255,7 +256,7 @@ REACH = {
 }
 
 
-@pytest.mark.parametrize("kind", REACH)
+@pytest.mark.parametrize("kind", some(REACH, 3))
 def test_both_send_the_same_and_bring_it_back(grown, tmp_path, kind):
     theirs, ours = twins(grown, tmp_path)
     dvc(theirs, "push", "--quiet", *REACH[kind])
@@ -285,7 +286,7 @@ GC = {
 }
 
 
-@pytest.mark.parametrize("kind", GC)
+@pytest.mark.parametrize("kind", some(GC, 3))
 def test_both_leave_the_same_objects(grown, tmp_path, kind):
     theirs, ours = twins(grown, tmp_path)
     dvc(theirs, "push", "--quiet", "-A")

@@ -15,6 +15,7 @@ from taut.data.workspace.repository import Repository
 from taut.errors import TautError
 from taut.faces.cli.entry import taut
 from taut.ground.yaml import read_yaml
+from tests.marks import some
 from tests.peers.repositories import DVC
 from tests.peers.scenes_dvc import DATA, IMPORTS, PIPELINES, Scene, make_other, other_repository, take
 from tests.peers.warm_dvc import WarmDvc
@@ -179,7 +180,7 @@ def delete_all(root: Path) -> None:
 EDITS = (touch, change, let_run, delete_some, swap, lose_cached, delete_all)
 
 
-@pytest.mark.parametrize("name", SCENES)
+@pytest.mark.parametrize("name", some(SCENES, 4))
 def test_both_say_the_same_of_every_state(make: Callable[[str], Path], dvc: WarmDvc, name: str):
     root = make(name)
     agreed(dvc, root)
@@ -209,7 +210,7 @@ NEVER_ADDED = {  # DVC fails for what nothing is known of yet; taut has nothing 
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [name for name in SCENES if name not in NEVER_ADDED])
+@pytest.mark.parametrize("name", some((name for name in SCENES if name not in NEVER_ADDED), 4))
 def test_what_is_gone_both_put_back_alike(make: Callable[[str], Path], dvc: WarmDvc, tmp_path: Path, name: str):
     root, inside = make(name), SCENES[name].inside
     delete_all(root)
@@ -230,7 +231,7 @@ def pointed(root: Path) -> list[tuple[Path, Path]]:
 ADDED = [name for name in SCENES if name.startswith("data: ") and name != "data: a link that leads nowhere"]
 
 
-@pytest.mark.parametrize("name", ADDED)
+@pytest.mark.parametrize("name", some(ADDED, 4))
 def test_what_taut_adds_dvc_calls_up_to_date_and_puts_back(make: Callable[[str], Path], dvc: WarmDvc, name: str):
     root = make(name)
     told(root, "init")
@@ -276,7 +277,7 @@ def granular(root: Path) -> dict[str, list[str]]:
 ELSE = ("link that leads", "not cached", "nothing added", "folder of DVC 2", "one inside", "file of DVC 2", "binary of")
 
 
-@pytest.mark.parametrize("name", [name for name in ADDED if not any(word in name for word in ELSE)])
+@pytest.mark.parametrize("name", some((name for name in ADDED if not any(word in name for word in ELSE)), 4))
 def test_both_name_the_same_files(make: Callable[[str], Path], dvc: WarmDvc, name: str):
     root = make(name)
     told(root, "init")
@@ -290,7 +291,7 @@ def test_both_name_the_same_files(make: Callable[[str], Path], dvc: WarmDvc, nam
 MOVED = ["data: several outs", "data: another working folder", "data: a folder", "import: a url", "import: a folder"]
 
 
-@pytest.mark.parametrize("name", MOVED)
+@pytest.mark.parametrize("name", some(MOVED, 2))
 def test_what_taut_moves_dvc_finds_in_its_new_place(make: Callable[[str], Path], dvc: WarmDvc, name: str):
     root = make(name)
     told(root, "init")

@@ -143,7 +143,7 @@ def test_no_wrong_byte_comes_back(migrated_sqlite):
 @pytest.mark.timeout(3600)
 def test_no_wrong_byte_comes_back_in_as_many_tries_as_are_asked_for(migrated_sqlite):
     """DAMAGE_TRIES=10000."""
-    run(int(os.environ.get("DAMAGE_TRIES", "400")), migrated_sqlite, 2)
+    run(int(os.environ.get("DAMAGE_TRIES", "150")), migrated_sqlite, 2)
 
 
 def test_an_index_that_is_damaged_in_the_middle_is_begun_anew(project):

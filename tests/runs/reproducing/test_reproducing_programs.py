@@ -13,6 +13,7 @@ from taut.home import Home, open_home
 from taut.records import Level, Reproduction
 from taut.runs import settings
 from taut.runs.reproducing import run_twice
+from tests.marks import some
 from tests.runs.programs import PROGRAMS, Program
 
 # Up to a dozen starts of Python and its libraries a program.
@@ -41,7 +42,7 @@ def said(found: Reproduction) -> str:
     return found.verdict if found.verdict in ("bytes", "content") else found.cause
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+@pytest.mark.parametrize("program", some(PROGRAMS, 3), ids=lambda program: program.name)
 def test_a_program_with_nothing_set_agrees_or_its_reason_is_named(home: Home, program: Program):
     found = twice(home, program, "off")
     assert said(found) in program.plain, found
@@ -51,7 +52,7 @@ def test_a_program_with_nothing_set_agrees_or_its_reason_is_named(home: Home, pr
 DIFFERING = [program for program in PROGRAMS if not {"bytes", "content"}.issuperset(program.plain)]
 
 
-@pytest.mark.parametrize("program", DIFFERING, ids=lambda program: program.name)
+@pytest.mark.parametrize("program", some(DIFFERING, 3), ids=lambda program: program.name)
 def test_a_seeded_program_agrees_or_what_no_seed_reaches_is_named(home: Home, program: Program):
     found = twice(home, program, "seeded")
     assert said(found) in program.seeded, found
