@@ -267,8 +267,10 @@ def test_both_send_the_same_and_bring_it_back(grown, tmp_path, kind):
     assert objects(ours.parent / "store") | objects(ours.parent / "own")
     for folder in (theirs, ours):
         shutil.rmtree(folder / ".dvc" / "cache")
-    dvc(theirs, "fetch", "--quiet", *[word for word in REACH[kind] if word != "--glob" and "*" not in word])
-    words = [word for word in REACH[kind] if word != "--glob" and "*" not in word]
+    words = REACH[kind]
+    if "--glob" in words:  # DVC's fetch has no patterns.
+        words = sorted(path.name for path in ours.glob("*.dvc"))
+    dvc(theirs, "fetch", "--quiet", *words)
     said = taut(ours, "data", "fetch", *words)
     assert said.status == 0, said.err
     assert objects(ours / ".dvc" / "cache") == objects(theirs / ".dvc" / "cache")
