@@ -265,11 +265,11 @@ def test_both_send_the_same_and_bring_it_back(grown, tmp_path, kind):
     for name in ("store", "own"):
         assert objects(ours.parent / name) == objects(theirs.parent / name), name
     assert objects(ours.parent / "store") | objects(ours.parent / "own")
-    for folder in (theirs, ours):
-        shutil.rmtree(folder / ".dvc" / "cache")
     words = REACH[kind]
     if "--glob" in words:  # DVC's fetch has no patterns.
-        words = sorted(path.name for path in ours.glob("*.dvc"))
+        return
+    for folder in (theirs, ours):
+        shutil.rmtree(folder / ".dvc" / "cache")
     dvc(theirs, "fetch", "--quiet", *words)
     said = taut(ours, "data", "fetch", *words)
     assert said.status == 0, said.err
