@@ -1,5 +1,6 @@
 """`taut data`: snapshot, compare and restore datasets; DVC's files and cache, where there is a DVC repository."""
 
+import gc as collector  # A command of `taut data` has its name.
 import os
 from contextlib import nullcontext
 from pathlib import Path
@@ -23,12 +24,15 @@ if TYPE_CHECKING:
     from taut.records import Column, DatasetVersion, TableProfile
 
 SAME = ("unchanged", "unknown")
+# Objects between two searches for cycles: there are none among thousands of names, and a search looks at all of them.
+GARBAGE = 200_000
 EMPTY = "nothing is snapshot here; try: taut data add PATH"
 
 
 @click.group(cls=Group, epilog="Example: taut data add data/flights.csv")
 def data() -> None:
     """Snapshot data, compare versions, get one back."""
+    collector.set_threshold(GARBAGE)
 
 
 @data.command(epilog="Example: taut data add data/flights.csv")

@@ -1,9 +1,8 @@
 """`taut data push|pull|fetch|remote`: content sent to where others take it from, and brought back."""
 
-import gc as collector  # A command here has its name.
 import os
 import sys
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +12,7 @@ from taut.errors import UsageError
 from taut.faces.cli.shown import Group, json_option, shown, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from taut.data.exchange.bringing import Moved
     from taut.data.exchange.scope import Scope
@@ -49,18 +48,6 @@ def _scope(
     return Scope(with_deps, all_branches, all_tags, all_commits, is_glob)
 
 
-@contextmanager
-def _uncollected() -> "Iterator[None]":
-    """No search for cycles meanwhile: there are none among the names of files, and it is a sixth of Python's part."""
-    was_on = collector.isenabled()
-    collector.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            collector.enable()
-
-
 @click.command(epilog="Example: taut data push data/flights.csv.dvc")
 @_transfer
 @click.option("--recheck", is_flag=True, help="Ask a bucket for every file, also for those it was seen to have.")
@@ -71,10 +58,9 @@ def push(
     """Send data to its remote: all that pointers and locks name, or some data, folders or parts of folders."""
     from taut.data.exchange.transfer import push
 
-    with _uncollected():
-        moved = push(
-            Path.cwd(), targets, remote=remote, jobs=jobs, run_cache=run_cache, recheck=recheck, scope=_scope(**scope)
-        )
+    moved = push(
+        Path.cwd(), targets, remote=remote, jobs=jobs, run_cache=run_cache, recheck=recheck, scope=_scope(**scope)
+    )
     shown(moved, as_json, lambda moved: _moved(moved, "sent"))
 
 
@@ -85,8 +71,7 @@ def fetch(targets: tuple[str, ...], remote: str, jobs: int, run_cache: bool, as_
     """Bring data from its remote into the cache, every byte checked; the workspace stays as it is."""
     from taut.data.exchange.transfer import fetch
 
-    with _uncollected():
-        moved = fetch(Path.cwd(), targets, remote=remote, jobs=jobs, run_cache=run_cache, scope=_scope(**scope))
+    moved = fetch(Path.cwd(), targets, remote=remote, jobs=jobs, run_cache=run_cache, scope=_scope(**scope))
     shown(moved, as_json, lambda moved: _moved(moved, "fetched"))
 
 
@@ -102,11 +87,10 @@ def pull(
     """Bring data from its remote and put it where it belongs: what a fresh clone lacks, or a part of it."""
     from taut.data.exchange.transfer import pull
 
-    with _uncollected():
-        moved = pull(
-            Path.cwd(), targets, remote=remote, jobs=jobs, force=force, run_cache=run_cache,
-            allow_missing=allow_missing, scope=_scope(**scope),
-        )  # fmt: skip
+    moved = pull(
+        Path.cwd(), targets, remote=remote, jobs=jobs, force=force, run_cache=run_cache, allow_missing=allow_missing,
+        scope=_scope(**scope),
+    )  # fmt: skip
     shown(moved, as_json, lambda moved: _moved(moved, "fetched"))
 
 
