@@ -70,7 +70,9 @@ def listed_outs(folder: Path, below: Path, *, recursive: bool) -> list[ListedOut
 
 
 def project_of(folder: str) -> tuple[str, str]:
-    """The project around a folder and its `.taut`, empty in a DVC repository that has none. Raises NotFound."""
+    """The project around a folder and its `.taut`, which is empty in a DVC repository that has none, and where the home
+    is a server's: then the folder is the project. Raises NotFound.
+    """
     chosen = os.environ.get("TAUT_HOME", "")
     if chosen and "://" not in chosen:
         folder = os.path.abspath(chosen).removesuffix(f"/{TAUT}")
@@ -79,14 +81,16 @@ def project_of(folder: str) -> tuple[str, str]:
         if (above := os.path.dirname(place)) == place:
             if (repository := repository_of(folder)) is not None:
                 return repository.root, ""
+            if "://" in chosen:
+                return folder, ""
             raise NotFound(f"no taut project in {folder} or above it", hint="taut init")
         place = above
     return place, f"{place}/{TAUT}"
 
 
 def index_place(project: str, taut: str) -> str:
-    """Where the index of a project is kept: its `.taut`, else DVC's folder for what is temporary."""
-    if taut:
+    """Where the index of a project is kept: its `.taut`, else DVC's folder for what is temporary; empty for nowhere."""
+    if taut or not os.path.isdir(os.path.join(project, FOLDER)):
         return taut
     own = os.path.join(project, FOLDER, "tmp", OWN)
     os.makedirs(own, exist_ok=True)

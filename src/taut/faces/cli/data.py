@@ -143,7 +143,7 @@ def checkout(what: tuple[str, ...], to: Path | None, force: bool, as_json: bool)
 
     if to is not None and len(what) != 1:
         raise UsageError("say which one version shall be put there", hint="taut data checkout NAME@NUMBER --to FOLDER")
-    is_home = bool(project_of(str(Path.cwd()))[1])
+    is_home = bool(os.environ.get("TAUT_HOME") or project_of(str(Path.cwd()))[1])
     with open_home() if is_home else nullcontext() as home:
         version = _version_meant(home, what[0]) if home is not None and len(what) == 1 else None
         if version is not None and home is not None:
