@@ -174,11 +174,11 @@ def test_hundreds_of_small_files_are_one_pack(tmp_path):
 
 def test_a_file_with_bytes_put_in_front_is_stored_once_without_an_ancestor(tmp_path):
     store = new_store(tmp_path)
-    data = noise(16 * MIB)
+    data = noise(32 * MIB)
     store.push([content(tmp_path / "files", data)], BAR)
     before = size_of(tmp_path)
     store.push([content(tmp_path / "files", b"a new head" + data)], BAR)
-    assert size_of(tmp_path) - before < 6 * MIB
+    assert size_of(tmp_path) - before < 12 * MIB  # A piece or two, and where they end is chance.
 
 
 @pytest.mark.slow

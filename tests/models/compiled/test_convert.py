@@ -193,7 +193,7 @@ def test_what_a_column_does_not_take_is_refused_in_the_same_words():
     ("model", "why"),
     [
         (SVC(), "SVC"),
-        (make_pipeline(KBinsDiscretizer(3, quantile_method="averaged_inverted_cdf"), Ridge()), "KBinsDiscretizer"),
+        (make_pipeline(KBinsDiscretizer(3, strategy="uniform"), Ridge()), "KBinsDiscretizer"),
         (make_pipeline(FunctionTransformer(np.log1p), Ridge()), "function of its own"),
         (make_pipeline(SimpleImputer(add_indicator=True), Ridge()), "indicator"),
         (make_pipeline(FeatureUnion([("a", StandardScaler())], transformer_weights={"a": 2.0}), Ridge()), "weights"),
