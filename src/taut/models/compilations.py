@@ -15,7 +15,7 @@ from taut.ground import wire
 from taut.ground.meta import Row
 from taut.ground.objects import read_object
 from taut.home import Home, verb
-from taut.models.compiled.comparing import Compared, compare
+from taut.models.compiled.comparing import TOLERANCE, Compared, compare
 from taut.models.compiled.convert import convert
 from taut.models.compiled.graph import Unsupported
 from taut.models.compiled.predictor import CompiledPredictor, load_compiled
@@ -33,7 +33,7 @@ from taut.records import Compilation, ModelVersion
 SAMPLE_ROWS = 2_000
 MADE_UP_ROWS = 500
 LIBRARIES = ("scikit-learn", "lightgbm", "xgboost", "numpy", "onnx", "onnxruntime")
-TOLERANCE, SINGLE_TOLERANCE = 1e-9, 1e-6
+SINGLE_TOLERANCE = 1e-6
 
 COLUMNS = "model, number, digest, graph, reason, rows, gap, tolerance, versions, at_ms, actor"
 SELECT = f"SELECT {COLUMNS} FROM compilation WHERE model = :model AND number = :number"  # noqa: S608

@@ -8,7 +8,8 @@ from sklearn.compose import make_column_transformer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from taut.models.compilations import SINGLE_TOLERANCE, TOLERANCE, verify
+from taut.models.compilations import SINGLE_TOLERANCE, verify
+from taut.models.compiled.comparing import TOLERANCE
 from taut.models.compiled.convert import convert
 from taut.models.compiled.graph import Unsupported
 from tests.models.compiled.tables import NUMBERS, SIGNATURE, TEXTS, both, columns_of, score_of, table

@@ -26,10 +26,9 @@ from taut.data.workspace.states import FileState, OutState, State
 from taut.errors import Conflict, Invalid, NotFound, UsageError
 from taut.ground.progress import progress
 
-BATCH_BYTES, BATCH_FILES = (
-    1 << 30,
-    10_000,
-)  # So much lies on this machine at a time on its way from a source to a remote.
+# So much lies on this machine at a time on its way from a source to a remote.
+BATCH_BYTES = 1 << 30
+BATCH_FILES = 10_000
 
 
 def import_url(

@@ -464,11 +464,9 @@ def _sync_file(path: str) -> None:
 
 
 def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    from taut.ground.objects.disk import sync_directory
+
+    sync_directory(Path(folder))
 
 
 def _make_reflink(cache: Cache, md5: str, path: str, target: str) -> None:
