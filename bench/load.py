@@ -24,11 +24,11 @@ class Window:
     failed: int = 0
     problem: str = ""
 
-    def latency_ms(self, percent: int) -> float:
-        """A percentile of the latencies, in milliseconds."""
+    def latency_ms(self, percent: float) -> float:
+        """A percentile of the latencies, in milliseconds; to a tenth of a percent."""
         if len(self.latencies_s) < 2:
             return self.latencies_s[0] * 1000
-        return statistics.quantiles(self.latencies_s, n=100, method="inclusive")[percent - 1] * 1000
+        return statistics.quantiles(self.latencies_s, n=1000, method="inclusive")[round(percent * 10) - 1] * 1000
 
 
 def post(path: str, body: object) -> bytes:
@@ -98,6 +98,46 @@ def _run(lines: "dict[int, _Line]", poll: select.epoll, seconds: float, whole: i
                 failed, problem = failed + 1, line.words
             if (at - begun >= seconds and line.sent % whole == 0) or not line.send(at):
                 live -= 1
+    return Window(len(latencies), now() - begun, time.process_time() - cpu, latencies, failed, problem)
+
+
+def open_loop(port: int, request: bytes, *, rate: float, seconds: float, connections: int) -> Window:
+    """Send a request at each due moment, `rate` a second, over whichever connection is free.
+
+    A latency counts from the moment the request was due, so a server that falls behind is seen to, however the client
+    waits for it.
+    """
+    lines = {line.socket.fileno(): line for line in (_Line(port, [request], again=True) for _ in range(connections))}
+    poll = select.epoll()
+    try:
+        for number in lines:
+            poll.register(number, select.EPOLLIN)
+        return _on_time(lines, poll, rate, max(1, round(rate * seconds)))
+    finally:
+        poll.close()
+        for line in lines.values():
+            line.socket.close()
+
+
+def _on_time(lines: "dict[int, _Line]", poll: select.epoll, rate: float, total: int) -> Window:
+    latencies: list[float] = []
+    failed, problem, now = 0, "", time.perf_counter
+    free, sent = list(lines.values()), 0
+    cpu, begun = time.process_time(), now()
+    while len(latencies) < total:
+        while free and sent < total and begun + sent / rate <= now():
+            free.pop().send(begun + sent / rate)
+            sent += 1
+        wait_s = begun + sent / rate - now() if free and sent < total else ANSWER_WITHIN_S
+        # epoll's own time-out is whole milliseconds and rounds up: short waits are spent asking again.
+        for number, _ in poll.poll(0 if wait_s < 0.002 else wait_s - 0.001):
+            line = lines[number]
+            if not line.receive():
+                continue
+            latencies.append(now() - line.sent_s)
+            if not line.is_good:
+                failed, problem = failed + 1, line.words
+            free.append(line)
     return Window(len(latencies), now() - begun, time.process_time() - cpu, latencies, failed, problem)
 
 

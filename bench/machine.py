@@ -96,8 +96,12 @@ def memory_mb(root: int) -> float:
 class Server:
     """A server that can be started again and again: same command, same port, bound to the core of servers."""
 
-    def __init__(self, command: Sequence[str], port: int, folder: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, command: Sequence[str], port: int, folder: Path, env: Mapping[str, str] | None = None,
+        *, health: str = "/health",
+    ) -> None:  # fmt: skip
         self.command = list(command)
+        self.health = health
         self.port = port
         self.folder = folder
         self.log = folder / f"server-{port}.log"
@@ -116,14 +120,14 @@ class Server:
         return self._process.pid
 
     def start(self) -> float:
-        """Start it and return the seconds until GET /health said 200."""
+        """Start it and return the seconds until GET on its health path said 200."""
         begun = time.perf_counter()
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*on_core(cores()[0]), *self.command], cwd=self.folder, env=self._env,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
-        while not _is_healthy(self.port):
+        while not _is_healthy(self.port, self.health):
             if self._process.poll() is not None or time.perf_counter() > begun + HEALTHY_WITHIN_S:
                 tail = self.log.read_text(errors="replace")[-2000:]
                 self.end()
@@ -165,10 +169,10 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def _is_healthy(port: int) -> bool:
+def _is_healthy(port: int, path: str) -> bool:
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as line:
-            line.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            line.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
             return line.recv(64).startswith(b"HTTP/1.1 200")
     except OSError:
         return False

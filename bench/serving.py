@@ -1,159 +1,183 @@
-"""How fast a deployment answers, every prediction on disk before its answer: requests a second, a core, and latency.
+"""How fast one row is answered: requests a CPU second of the server's processes, latency, memory, the first answer.
 
-    python bench/serving.py [--seconds 5] [--json]
+    python bench/serving.py [--peers PYTHON ...] [--only NAME ...] [--seconds 5] [--rounds 1] [--json]
 
-A pipeline of 14 numeric and 6 categorical columns with a histogram gradient boosting classifier is served by a real
-process; clients in this process ask in a closed loop over kept connections, with one row and with 45 rows (an hour of
-flights). `per core` divides by the CPU seconds that the server's process used, true on a busy machine too.
+A pipeline of 14 numeric and 6 categorical columns with a histogram gradient boosting classifier is served by real
+processes on one core; a client on another asks for one row over 1, 8 and 64 kept connections, each again as soon as it
+is answered, then at fixed moments at half the best rate. taut serves it as a deployment, so with all checks and its
+prediction log on: as a compiled model, as the model itself, and compiled without a log. Each
+PYTHON is an interpreter that has one or more of the peers: mlflow, mlserver with mlserver-mlflow, litserve, bentoml
+(they cannot all be installed beside each other); what is in none is left out and said.
+
+`req/core-s` divides by the CPU seconds of the server's whole process tree: what one free core could serve, true on a
+busy machine too. Latencies are worth nothing there; the load is printed.
 """
 
 import argparse
-import asyncio
 import os
+import statistics
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import msgspec
 import numpy as np
 import pandas as pd
-from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OrdinalEncoder
 
-from taut.deploy import deploy_model, stop_deployment
+from bench.load import ask, closed_loop, open_loop
+from bench.machine import CpuClock, Server, bind_to_clients_core, cores, memory_mb, port
+from bench.scored import SEED, TRAINED_ON, infer, invocation, make_table, save, train
+from bench.serving_peers import PEERS, Peer, has
+from bench.stands import say
+from taut.deploy import record_deployment
 from taut.ground.settings import make_folder
 from taut.home import open_home
-from taut.models import register_folder
+from taut.models import compile_model, register_folder
 
-NUMERIC = [f"n{place}" for place in range(14)]
-CATEGORICAL = [f"c{place}" for place in range(6)]
-TRAINED_ON = 20_000
-SEED = 7
+CONNECTIONS = (1, 8, 64)
+MIB = (1 << 20) / 1e6
+BARS = {
+    "taut, compiled": "64 connections >= 10,000; first answer <= 2 s; <= 120 MiB; open loop p99 <= 10, p99.9 <= 20 ms",
+    "taut, the model itself": "64 connections >= 1,500",
+    "taut, compiled, without a log": "the log costs <= 10 %",
+}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Measured:
-    """One closed loop: so many clients, each asking again as soon as it is answered. Latencies in milliseconds."""
+    """One server. Rates are requests a CPU second, by connections; latencies in milliseconds."""
 
-    rows: int
-    clients: int
-    requests_s: float
-    requests_core_s: float
-    latency_ms_p50: float
-    latency_ms_p99: float
+    name: str
+    requests_core_s: dict[int, float]
+    requests_s: dict[int, float]
+    p50_ms: dict[int, float]
+    p99_ms: dict[int, float]
+    open_rate: float
+    open_p50_ms: float
+    open_p99_ms: float
+    open_p999_ms: float
+    memory_mib: float
+    first_answer_s: float
+    load: float
+    bar: str
 
 
 def main() -> None:
-    """Train, deploy, measure, tell."""
+    """Train, serve by each, measure, tell."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--peers", nargs="*", default=[], help="interpreters that have the other servers")
+    parser.add_argument("--only", nargs="*", default=[], help="servers whose names begin so")
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each measurement")
+    parser.add_argument("--rounds", type=int, default=1, help="each server so many times; medians are told")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        project = Path(folder)
-        make_folder(project)
-        with open_home(project) as home:
-            table = make_table(np.random.default_rng(SEED), TRAINED_ON)
-            register_folder(home, "late", save(project / "model", train(table), table))
-            state = deploy_model(home, "late", model="late@1")
-            pid = int(state.handle.partition(":")[0])
-            try:
-                figures = [
-                    asyncio.run(measure(state.url, pid, request(table, rows), rows, clients, given.seconds))
-                    for rows in (1, 45)
-                    for clients in (1, 8, 64)
-                ]
-            finally:
-                stop_deployment(home, "late")
-    show(figures, as_json=given.json)
+    bind_to_clients_core()
+    with tempfile.TemporaryDirectory(prefix="taut-bench-") as folder:
+        table = make_table(np.random.default_rng(SEED), TRAINED_ON)
+        model = save(Path(folder) / "model", train(table), table)
+        stands = {**_taut_stands(model, Path(folder), table), **_peer_stands(given.peers, model, Path(folder), table)}
+        chosen = {n: s for n, s in stands.items() if not given.only or any(n.startswith(word) for word in given.only)}
+        rounds: dict[str, list[Measured]] = {name: [] for name in chosen}
+        for _ in range(given.rounds):
+            for name, stand in chosen.items():
+                with stand() as peer:
+                    rounds[name].append(measure(name, peer, given.seconds))
+    show([_median(measured) for measured in rounds.values()], as_json=given.json)
 
 
-def make_table(chance: np.random.Generator, rows: int) -> pd.DataFrame:
-    """Columns of numbers and of words."""
-    numbers = {name: chance.normal(size=rows) for name in NUMERIC}
-    words = {name: chance.choice(list("abcdefgh"), size=rows) for name in CATEGORICAL}
-    return pd.DataFrame({**numbers, **words})
+Stand = Callable[[], AbstractContextManager[Peer]]
 
 
-def train(table: pd.DataFrame) -> Any:
-    """The pipeline that `bench` measures everywhere: ordinal words, boosted trees."""
-    encoder = make_column_transformer(
-        (OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), CATEGORICAL), remainder="passthrough"
-    )
-    target = (table["n0"] + (table["c0"] == "a") > 0).to_numpy()
-    return make_pipeline(encoder, HistGradientBoostingClassifier(random_state=SEED)).fit(table, target)
-
-
-def save(folder: Path, model: Any, table: pd.DataFrame) -> Path:
-    """A model directory in MLflow's format, written without the large client."""
-    folder.mkdir()
-    (folder / "model.pkl").write_bytes(cloudpickle.dumps(model))
-    inputs = [
-        {"type": "double" if name in NUMERIC else "string", "name": name, "required": True} for name in table.columns
-    ]
-    file = {
-        "flavors": {"sklearn": {"pickled_model": "model.pkl", "serialization_format": "cloudpickle"}},
-        "signature": {"inputs": msgspec.json.encode(inputs).decode()},
+def _taut_stands(model: Path, folder: Path, table: pd.DataFrame) -> dict[str, Stand]:
+    return {
+        "taut, compiled": lambda: _taut(model, folder, table, compiled=True),
+        "taut, the model itself": lambda: _taut(model, folder, table, compiled=False),
+        "taut, compiled, without a log": lambda: _taut(model, folder, table, compiled=True, logs=False),
+        "taut, compiled, open inference": lambda: _taut(model, folder, table, compiled=True, invocations=False),
     }
-    (folder / "MLmodel").write_bytes(msgspec.json.encode(file))
-    return folder
 
 
-def request(table: pd.DataFrame, rows: int) -> bytes:
-    """A whole HTTP request, so that the clients cost as little as they can."""
-    tensors = [
-        {
-            "name": name,
-            "shape": [rows],
-            "datatype": "FP64" if name in NUMERIC else "BYTES",
-            "data": table[name][:rows].tolist(),
-        }
-        for name in table.columns
-    ]
-    body = msgspec.json.encode({"inputs": tensors})
-    head = f"POST /v2/models/late/infer HTTP/1.1\r\nHost: bench\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+def _peer_stands(pythons: list[str], model: Path, folder: Path, table: pd.DataFrame) -> dict[str, Stand]:
+    there = {name: python for name in PEERS for python in pythons if has(python, name)}
+    for name in PEERS.keys() - there:
+        say(f"{name} is not there and is left out; --peers names interpreters")
+    return {name: partial(_peer, name, python, model, folder, table) for name, python in there.items()}
 
 
-async def measure(url: str, pid: int, asked: bytes, rows: int, clients: int, seconds: float) -> Measured:
-    """Ask for so many seconds, after a warm-up of a fifth of that."""
-    host, _, port = url.removeprefix("http://").partition(":")
-    await asyncio.gather(*(ask(host, int(port), asked, time.monotonic() + seconds / 5) for _ in range(clients)))
-    cpu_s, started = cpu_seconds(pid), time.monotonic()
-    found = await asyncio.gather(*(ask(host, int(port), asked, started + seconds) for _ in range(clients)))
-    wall_s, used_s = time.monotonic() - started, cpu_seconds(pid) - cpu_s
-    latencies = np.concatenate(found) * 1000
-    p50, p99 = np.percentile(latencies, [50, 99])
-    return Measured(rows, clients, len(latencies) / wall_s, len(latencies) / used_s, float(p50), float(p99))
+@contextmanager
+def _peer(name: str, python: str, model: Path, folder: Path, table: pd.DataFrame) -> Iterator[Peer]:
+    yield PEERS[name](python, model, Path(tempfile.mkdtemp(dir=folder)), table)
 
 
-async def ask(host: str, port: int, asked: bytes, until_s: float) -> list[float]:
-    """One client in a closed loop; returns the seconds that each answer took. An answer that is no 200 ends it all."""
-    reader, writer = await asyncio.open_connection(host, port)
-    took: list[float] = []
-    while (begun := time.monotonic()) < until_s:
-        writer.write(asked)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        body = await reader.readexactly(length)
-        if not head.startswith(b"HTTP/1.1 200"):
-            raise SystemExit(f"the server answered {head.splitlines()[0]!r}: {body[:200]!r}")
-        took.append(time.monotonic() - begun)
-    writer.close()
-    await writer.wait_closed()
-    return took
+@contextmanager
+def _taut(
+    model: Path, folder: Path, table: pd.DataFrame, *, compiled: bool, logs: bool = True, invocations: bool = True
+) -> Iterator[Peer]:
+    """A home of its own with the model registered, as a deployment where it logs."""
+    project = Path(tempfile.mkdtemp(dir=folder))
+    make_folder(project)
+    with open_home(project) as home:
+        version = register_folder(home, "late", model)
+        if compiled:
+            verdict = compile_model(home, version.point.removeprefix("model:"))
+            if not verdict.is_used:
+                raise SystemExit(f"the model was not compiled: {verdict.reason}")
+        record_deployment(home, "late", "late", version.number, "process", {}, "bench")
+    number = port()
+    command = [sys.executable, "-m", "taut.serve", "--deployment", "late", "--port", str(number)]
+    if not logs:
+        command = [sys.executable, "-m", "taut", "serve", "late@1", "--port", str(number)]
+    request = invocation(table) if invocations else infer("/v2/models/late/infer", table)
+    yield Peer("taut", Server(command, number, project, {"TAUT_HOME": str(project)}), request)
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def measure(name: str, peer: Peer, seconds: float) -> Measured:
+    """Start it, ask once, then over so many connections, then at fixed moments; end it."""
+    server = peer.server
+    say(f"{name}: starting")
+    begun = time.perf_counter()
+    server.start()
+    try:
+        ask(server.port, peer.request)
+        first_s = time.perf_counter() - begun
+        windows, per_core = {}, {}
+        for connections in CONNECTIONS:
+            queues = [[peer.request]] * connections
+            closed_loop(server.port, queues, seconds / 5, again=True)  # Warm-up.
+            clock = CpuClock([server.pid])
+            windows[connections] = closed_loop(server.port, queues, seconds, again=True)
+            per_core[connections] = windows[connections].requests / clock.used()[0]
+            if windows[connections].failed:
+                raise SystemExit(f"{name} failed: {windows[connections].problem}")
+        memory = memory_mb(server.pid) / MIB
+        rate = max(one.requests / one.seconds for one in windows.values()) / 2
+        timed = open_loop(server.port, peer.request, rate=rate, seconds=seconds, connections=64)
+    finally:
+        server.end()
+    return Measured(
+        name, per_core, {n: one.requests / one.seconds for n, one in windows.items()},
+        {n: one.latency_ms(50) for n, one in windows.items()}, {n: one.latency_ms(99) for n, one in windows.items()},
+        rate, timed.latency_ms(50), timed.latency_ms(99), timed.latency_ms(99.9), memory, first_s,
+        os.getloadavg()[0], BARS.get(name, ""),
+    )  # fmt: skip
+
+
+def _median(rounds: list[Measured]) -> Measured:
+    """Each figure's median over the rounds of one server."""
+    found: dict[str, Any] = {}
+    for field in fields(Measured):
+        values = [getattr(one, field.name) for one in rounds]
+        if isinstance(values[0], dict):
+            found[field.name] = {key: statistics.median(value[key] for value in values) for key in values[0]}
+        else:
+            found[field.name] = values[0] if isinstance(values[0], str) else statistics.median(values)
+    return Measured(**found)
 
 
 def show(figures: list[Measured], *, as_json: bool) -> None:
@@ -161,12 +185,22 @@ def show(figures: list[Measured], *, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(msgspec.json.encode([asdict(one) for one in figures]).decode() + "\n")
         return
-    print(f"{'rows':>5} {'clients':>8} {'req/s':>8} {'per core':>9} {'p50 ms':>8} {'p99 ms':>8}")
+    print(f"server on core {cores()[0]}, client on core {cores()[1]}")
+    print(
+        f"{'':31} {'req/core-s at 1':>15} {'8':>7} {'64':>7} {'p50/p99 at 8, ms':>17} {'open: rate':>11}"
+        f" {'p50':>6} {'p99':>7} {'p99.9':>7} {'MiB':>6} {'first s':>8} {'load':>5}"
+    )
     for one in figures:
+        core = one.requests_core_s
         print(
-            f"{one.rows:>5} {one.clients:>8} {one.requests_s:>8.0f} {one.requests_core_s:>9.0f}"
-            f" {one.latency_ms_p50:>8.1f} {one.latency_ms_p99:>8.1f}"
+            f"{one.name:31} {core[1]:>15.0f} {core[8]:>7.0f} {core[64]:>7.0f}"
+            f" {one.p50_ms[8]:>9.1f} /{one.p99_ms[8]:>6.1f} {one.open_rate:>11.0f} {one.open_p50_ms:>6.1f}"
+            f" {one.open_p99_ms:>7.1f} {one.open_p999_ms:>7.1f} {one.memory_mib:>6.0f} {one.first_answer_s:>8.2f}"
+            f" {one.load:>5.1f}"
         )
+    for one in figures:
+        if one.bar:
+            print(f"bar of {one.name}: {one.bar}")
 
 
 if __name__ == "__main__":

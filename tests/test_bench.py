@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from starlette.responses import PlainTextResponse
 
-from bench import ledger
+from bench import ledger, scored
 from bench.constant import RUN_ID, app
 from bench.figures import Cost, Figure, Round, cost_of, judged, ratios, table
-from bench.load import Window, ask, closed_loop, get, post
+from bench.load import Window, ask, closed_loop, get, open_loop, post
 from bench.machine import Server, cores, cpu_seconds, memory_mb, processes_of
 from bench.peer import mlflow_version
 from bench.seeding import content, curve, seed_points, seed_runs
@@ -23,6 +24,8 @@ from bench.works import Bar, meets_metric, meets_tag
 from taut.faces.http.server import bound
 from taut.faces.http.threaded import in_thread
 from taut.home import open_home
+from taut.models.predictor import load_model
+from taut.models.tree import digest_of, tree_of_folder
 from taut.runs import create_run, ensure_experiment, metric_history, run_detail
 from tests.parts import free_port
 
@@ -69,6 +72,17 @@ def test_answers_that_are_no_200_are_counted_and_told():
         assert window.problem == "HTTP/1.1 404 Not Found: not here"
         with pytest.raises(RuntimeError, match="404"):
             ask(port, get("/nowhere"))
+
+
+def test_requests_go_out_when_they_are_due_and_a_late_answer_counts_from_then(constant):
+    window = open_loop(constant, get("/a"), rate=200, seconds=0.5, connections=4)
+    assert (window.requests, window.failed, len(window.latencies_s)) == (100, 0, 100)
+    assert window.seconds >= 99 / 200
+    # Far more than one connection can carry: what waits its turn is late, and the client says so.
+    behind = open_loop(constant, get("/a"), rate=1_000_000, seconds=0.001, connections=1)
+    assert behind.requests == 1_000
+    assert behind.latency_ms(99) > 10 * behind.latency_ms(1)
+    assert behind.latency_ms(99.9) >= behind.latency_ms(99)
 
 
 def test_a_server_starts_on_the_servers_core_and_can_be_killed_and_started_again(tmp_path):
@@ -214,6 +228,29 @@ def test_a_kill_is_told_with_what_it_cost_and_the_load():
     assert "kill -9, SQLite: 1 times: " in done.stdout, done.stderr
     assert "lost 0, duplicated 0, torn 0; restart median" in done.stdout
     assert "load average" in done.stdout
+
+
+def test_the_model_that_serving_is_measured_with_answers_as_its_table_says(tmp_path):
+    table = scored.make_table(np.random.default_rng(1), 400)
+    model = scored.train(table)
+    folder = scored.save(tmp_path / "model", model, table)
+    loaded = load_model(folder, digest_of(tree_of_folder(folder)))
+    asked = {name: table[name].tolist() for name in table.columns}
+    assert loaded.predict(asked)["prediction"] == model.predict(table).tolist()
+    assert scored.infer("/v2/models/late/infer", table).count(b'"datatype":"BYTES"') == len(scored.CATEGORICAL)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_serving_is_measured_with_its_log_and_without():
+    command = [sys.executable, "bench/serving.py", "--seconds", "0.3", "--only", "taut, compiled", "--json"]
+    env = {**os.environ, "PYTHONPATH": f"{HERE / 'src'}:{HERE}"}
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=380, env=env)
+    assert done.returncode == 0, done.stderr
+    figures = {figure["name"]: figure for figure in json.loads(done.stdout)}
+    assert {"taut, compiled", "taut, compiled, without a log", "taut, compiled, open inference"} == figures.keys()
+    assert all(figure["requests_core_s"]["64"] > 0 for figure in figures.values())
+    assert "mlserver is not there" in done.stderr
 
 
 def test_make_bench_runs_what_measures_and_leaves_its_parts_alone():
