@@ -1,4 +1,4 @@
-"""Requests as data, without a server: what is written is what is read, whatever the values; and the counters."""
+"""Requests as data, without a server: what is written is what is read, whatever the values."""
 
 import math
 from typing import Any
@@ -13,7 +13,6 @@ from taut.models.signature import Signature, SignatureColumn
 from taut.records import Prediction
 from taut.serve.invocations import invocation_body, read_invocation
 from taut.serve.log import Columns
-from taut.serve.metrics import BOUNDS_S, Metrics
 from taut.serve.oip import DATATYPES, infer_body, metadata_body, read_infer, request_body
 from taut.serve.requests import columns_of_lists, columns_of_rows, event_time, parsed
 
@@ -110,36 +109,3 @@ def test_every_kind_of_a_signature_has_a_datatype():
     columns = tuple(SignatureColumn(kind, kind) for kind in DATATYPES)  # type: ignore[arg-type]  # The kinds themselves.
     about = msgspec.json.decode(metadata_body("late", 2, "flights", 3, Signature(columns)))
     assert {one["name"]: one["datatype"] for one in about["inputs"]} == DATATYPES
-
-
-def exposition(metrics: Metrics, *, now_s: float = 0.0) -> dict[str, float]:
-    lines = metrics.exposition(waiting=4, now_s=now_s).decode().splitlines()
-    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
-
-
-def test_the_histogram_counts_up_to_all_requests():
-    metrics = Metrics({"deployment": "late"})
-    for seconds in (0.0005, 0.001, 0.02, 99.0):
-        metrics.answered(200, seconds, 1)
-    found = exposition(metrics)
-    buckets = [found[f'taut_request_seconds_bucket{{deployment="late",le="{bound}"}}'] for bound in (*BOUNDS_S, "+Inf")]
-    assert buckets == sorted(buckets)
-    assert (buckets[0], buckets[-2], buckets[-1]) == (2, 3, 4)
-    assert found['taut_request_seconds_count{deployment="late"}'] == 4
-    assert found['taut_request_seconds_sum{deployment="late"}'] == pytest.approx(99.0215)
-
-
-def test_the_log_lags_by_the_oldest_prediction_that_is_not_on_disk():
-    metrics = Metrics({"deployment": "late"})
-    name = 'taut_log_lag_seconds{deployment="late"}'
-    assert exposition(metrics, now_s=10.0)[name] == 0
-    first, second = metrics.commit_begins(7.0), metrics.commit_begins(9.0)
-    assert exposition(metrics, now_s=10.0)[name] == 3.0
-    metrics.commit_ends(first)
-    assert exposition(metrics, now_s=10.0)[name] == 1.0
-    metrics.commit_ends(second)
-    assert exposition(metrics, now_s=10.0)[name] == 0
-
-
-def test_labels_of_metrics_are_escaped():
-    assert b'{deployment="a\\"b\\\\c\\nd"} 4' in Metrics({"deployment": 'a"b\\c\nd'}).exposition(waiting=4, now_s=0)

@@ -15,8 +15,9 @@ import urllib3
 from taut.home import Home
 from taut.models import fetch_model, find_model, load_model
 from taut.serve import traffic
-from taut.serve.inference import Inference
-from taut.serve.scoring import Limits, Served
+from taut.serve.http.application import Application
+from taut.serve.scoring.backend import Served
+from taut.serve.scoring.limits import Limits
 from taut.serve.server import Server
 from tests.parts import eventually
 from tests.serve.scenes import ROWS, make_home, record, register, tensors
@@ -37,7 +38,7 @@ def limited(home: Home, limits: Limits) -> Iterator[tuple[str, int]]:
     """A server in a thread of this process, with these limits; its host and port."""
     version = find_model(home, "late@1")
     predictor = load_model(fetch_model(home, version), version.digest)
-    application = Inference(home, Served("late", 1, "late", 1, predictor), limits)
+    application = Application(home, Served("late", 1, "late", 1, predictor), limits)
     ready = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address: tuple[str, int] = listener.getsockname()

@@ -23,8 +23,8 @@ from taut.ground.whole import read_whole
 from taut.home import Home, open_home
 from taut.models import find_model, load_model, load_served
 from taut.records import ModelVersion
-from taut.serve.inference import Inference
-from taut.serve.scoring import Served
+from taut.serve.http.application import Application
+from taut.serve.scoring.backend import Served
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75  # Longer than common pools keep an idle connection, so that it is they who close it.
@@ -50,7 +50,7 @@ def serve_deployment(
     mine = announce(folder, deployment, wanted.revision)
     try:
         version = find_model(home, f"{wanted.model}@{wanted.number}")
-        application = Inference(home, _loaded(home, version, deployment, wanted.revision, logs=True))
+        application = Application(home, _loaded(home, version, deployment, wanted.revision, logs=True))
         with _listener(take_over(folder, deployment), host, port, _last_port(home, deployment)) as listener:
             ready = replace(mine, url=_url(listener))
 
@@ -69,7 +69,7 @@ def serve_model(home: Home, model: str, host: str, port: int, *, told: Told = la
     `told` hears the URL once it answers there.
     """
     version = find_model(home, model)
-    application = Inference(home, _loaded(home, version, version.name, 0, logs=False))
+    application = Application(home, _loaded(home, version, version.name, 0, logs=False))
     with _listener(None, host, port, 0) as listener:
         url = _url(listener)
         Server(application, listener, lambda: told(url)).run()
@@ -89,7 +89,7 @@ def serve_folder(folder: Path, model: str, digest: str, host: str, port: int) ->
         with open_home(nowhere) as home:
             served = Served(name, 0, name, version, load_model(folder, digest), logs=False)
             with _listener(None, host, port, 0) as listener:
-                Server(Inference(home, served), listener, lambda: None).run()
+                Server(Application(home, served), listener, lambda: None).run()
 
 
 class Server(uvicorn.Server):
@@ -99,7 +99,7 @@ class Server(uvicorn.Server):
     to send the next. Then the queue of the socket is emptied once more before the socket is closed.
     """
 
-    def __init__(self, application: Inference, listener: socket.socket, ready: Callable[[], None]) -> None:
+    def __init__(self, application: Application, listener: socket.socket, ready: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
                 application, loop="uvloop", http=HttpToolsProtocol, ws="none", lifespan="off", log_level="warning",
@@ -121,7 +121,8 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen, then say so."""
+        """Warm up and listen, then say so."""
+        await self._application.warm_up()
         await super().startup(sockets)
         self._ready()
 

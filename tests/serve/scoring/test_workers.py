@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from taut.serve.workers import Workers
+from taut.serve.scoring.workers import Workers
 
 
 def test_work_is_done_in_the_order_it_comes():
@@ -52,7 +52,7 @@ def test_as_many_work_at_once_as_there_are_threads():
 
 def test_a_thread_that_hangs_does_not_keep_the_process():
     program = (
-        "import threading; from taut.serve.workers import Workers; begun = threading.Event()\n"
+        "import threading; from taut.serve.scoring.workers import Workers; begun = threading.Event()\n"
         "Workers(1, 'test').submit(lambda: (begun.set(), threading.Event().wait())); begun.wait(10)"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=20).returncode == 0

@@ -1,0 +1,38 @@
+"""One model version behind an endpoint: what it is called there, and the engine that answers for it."""
+
+from dataclasses import dataclass
+
+from taut.models import CompiledPredictor, Predictor
+from taut.serve.scoring.engine import Engine, InProcess, Threaded
+from taut.serve.scoring.said import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model version in memory, under a deployment's name; `logs` says whether what it says is remembered."""
+
+    deployment: str
+    revision: int
+    model: str
+    number: int
+    predictor: Predictor | CompiledPredictor
+    logs: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A version that takes part in serving an endpoint: live, canary or shadow."""
+
+    deployment: str
+    revision: int
+    model: str
+    number: int
+    engine: Engine
+    role: Role = "live"
+
+
+def backend_of(served: Served) -> Backend:
+    """The one live backend of a model in memory: a compiled one in the event loop, any other in a thread."""
+    compiled = isinstance(served.predictor, CompiledPredictor)
+    engine: Engine = InProcess(served.predictor) if compiled else Threaded(served.predictor)
+    return Backend(served.deployment, served.revision, served.model, served.number, engine)

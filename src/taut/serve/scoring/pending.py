@@ -1,0 +1,101 @@
+"""A request on its way through a backend: who waits for it, since when, and who asked under the same id meanwhile."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from taut.errors import TautError
+from taut.records import Prediction
+from taut.serve.log import same_inputs
+from taut.serve.requests import Request
+from taut.serve.scoring.joining import plain_lists
+
+Result = Prediction | Exception
+
+
+class Pending:
+    """One accepted request; it is under way until it is resolved, though whoever asked may have given up before."""
+
+    __slots__ = ("_timer", "arrived_s", "caller", "followers", "future", "given", "id", "over", "request", "rows")
+
+    def __init__(self, request: Request, rows: int, caller: str, over: "Callable[[Pending], None]") -> None:
+        self.request = request
+        self.rows = rows
+        self.caller = caller
+        self.over = over  # Told once, when it is.
+        self.arrived_s = time.monotonic()
+        self.future: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
+        self.id = request.id
+        self.given = bool(request.id)
+        self.followers: list[Pending] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def wait_until(self, deadline_s: float) -> None:
+        """Let whoever waits go at the deadline, with a TimeoutError; only the first deadline counts."""
+        if self._timer is None:
+            left_s = max(0.0, deadline_s - time.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(left_s, self._give_up)
+
+    def resolve(self, result: Result) -> None:
+        """Tell whoever still waits; the request is over."""
+        self.over(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._tell(result)
+
+    def same(self, stored: Prediction) -> Result:
+        """What was said under this id, where it was asked the same; else the Conflict."""
+        try:
+            return same_inputs(stored, plain_lists(self.request.columns))
+        except TautError as conflict:
+            return conflict
+
+    def asks_like(self, other: "Pending") -> bool:
+        """Whether both ask about the same rows."""
+        return plain_lists(self.request.columns) == plain_lists(other.request.columns)
+
+    def _give_up(self) -> None:
+        self._tell(TimeoutError())
+
+    def _tell(self, result: Result) -> None:
+        if self.future.done():
+            return
+        if isinstance(result, Exception):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
+
+
+class Ids:
+    """Ids that callers chose and that are under way at an endpoint: one request leads, others follow.
+
+    So no id is answered twice, however many ask under it at once.
+    """
+
+    def __init__(self) -> None:
+        self._leaders: dict[str, Pending] = {}
+
+    def leads(self, pending: Pending) -> bool:
+        """Whether it is the only one under way with its id; else it waits for what the first one gets."""
+        leader = self._leaders.setdefault(pending.id, pending)
+        if leader is pending:
+            return True
+        leader.followers = [*(leader.followers or ()), pending]
+        return False
+
+    def resolve(self, pending: Pending, result: Result) -> list[Pending]:
+        """Tell the request and who asked the same. Returns those who asked other things, and got no answer by this."""
+        pending.resolve(result)
+        if not pending.given or self._leaders.get(pending.id) is not pending:
+            return []
+        del self._leaders[pending.id]
+        left = []
+        for follower in pending.followers or ():
+            if isinstance(result, Prediction):
+                follower.resolve(follower.same(result))
+            elif follower.asks_like(pending):
+                follower.resolve(result)
+            else:
+                left.append(follower)
+        pending.followers = None
+        return left

@@ -1,0 +1,157 @@
+"""Answers are written down before they leave: one append a micro-batch, in a thread where the log blocks."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from taut.errors import TautError, Unavailable
+from taut.records import Prediction
+from taut.serve.scoring.backend import Backend
+from taut.serve.scoring.joining import Columns, slices
+from taut.serve.scoring.pending import Pending, Result
+from taut.serve.scoring.said import Log, Said
+from taut.serve.scoring.workers import Workers
+
+LOG_DISTRUST_S = 5.0  # How long after a failed write the log counts as one that cannot be written.
+THREADS = 2  # For a log that blocks: one writes, one looks up.
+
+T = TypeVar("T")
+Resolve = Callable[[Pending, Result], None]
+
+
+class Meter(Protocol):
+    """Who counts what a backend does."""
+
+    def called(self, seconds: float, requests: int) -> None:
+        """The model answered so many requests at once."""
+        ...
+
+    def said(self, rows: int) -> None:
+        """So many rows were predicted and are in the log."""
+        ...
+
+    def under_way(self, requests: int, size_bytes: int) -> None:
+        """So many requests wait, and so many bytes of bodies are held."""
+        ...
+
+    def unlogged(self, since_s: float) -> None:
+        """The oldest answer that is not in the log was made then; 0 where there is none."""
+        ...
+
+
+class Writer:
+    """What a backend says goes through here. `resolve` is called for each request once it is in the log, or is not."""
+
+    def __init__(
+        self, backend: Backend, log: Log | None, meter: Meter, now_ms: Callable[[], int], resolve: Resolve
+    ) -> None:
+        self.log = log
+        self._backend = backend
+        self._meter = meter
+        self._now_ms = now_ms
+        self._resolve = resolve
+        self._failed_s = -LOG_DISTRUST_S
+        self._since_s: list[float] = []
+        self._threads = Workers[Any](THREADS, "log") if log is not None and log.blocks else None
+
+    @property
+    def fails(self) -> bool:
+        """Whether the log could not be written a moment ago."""
+        return time.monotonic() - self._failed_s < LOG_DISTRUST_S
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is being written; who waits a moment is written with what comes next."""
+        return bool(self._since_s)
+
+    def close(self) -> None:
+        """Let go of the threads."""
+        if self._threads is not None:
+            self._threads.close()
+
+    def start_look_up(self, ids: list[str], told: Callable[[Mapping[str, Prediction] | TautError], None]) -> None:
+        """Tell what was answered to these ids before, or why that cannot be known; later, where the log blocks."""
+        assert self.log is not None
+        log = self.log
+        if self._threads is None:
+            told(_tried(lambda: log.answered(ids)))
+        else:
+            self._start(lambda: log.answered(ids), told)
+
+    def say(self, part: Sequence[Pending], inputs: Columns, outputs: Columns) -> None:
+        """Write down what the requests of `part` were answered, their rows behind one another; then tell them."""
+        said, log = self._said(part, inputs, outputs), self.log
+        if log is None:
+            self._conclude(part, said, None)
+        elif self._threads is None:
+            problem = _tried(lambda: log.append(said))
+            self._conclude(part, said, problem)
+        else:
+            since_s = time.monotonic()
+            self._since_s.append(since_s)
+            self._meter.unlogged(self._since_s[0])
+
+            def written(problem: TautError | None) -> None:
+                self._since_s.remove(since_s)
+                self._meter.unlogged(self._since_s[0] if self._since_s else 0.0)
+                self._conclude(part, said, problem)
+
+            self._start(lambda: log.append(said), written)
+
+    def _said(self, part: Sequence[Pending], inputs: Columns, outputs: Columns) -> Said:
+        chance = os.urandom(16 * len(part)).hex()  # One call of the kernel for all.
+        now_ms, now_s, backend = self._now_ms(), time.monotonic(), self._backend
+        for place, pending in enumerate(part):
+            if not pending.id:
+                pending.id = chance[32 * place : 32 * place + 32]
+        return Said(
+            ids=[pending.id for pending in part],
+            given=[pending.given for pending in part],
+            counts=[pending.rows for pending in part],
+            event_ms=[now_ms if (at := pending.request.event_ms) is None else at for pending in part],
+            at_ms=now_ms,
+            latency_us=[int((now_s - pending.arrived_s) * 1e6) for pending in part],
+            revision=backend.revision, model=backend.model, number=backend.number, role=backend.role,
+            inputs=inputs, outputs=outputs,
+        )  # fmt: skip
+
+    def _conclude(self, part: Sequence[Pending], said: Said, problem: TautError | None) -> None:
+        """Answer what is in the log. What could not be written was not said: it ends in an error."""
+        if problem is None:
+            self._tell(part, said)
+        elif len(part) > 1 and not isinstance(problem, Unavailable):
+            inputs, outputs = slices(said.inputs, said.counts), slices(said.outputs, said.counts)
+            for pending, asked, answer in zip(part, inputs, outputs, strict=True):
+                self.say([pending], asked, answer)  # Only the guilty one fails.
+        else:
+            self._failed_s = time.monotonic()
+            for pending in part:
+                self._resolve(pending, problem)
+
+    def _tell(self, part: Sequence[Pending], said: Said) -> None:
+        backend, at_ms, resolve = self._backend, said.at_ms, self._resolve
+        self._meter.said(sum(said.counts))
+        for pending, event_ms, outputs in zip(part, said.event_ms, slices(said.outputs, said.counts), strict=True):
+            resolve(pending, Prediction(
+                backend.deployment, pending.id, backend.revision, backend.model, backend.number, at_ms, event_ms,
+                pending.rows, pending.request.columns, outputs,
+            ))  # fmt: skip
+
+    def _start(self, work: Callable[[], T], told: Callable[[T | TautError], None]) -> None:
+        """Do it in a thread and tell what came of it in the loop."""
+        assert self._threads is not None
+        loop = asyncio.get_running_loop()
+        done = self._threads.submit(lambda: _tried(work))
+        done.add_done_callback(lambda one: loop.call_soon_threadsafe(told, one.result()))
+
+
+def _tried(work: Callable[[], T]) -> T | TautError:
+    """What came of it; anything but an error that taut can explain means that the log does not answer."""
+    try:
+        return work()
+    except TautError as problem:
+        return problem
+    except Exception as problem:  # noqa: BLE001  # The edge to a disk or a network; the cause stands in the process's log.
+        return Unavailable("the prediction log does not answer; try again in a second", private=repr(problem))
