@@ -189,11 +189,12 @@ def test_what_does_not_fit_the_signature_is_named(server: Server, change: dict[s
     ("tensor", "words"),
     [
         ({"shape": [3]}, "2 values for shape [3]"),
-        ({"shape": [1, 2]}, "shape [1, 2]"),
+        ({"shape": [3, 2]}, "shape [3, 2]"),
         ({"shape": []}, "shape []"),
         ({"shape": [0], "data": []}, "shape [0]"),
         ({"datatype": "FP65"}, "'FP65'"),
         ({"data": [[1.0, 2.0], [3.0]]}, "expected one value, found 2"),
+        ({"shape": [2, 2], "data": [1.0, 2.0, 3.0, 4.0]}, "'delay'"),
         ({"name": "seats"}, "given twice"),
     ],
 )
@@ -214,11 +215,6 @@ def test_a_tensor_that_is_no_column_is_named(server: Server, tensor: dict[str, A
 def test_a_malformed_body_is_a_400_and_the_server_lives(server: Server, body: bytes):
     assert refusal(server, body)
     assert server.infer()[0] == 200
-
-
-def test_binary_tensors_are_refused_in_words(server: Server):
-    body = {"inputs": tensors(ROWS)}
-    assert "binary_data" in refusal(server, body, **{"Inference-Header-Content-Length": "10"})
 
 
 @pytest.mark.parametrize(("more", "words"), [
@@ -278,6 +274,12 @@ def test_headers_carry_the_id_and_the_event_time(server: Server, home: Home):
         ({"inputs": ROWS, "params": {"temperature": 1}}, "temperature"),
         ({"inputs": {**ROWS, "delay": [1.0]}}, "delay"),
         ({"instances": [1, 2]}, "row 0 has 1 values"),
+        # What only the model can tell: column, row, what it takes and what was found.
+        ({"dataframe_split": {"data": [LISTS[0], [{}, 1, "UA"]]}}, "column 'delay' takes double; row 1 is dict {}"),
+        ({"dataframe_records": [{**RECORDS[0], "delay": [1]}]}, "column 'delay' takes double; row 0 is list [1]"),
+        ({"instances": [[1.5, [7], "UA"]]}, "column 'seats' takes long; row 0 is list [7]"),
+        ({"inputs": {**ROWS, "carrier": [1, 2]}}, "column 'carrier' takes string; row 0 is int 1"),
+        ({"inputs": {"delay": {"a": 1}}}, "column 'seats' is missing"),
     ],
 )  # fmt: skip
 def test_a_wrong_form_is_named(server: Server, body: dict[str, Any], words: str):
@@ -286,10 +288,15 @@ def test_a_wrong_form_is_named(server: Server, body: dict[str, Any], words: str)
 
 @pytest.mark.parametrize(("body", "kind", "words"), [
     (b"a", "text/csv", "heading"), (b"seats,delay\n1", "text/csv", "line 2"), (b"\xff\n1", "text/csv", "CSV"),
-    (b"x", "application/parquet", "application/parquet"),
 ])  # fmt: skip
 def test_other_bodies_are_refused_in_words(server: Server, body: bytes, kind: str, words: str):
     assert words in refusal(server, body, "/invocations", **{"Content-Type": kind})
+
+
+@pytest.mark.parametrize("kind", ["application/parquet", "text/csv; charset=latin-1", "application/json; format=split"])
+def test_a_type_that_is_not_taken_is_a_415(server: Server, kind: str):
+    status, answer = server.ask("POST", "/invocations", b"x", **{"Content-Type": kind})
+    assert (status, set(answer)) == (415, {"error"})
 
 
 # Labels and metrics

@@ -14,13 +14,23 @@ from typing import Any
 import msgspec
 
 from taut import __version__
-from taut.errors import Invalid, NotFound, TautError
+from taut.errors import NotFound, TautError
 from taut.ground import wire
 from taut.home import Home
-from taut.serve.invocations import invocation_body, read_invocation
 from taut.serve.labels import log_labels
 from taut.serve.metrics import Metrics
-from taut.serve.oip import infer_body, metadata_body, read_infer
+from taut.serve.requests import (
+    Body,
+    InvocationReader,
+    infer_answer,
+    invocation_answer,
+    is_table,
+    metadata_body,
+    outputs_of_classes,
+    read_infer,
+    read_infer_table,
+    server_body,
+)
 from taut.serve.scoring import Limits, ModelFailed, Scorer, Served
 
 Scope = dict[str, Any]  # As ASGI defines it.
@@ -69,6 +79,7 @@ class Inference:
         self._served = served
         self._limits = limits or Limits()
         self._draining = False
+        self._reader = InvocationReader(served.predictor.signature)
         self._metrics = Metrics(
             {
                 "deployment": served.deployment,
@@ -141,7 +152,7 @@ class Inference:
         if path == "/version":
             return Answer(200, msgspec.json.encode({"taut": __version__}))
         if path in ("/v2", "/v2/"):
-            return Answer(200, msgspec.json.encode({"name": "taut", "version": __version__, "extensions": []}))
+            return Answer(200, server_body(__version__))
         raise NotFound(f"this server has no {path}")
 
     async def _model(self, question: Question) -> Answer:
@@ -165,27 +176,40 @@ class Inference:
         if rest:
             raise NotFound(f"this server has no {question.path}")
         _only(question, "GET")
-        served = self._served
-        signature = served.predictor.signature
-        return Answer(200, metadata_body(served.deployment, served.number, served.model, served.revision, signature))
+        served, predictor = self._served, self._served.predictor
+        outputs = outputs_of_classes(predictor.classes)
+        signature = predictor.signature
+        return Answer(
+            200, metadata_body(served.deployment, served.number, served.model, served.revision, signature, outputs)
+        )
 
     async def _infer(self, question: Question) -> Answer:
-        if "inference-header-content-length" in question.headers:
-            raise Invalid("this server takes tensors as JSON; leave binary_data out")
-        request = read_infer(question.body)
+        headers, signature = question.headers, self._served.predictor.signature
+        if is_table(headers.get("content-type", "")):
+            request = read_infer_table(
+                question.body,
+                signature,
+                request_id=headers.get("x-request-id", ""),
+                moment=headers.get("x-event-time", ""),
+                accept=headers.get("accept", ""),
+            )
+        else:
+            length = headers.get("inference-header-content-length", "")
+            request = read_infer(question.body, header_length=length, signature=signature)
         answered = await self._scorer.answer(request)
-        return Answer(200, infer_body(answered, request.outputs), rows=answered.rows)
+        return _answer(infer_answer(answered, request), answered.rows)
 
     async def _invocation(self, question: Question) -> Answer:
-        request = read_invocation(
+        headers = question.headers
+        request = self._reader.read(
             question.body,
-            self._served.predictor.signature,
-            content_type=question.headers.get("content-type", ""),
-            request_id=question.headers.get("x-request-id", ""),
-            moment=question.headers.get("x-event-time", ""),
+            content_type=headers.get("content-type", ""),
+            request_id=headers.get("x-request-id", ""),
+            moment=headers.get("x-event-time", ""),
+            accept=headers.get("accept", ""),
         )
         answered = await self._scorer.answer(request)
-        return Answer(200, invocation_body(answered), rows=answered.rows)
+        return _answer(invocation_answer(answered, request), answered.rows)
 
     async def _label(self, question: Question) -> Answer:
         if not self._served.logs:
@@ -209,6 +233,10 @@ class Inference:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
+
+
+def _answer(body: Body, rows: int) -> Answer:
+    return Answer(200, body.data, body.content_type, body.headers, rows)
 
 
 def _told(problem: TautError) -> Answer:
