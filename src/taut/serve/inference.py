@@ -26,6 +26,7 @@ from taut.serve.requests import (
     invocation_answer,
     is_table,
     metadata_body,
+    must_be_plain,
     outputs_of_classes,
     read_infer,
     read_infer_table,
@@ -185,6 +186,7 @@ class Inference:
 
     async def _infer(self, question: Question) -> Answer:
         headers, signature = question.headers, self._served.predictor.signature
+        must_be_plain(headers.get("content-encoding", ""))
         if is_table(headers.get("content-type", "")):
             request = read_infer_table(
                 question.body,
@@ -201,6 +203,7 @@ class Inference:
 
     async def _invocation(self, question: Question) -> Answer:
         headers = question.headers
+        must_be_plain(headers.get("content-encoding", ""))
         request = self._reader.read(
             question.body,
             content_type=headers.get("content-type", ""),

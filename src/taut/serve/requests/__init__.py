@@ -1,6 +1,6 @@
 """Bytes -> request, answer -> bytes: the protocols of a server, as functions that know of no server."""
 
-from taut.serve.requests.asked import REQUEST_ID, Body, Columns, Request, checked_id, error_body, event_time
+from taut.serve.requests.asked import REQUEST_ID, Body, Columns, Request, checked_id, event_time, must_be_plain
 from taut.serve.requests.described import metadata_body, outputs_of_answer, outputs_of_classes, server_body
 from taut.serve.requests.invocations import (
     InvocationReader,
@@ -21,7 +21,6 @@ __all__ = [
     "checked_id",
     "columns_of_lists",
     "columns_of_rows",
-    "error_body",
     "event_time",
     "infer_answer",
     "infer_body",
@@ -29,6 +28,7 @@ __all__ = [
     "invocation_body",
     "is_table",
     "metadata_body",
+    "must_be_plain",
     "outputs_of_answer",
     "outputs_of_classes",
     "parsed",

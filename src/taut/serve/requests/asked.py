@@ -5,13 +5,11 @@ answers together. Here only lists, shapes and names are looked at, and the datat
 """
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
-from taut.errors import Invalid, TautError
-from taut.ground import wire
+from taut.errors import Invalid, Unsupported
 from taut.ground.clock import moment_ms
 from taut.models.inputs import Cell
 
@@ -59,10 +57,10 @@ def decoded(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
         raise Invalid(f"the request cannot be read: {problem}") from None
 
 
-def error_body(problem: TautError | str, request_id: str = "") -> bytes:
-    """An error as both protocols write it: one object with one text, and the request's id where it has one."""
-    said: Mapping[str, str] = {"error": problem if isinstance(problem, str) else problem.message}
-    return wire.encode({**said, "id": request_id} if request_id else said)
+def must_be_plain(content_encoding: str) -> None:
+    """Raise Unsupported for a compressed body, by its header Content-Encoding: a small one may unpack to any size."""
+    if content_encoding.strip().lower() not in ("", "identity"):
+        raise Unsupported(f"the body is written in {content_encoding!r:.40}; send it as it is")
 
 
 def checked_id(written: str) -> str:

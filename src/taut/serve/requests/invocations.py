@@ -165,7 +165,7 @@ def kind_of(content_type: str) -> str:
 
 
 def _forms(body: bytes) -> Forms:
-    """The JSON of a request; with NaN, Infinity and a byte order mark, as MLflow's clients write and its server reads."""
+    """The JSON of a request; with NaN, Infinity and a byte order mark, as MLflow's clients write it."""
     try:
         forms: Forms = decoded(_decoder, body)
     except Invalid:

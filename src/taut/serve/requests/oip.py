@@ -107,7 +107,9 @@ def infer_body(answered: Prediction, wanted: Sequence[str] = ()) -> bytes:
 
     Raises Invalid where an output was asked for that the model does not give.
     """
-    return _encoder.encode(_answer(answered, [_tensor(name, values) for name, values in _wanted(answered, wanted)]))
+    return _encoder.encode(
+        _answer(answered, [_tensor(name, values) for name, values in wanted_outputs(answered, wanted)])
+    )
 
 
 def infer_answer(answered: Prediction, request: Request) -> Body:
@@ -120,7 +122,7 @@ def infer_answer(answered: Prediction, request: Request) -> Body:
     if not request.binary and not request.otherwise:
         return Body(infer_body(answered, request.outputs))
     tensors, parts = [], []
-    for name, values in _wanted(answered, request.outputs):
+    for name, values in wanted_outputs(answered, request.outputs):
         tensor = _tensor(name, values)
         if (name in request.otherwise) != request.binary:
             parts.append(raw_of(name, datatype_of(values), values))
@@ -140,6 +142,16 @@ def request_body(columns: Columns, request_id: str, moment: str) -> bytes:
     if moment:
         body["parameters"] = {"event_time": moment}
     return _encoder.encode(body)
+
+
+def wanted_outputs(answered: Prediction, wanted: Sequence[str]) -> list[tuple[str, list[Any]]]:
+    """The outputs that were asked for, all where none was named. Raises Invalid for one that there is not."""
+    if not wanted:
+        return list(answered.outputs.items())
+    for name in wanted:
+        if name not in answered.outputs:
+            raise Invalid(f"the model gives no output {name!r:.80}; it gives {', '.join(answered.outputs)}")
+    return [(name, answered.outputs[name]) for name in wanted]
 
 
 def spread(columns: Columns, signature: Signature) -> Columns:
@@ -225,15 +237,6 @@ def _request(asked: Any, columns: Columns, signature: Signature | None) -> Reque
             one.name for one in outputs if (one.parameters or {}).get("binary_data", binary) not in (binary, None)
         ),
     )
-
-
-def _wanted(answered: Prediction, wanted: Sequence[str]) -> list[tuple[str, list[Any]]]:
-    if not wanted:
-        return list(answered.outputs.items())
-    for name in wanted:
-        if name not in answered.outputs:
-            raise Invalid(f"the model gives no output {name!r:.80}; it gives {', '.join(answered.outputs)}")
-    return [(name, answered.outputs[name]) for name in wanted]
 
 
 def _answer(answered: Prediction, tensors: list[dict[str, Any]]) -> dict[str, Any]:
