@@ -1,4 +1,4 @@
-"""The errors that users meet: one root and eight kinds, each with one exit status and one HTTP status."""
+"""The errors that users meet: one root and its kinds, each with one exit status and one HTTP status."""
 
 from collections.abc import Mapping
 from typing import ClassVar
@@ -76,6 +76,12 @@ class TooLarge(Invalid):
     http_status = 413
 
 
+class Unsupported(Invalid):
+    """A request is written in a form that is not read here."""
+
+    http_status = 415
+
+
 class Corrupt(TautError):
     """Stored bytes are not what was stored."""
 
@@ -106,6 +112,7 @@ KINDS: dict[str, type[TautError]] = {
         Ended,
         Invalid,
         TooLarge,
+        Unsupported,
         Corrupt,
         Unavailable,
         Throttled,

@@ -11,10 +11,20 @@ from hypothesis import strategies as st
 from taut.errors import Invalid
 from taut.models.signature import Signature, SignatureColumn
 from taut.records import Prediction
-from taut.serve.invocations import invocation_body, read_invocation
 from taut.serve.log import Columns
-from taut.serve.oip import DATATYPES, infer_body, metadata_body, read_infer, request_body
-from taut.serve.requests import columns_of_lists, columns_of_rows, event_time, parsed
+from taut.serve.requests import (
+    columns_of_lists,
+    columns_of_rows,
+    event_time,
+    infer_body,
+    invocation_body,
+    metadata_body,
+    parsed,
+    read_infer,
+    read_invocation,
+    request_body,
+)
+from taut.serve.requests.tensors import DATATYPES
 
 SIGNATURE = Signature((SignatureColumn("n", "double"), SignatureColumn("i", "long"), SignatureColumn("t", "string")))
 VALUES = {
@@ -101,11 +111,11 @@ def test_invocations_answer_with_predictions_first():
     body = invocation_body(answered({"prediction": [0, 1], "probability": [0.1, 0.9]}))
     assert body.startswith(b'{"predictions":[0,1]')
     assert msgspec.json.decode(body) == {
-        "predictions": [0, 1], "probability": [0.1, 0.9], "id": "an-id", "version": 2,
+        "predictions": [0, 1], "probability": [0.1, 0.9], "id": "an-id", "version": 2, "revision": 3,
     }  # fmt: skip
 
 
 def test_every_kind_of_a_signature_has_a_datatype():
-    columns = tuple(SignatureColumn(kind, kind) for kind in DATATYPES)  # type: ignore[arg-type]  # The kinds themselves.
+    columns = tuple(SignatureColumn(kind, kind) for kind in DATATYPES)
     about = msgspec.json.decode(metadata_body("late", 2, "flights", 3, Signature(columns)))
     assert {one["name"]: one["datatype"] for one in about["inputs"]} == DATATYPES

@@ -1,9 +1,13 @@
 """What a server says over both protocols, held against the model itself and against every way to ask wrongly."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
+from struct import pack
 from typing import Any
 
+import msgspec
+import pyarrow as pa
 import pytest
 
 from taut import __version__
@@ -59,6 +63,9 @@ def test_a_model_says_what_it_takes_and_which_version_it_is(server: Server):
         assert status == 200
         assert [(one["name"], one["datatype"]) for one in about["inputs"]] == [
             ("delay", "FP64"), ("seats", "INT64"), ("carrier", "BYTES"),
+        ]  # fmt: skip
+        assert [(one["name"], one["datatype"]) for one in about["outputs"]] == [
+            ("prediction", "INT64"), ("probability", "FP64"),
         ]  # fmt: skip
         assert (about["versions"], about["parameters"]) == (["1"], {"model": "late", "revision": 1})
     assert server.ask("GET", "/v2/models/late/ready")[0] == 200
@@ -189,11 +196,12 @@ def test_what_does_not_fit_the_signature_is_named(server: Server, change: dict[s
     ("tensor", "words"),
     [
         ({"shape": [3]}, "2 values for shape [3]"),
-        ({"shape": [1, 2]}, "shape [1, 2]"),
+        ({"shape": [3, 2]}, "shape [3, 2]"),
         ({"shape": []}, "shape []"),
         ({"shape": [0], "data": []}, "shape [0]"),
         ({"datatype": "FP65"}, "'FP65'"),
         ({"data": [[1.0, 2.0], [3.0]]}, "expected one value, found 2"),
+        ({"shape": [2, 2], "data": [1.0, 2.0, 3.0, 4.0]}, "'delay'"),
         ({"name": "seats"}, "given twice"),
     ],
 )
@@ -216,11 +224,6 @@ def test_a_malformed_body_is_a_400_and_the_server_lives(server: Server, body: by
     assert server.infer()[0] == 200
 
 
-def test_binary_tensors_are_refused_in_words(server: Server):
-    body = {"inputs": tensors(ROWS)}
-    assert "binary_data" in refusal(server, body, **{"Inference-Header-Content-Length": "10"})
-
-
 @pytest.mark.parametrize(("more", "words"), [
     ({"id": "a b"}, "request id"), ({"id": "x" * 129}, "request id"),
     ({"parameters": {"event_time": "soon"}}, "'soon'"), ({"parameters": {"event_time": True}}, "event_time"),
@@ -228,6 +231,36 @@ def test_binary_tensors_are_refused_in_words(server: Server):
 ])  # fmt: skip
 def test_what_else_may_be_wrong_with_a_request(server: Server, more: dict[str, Any], words: str):
     assert words in refusal(server, {"inputs": tensors(ROWS), **more})
+
+
+def test_binary_tensors_in_and_out_are_the_same_answer(server: Server):
+    head = {
+        "inputs": [
+            {"name": "delay", "shape": [2], "datatype": "FP64", "parameters": {"binary_data_size": 16}},
+            *tensors(ROWS)[1:],
+        ],
+        "parameters": {"binary_data_output": True},
+    }
+    written = msgspec.json.encode(head)
+    length = str(len(written))
+    answer = server.raw("POST", INFER, written + pack("<dd", 2.5, 4.0), **{"Inference-Header-Content-Length": length})
+    size = int(answer.headers["inference-header-content-length"])
+    assert msgspec.json.decode(answer.data[:size])["outputs"][1]["parameters"] == {"binary_data_size": 16}
+    assert answer.data[size:] == pack("<qqdd", 0, 0, *ANSWER)
+
+
+@pytest.mark.parametrize("path", ["/invocations", INFER])
+def test_an_arrow_stream_in_and_out_is_the_same_answer(server: Server, home: Home, path: str):
+    sink = io.BytesIO()
+    table = pa.table(ROWS)
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    kind = "application/vnd.apache.arrow.stream"
+    headers = {"Content-Type": kind, "Accept": kind, "X-Request-Id": f"arrow-{len(path)}"}
+    answer = server.raw("POST", path, sink.getvalue(), **headers)
+    assert pa.ipc.open_stream(answer.data).read_all().to_pydict() == {"prediction": [0, 0], "probability": ANSWER}
+    assert (answer.headers["content-type"], answer.headers["x-request-id"]) == (kind, f"arrow-{len(path)}")
+    assert find_prediction(home, f"arrow-{len(path)}.1").inputs == ROWS
 
 
 # MLflow's /invocations
@@ -278,6 +311,12 @@ def test_headers_carry_the_id_and_the_event_time(server: Server, home: Home):
         ({"inputs": ROWS, "params": {"temperature": 1}}, "temperature"),
         ({"inputs": {**ROWS, "delay": [1.0]}}, "delay"),
         ({"instances": [1, 2]}, "row 0 has 1 values"),
+        # What only the model can tell: column, row, what it takes and what was found.
+        ({"dataframe_split": {"data": [LISTS[0], [{}, 1, "UA"]]}}, "column 'delay' takes double; row 1 is dict {}"),
+        ({"dataframe_records": [{**RECORDS[0], "delay": [1]}]}, "column 'delay' takes double; row 0 is list [1]"),
+        ({"instances": [[1.5, [7], "UA"]]}, "column 'seats' takes long; row 0 is list [7]"),
+        ({"inputs": {**ROWS, "carrier": [1, 2]}}, "column 'carrier' takes string; row 0 is int 1"),
+        ({"inputs": {"delay": {"a": 1}}}, "column 'seats' is missing"),
     ],
 )  # fmt: skip
 def test_a_wrong_form_is_named(server: Server, body: dict[str, Any], words: str):
@@ -286,10 +325,22 @@ def test_a_wrong_form_is_named(server: Server, body: dict[str, Any], words: str)
 
 @pytest.mark.parametrize(("body", "kind", "words"), [
     (b"a", "text/csv", "heading"), (b"seats,delay\n1", "text/csv", "line 2"), (b"\xff\n1", "text/csv", "CSV"),
-    (b"x", "application/parquet", "application/parquet"),
 ])  # fmt: skip
 def test_other_bodies_are_refused_in_words(server: Server, body: bytes, kind: str, words: str):
     assert words in refusal(server, body, "/invocations", **{"Content-Type": kind})
+
+
+@pytest.mark.parametrize("kind", ["application/parquet", "text/csv; charset=latin-1", "application/json; format=split"])
+def test_a_type_that_is_not_taken_is_a_415(server: Server, kind: str):
+    status, answer = server.ask("POST", "/invocations", b"x", **{"Content-Type": kind})
+    assert (status, set(answer)) == (415, {"error"})
+
+
+@pytest.mark.parametrize("path", ["/invocations", INFER])
+def test_a_compressed_body_is_a_415(server: Server, path: str):
+    status, answer = server.ask("POST", path, b"x", **{"Content-Encoding": "gzip"})
+    assert (status, "gzip" in answer["error"]) == (415, True)
+    assert server.ask("POST", path, b"x", **{"Content-Encoding": "identity"})[0] == 400
 
 
 # Labels and metrics

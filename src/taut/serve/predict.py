@@ -10,12 +10,11 @@ from taut.ground import wire
 from taut.ground.clock import new_id
 from taut.home import Home
 from taut.models.signature import Kind, Signature, SignatureColumn
-from taut.serve.invocations import NamedRow, read_csv
 from taut.serve.log import Columns
-from taut.serve.oip import request_body
-from taut.serve.requests import columns_of_rows, parsed
+from taut.serve.requests import columns_of_rows, parsed, read_csv, request_body
 
 CONNECT_WITHIN_S, ANSWER_WITHIN_S = 2.0, 30.0  # The latter past the server's own time-out: its words are better.
+NamedRow = dict[str, str | float | int | bool | None]
 TRIES = 3  # A request has an id, so asking again gets the same answer and never a second prediction.
 STATUS_KINDS: dict[int, type[TautError]] = {400: Invalid, 404: NotFound, 409: Conflict, 413: Invalid, 500: Corrupt}
 KINDS: dict[str, Kind] = {"FP64": "double", "FP32": "float", "INT64": "long", "INT32": "integer", "BOOL": "boolean"}

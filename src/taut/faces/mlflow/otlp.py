@@ -165,7 +165,7 @@ def spans_of_json(data: bytes) -> list[Span]:
 
 def spans_of_protobuf(data: bytes) -> list[Span]:
     """The spans of a request in protocol buffers. Raises Invalid."""
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # It publishes no types.
+    from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
     asked = ExportTraceServiceRequest()

@@ -12,20 +12,33 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 
 from taut import __version__
-from taut.errors import Invalid, NotFound, TautError
+from taut.errors import NotFound, TautError
 from taut.ground import wire
 from taut.home import Home
+from taut.records import Prediction
 from taut.serve.http.access_log import AccessLog
 from taut.serve.http.answers import Answer, HttpProblem, error, told
 from taut.serve.http.board import Board, Labels, Slot
 from taut.serve.http.exposition import exposition
 from taut.serve.http.reading import Question, Receive, Scope, Send, read_question
-from taut.serve.invocations import invocation_body, read_invocation
 from taut.serve.labels import log_labels
-from taut.serve.oip import infer_body, metadata_body, read_infer
+from taut.serve.requests import (
+    Body,
+    InvocationReader,
+    infer_answer,
+    invocation_answer,
+    is_table,
+    metadata_body,
+    must_be_plain,
+    outputs_of_answer,
+    read_infer,
+    read_infer_table,
+    server_body,
+)
 from taut.serve.scoring.backend import Backend, Served, backend_of
 from taut.serve.scoring.batcher import Batcher
 from taut.serve.scoring.engine import ModelFailed
+from taut.serve.scoring.joining import plain_lists
 from taut.serve.scoring.limits import Limits, UnderWay
 from taut.serve.scoring.pending import Ids
 from taut.serve.scoring.said import Log
@@ -46,14 +59,16 @@ class _Labels(msgspec.Struct):
 
 
 class Way:
-    """A backend as requests reach it: its batcher and its counters."""
+    """A backend as requests reach it: its batcher, its counters, and what it is known to answer with."""
 
-    __slots__ = ("backend", "batcher", "slot")
+    __slots__ = ("backend", "batcher", "outputs", "reader", "slot")
 
     def __init__(self, batcher: Batcher, slot: Slot) -> None:
         self.backend = batcher.backend
         self.batcher = batcher
         self.slot = slot
+        self.reader = InvocationReader(self.backend.engine.signature)
+        self.outputs: dict[str, str] = {}  # Datatypes by name, from the first answer.
 
 
 Hot = Callable[[Question, Way, str], Awaitable[Answer]]
@@ -82,7 +97,7 @@ class Application:
         backends = [backend_of(served)] if isinstance(served, Served) else [*served]
         if isinstance(served, Served) and served.logs and log is None:
             log = SqlLog(home, served.deployment)
-        self._home, self._log, self._pick, self._guard, self._access = home, log, pick, guard, access
+        self._home, self._log, self._pick, self.guard, self._access = home, log, pick, guard, access
         self._limits = limits or Limits()
         self._under_way = UnderWay(self._limits)
         self._board = board or Board([labels_of(backend) for backend in backends])
@@ -102,6 +117,8 @@ class Application:
             outcome = await way.batcher.warm_up(made_up_row(way.backend.engine.signature))
             if isinstance(outcome, TimeoutError):
                 raise outcome
+            if not isinstance(outcome, Exception):
+                way.outputs = outputs_of_answer(plain_lists(outcome))
         self._is_warm = True
 
     def drain(self) -> None:
@@ -137,14 +154,14 @@ class Application:
         hot = self._hot.get(scope["path"])
         way = self._ways[0] if hot is None else hot[1]
         try:
-            caller = "" if self._guard is None else self._guard(scope["method"], scope["path"], dict(scope["headers"]))
+            caller = "" if self.guard is None else self.guard(scope["method"], scope["path"], dict(scope["headers"]))
             question = await read_question(scope, receive, self._limits, self._under_way)
             held, begun_s = len(question.body), time.monotonic()
             if hot is None or question.method != "POST":
                 answer = await self._route(question)
             else:
                 if self._pick is not None and way is self._ways[0]:
-                    way = self._ways[self._pick(question.header(KEY_HEADER))]
+                    way = self.picked(question.header(KEY_HEADER))
                 answer = await hot[0](question, way, caller)
         except ConnectionAbortedError:
             return  # Nobody waits for an answer.
@@ -186,22 +203,33 @@ class Application:
         return routes
 
     async def _invocation(self, question: Question, way: Way, caller: str) -> Answer:
-        request = read_invocation(
+        must_be_plain(question.header(b"content-encoding"))
+        request = way.reader.read(
             question.body,
-            way.backend.engine.signature,
             content_type=question.header(b"content-type"),
             request_id=question.header(b"x-request-id"),
             moment=question.header(b"x-event-time"),
+            accept=question.header(b"accept"),
         )
         said = await way.batcher.ask(request, caller)
-        return Answer(200, invocation_body(said), said.rows, said.id, said.number, said.revision)
+        return _answer(invocation_answer(said, request), said)
 
     async def _infer(self, question: Question, way: Way, caller: str) -> Answer:
-        if b"inference-header-content-length" in question.headers:
-            raise Invalid("this server takes tensors as JSON; leave binary_data out")
-        request = read_infer(question.body)
+        signature = way.backend.engine.signature
+        must_be_plain(question.header(b"content-encoding"))
+        if is_table(question.header(b"content-type")):
+            request = read_infer_table(
+                question.body,
+                signature,
+                request_id=question.header(b"x-request-id"),
+                moment=question.header(b"x-event-time"),
+                accept=question.header(b"accept"),
+            )
+        else:
+            length = question.header(b"inference-header-content-length")
+            request = read_infer(question.body, header_length=length, signature=signature)
         said = await way.batcher.ask(request, caller)
-        return Answer(200, infer_body(said, request.outputs), said.rows, said.id, said.number, said.revision)
+        return _answer(infer_answer(said, request), said)
 
     # All else
 
@@ -225,37 +253,50 @@ class Application:
         if path == "/version":
             return Answer(200, msgspec.json.encode({"taut": __version__}))
         if path in ("/v2", "/v2/"):
-            return Answer(200, msgspec.json.encode({"name": "taut", "version": __version__, "extensions": []}))
+            return Answer(200, server_body(__version__))
         raise NotFound(f"this server has no {path}")
 
     async def _model(self, question: Question) -> Answer:
         """`/v2/models/NAME[/versions/NUMBER][/ready|/labels]`."""
         name, *rest = question.path.removeprefix("/v2/models/").split("/")
-        if name != self._name:
-            raise NotFound(f"no model {name!r} here; this server serves {self._name!r}")
-        way = self._ways[0]
+        number = ""
         if rest[:1] == ["versions"]:
-            way = self._version("".join(rest[1:2]))
-            rest = rest[2:]
+            number, rest = "".join(rest[1:2]), rest[2:]
+        way = self.way(name, number)
         if rest == ["labels"]:
             _only(question, "POST")
             return await self._label(question)
         if rest not in ([], ["ready"]):
             raise NotFound(f"this server has no {question.path}")
         _only(question, "GET")
-        if rest:
-            return self._ready()
-        backend = way.backend
-        return Answer(200, metadata_body(
-            backend.deployment, backend.number, backend.model, backend.revision, backend.engine.signature
-        ))  # fmt: skip
+        return self._ready() if rest else Answer(200, self.described(way))
 
-    def _version(self, number: str) -> Way:
+    def way(self, name: str, number: str = "") -> Way:
+        """The backend of a name and a version, as a caller wrote them; the live one where no version is named.
+
+        Raises NotFound.
+        """
+        if name != self._name:
+            raise NotFound(f"no model {name!r} here; this server serves {self._name!r}")
+        if not number:
+            return self._ways[0]
         for way in self._ways:
             if number == str(way.backend.number):
                 return way
         served = ", ".join(str(way.backend.number) for way in self._ways)
         raise NotFound(f"version {number!r} is not served here; {served} is")
+
+    def picked(self, key: str) -> Way:
+        """The backend that answers a request with this routing key, empty for none."""
+        return self._ways[0] if self._pick is None else self._ways[self._pick(key)]
+
+    def described(self, way: Way) -> bytes:
+        """The metadata of a backend by the Open Inference Protocol."""
+        backend, versions = way.backend, [way.backend.number for way in self._ways]
+        return metadata_body(
+            backend.deployment, backend.number, backend.model, backend.revision, backend.engine.signature, way.outputs,
+            versions,
+        )  # fmt: skip
 
     async def _label(self, question: Question) -> Answer:
         if self._log is None:
@@ -281,6 +322,10 @@ class Application:
 def labels_of(backend: Backend) -> Labels:
     """How the counters of a backend are told apart."""
     return Labels(backend.deployment, backend.model, str(backend.number), str(backend.revision))
+
+
+def _answer(body: Body, said: Prediction) -> Answer:
+    return Answer(200, body.data, said.rows, said.id, said.number, said.revision, body.content_type, body.headers)
 
 
 def _only(question: Question, method: str) -> None:

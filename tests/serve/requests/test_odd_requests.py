@@ -6,8 +6,7 @@ import pytest
 
 from taut.errors import Invalid
 from taut.models.signature import Signature, SignatureColumn
-from taut.serve.invocations import read_csv, read_invocation
-from taut.serve.oip import read_infer
+from taut.serve.requests import read_csv, read_infer, read_invocation
 
 ONE = Signature((SignatureColumn("a", "double"),))
 
