@@ -108,7 +108,7 @@ def row(**changed: object) -> dict[str, list]:
 @pytest.mark.parametrize(
     ("columns", "words"),
     [
-        ({"delay": [1.0], "hour": [9]}, "column 'carrier' is missing"),
+        ({"delay": [1.0], "carrier": ["AA"]}, "column 'hour' is missing"),
         (row(speed=3), "no column 'speed'"),
         ({"delay": [1.0], "hour": [9], "carier": ["AA"]}, r"no column 'carier' \(did you mean 'carrier'\?\)"),
         (row(delay="late"), "column 'delay' takes double; row 0 is str 'late'"),
@@ -125,11 +125,17 @@ def row(**changed: object) -> dict[str, list]:
         ({"delay": [1.0, 2.0], "hour": [9], "carrier": ["AA", "UA"]}, "column 'hour' has 1 rows, column 'delay' has 2"),
         ({"delay": [], "hour": [], "carrier": []}, "no rows"),
         ({}, "column 'delay' is missing"),
+        (row(hour=[2**70]), "column 'hour' takes long; row 0 is list"),
     ],
 )
 def test_what_the_signature_does_not_take_is_refused_by_the_columns_name(good: Predictor, columns, words: str):
     with pytest.raises(Invalid, match=words):
         good.predict(columns)
+
+
+def test_an_optional_column_that_is_not_there_is_a_column_of_missing_values(good: Predictor):
+    assert [column.required for column in good.signature.inputs] == [False, True, False]
+    assert good.predict({"hour": [9, 7]}) == good.predict({"delay": [None] * 2, "hour": [9, 7], "carrier": [None] * 2})
 
 
 def test_the_row_that_is_wrong_is_named(good: Predictor):
@@ -301,21 +307,22 @@ def test_the_list_in_the_models_own_file_makes_nothing_trusted(shelf: Shelf, tmp
 # What cannot be loaded, and says so
 
 
-def test_a_model_without_a_signature_says_how_to_give_it_one(shelf: Shelf):
-    with pytest.raises(Invalid, match="no signature") as caught:
-        loaded(shelf.folders["unsigned"])
-    assert "infer_signature" in caught.value.hint
+def test_a_model_without_a_signature_takes_what_comes_and_the_library_refuses_what_it_does_not_know(shelf: Shelf):
+    predictor = loaded(shelf.folders["unsigned"])
+    assert predictor.signature.form == "any" and not predictor.signature.inputs
+    frame = flights(5, seed=6)[["delay", "hour"]].fillna(0.0).astype("float64")
+    assert predictor.predict(as_columns(frame))["prediction"] == shelf.originals["linear"].predict(frame).tolist()
+    with pytest.raises(Invalid, match="refused these rows: The feature names should match"):
+        predictor.predict({"delay": [0.5], "hours": [7.0]})
 
 
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        ("  sklearn:\n", "  lightgbm:\n", "its flavours are python_function, lightgbm; taut loads the sklearn flavour"),
         ("serialization_format: cloudpickle", "serialization_format: dill", "saved as 'dill'"),
-        ("code: null", "code: code", "code of its own"),
     ],
 )
-def test_a_model_that_taut_cannot_load_says_what_it_can(shelf: Shelf, tmp_path: Path, before, after, words: str):
+def test_a_model_that_is_saved_as_something_else_says_so(shelf: Shelf, tmp_path: Path, before, after, words: str):
     folder = tmp_path / "model"
     shutil.copytree(shelf.folders["good"], folder)
     text = (folder / "MLmodel").read_text()
@@ -332,3 +339,52 @@ def test_an_mlmodel_file_that_would_build_objects_is_refused(shelf: Shelf, tmp_p
     with pytest.raises(Invalid):
         loaded(folder)
     assert not (tmp_path / "made").exists()
+
+
+def test_a_model_of_no_flavour_that_predicts_says_which_it_has(shelf: Shelf, tmp_path: Path):
+    folder = tmp_path / "model"
+    shutil.copytree(shelf.folders["good"], folder)
+    lines = (folder / "MLmodel").read_text().splitlines()
+    end = next(place for place, line in enumerate(lines) if place and not line.startswith((" ", "flavors")))
+    (folder / "MLmodel").write_text("\n".join(["flavors:", "  mleap:", "    mleap_version: '1'", *lines[end:]]))
+    with pytest.raises(UsageError, match="its flavours are mleap, and none of them is python_function"):
+        loaded(folder)
+
+
+def test_a_model_of_one_library_alone_is_loaded_by_it(shelf: Shelf, tmp_path: Path):
+    folder = tmp_path / "model"
+    shutil.copytree(shelf.folders["good"], folder)
+    text = (folder / "MLmodel").read_text()
+    assert "  python_function:" in text
+    (folder / "MLmodel").write_text(text.replace("  python_function:", "  another:"))
+    assert loaded(folder).predict(row()) == loaded(shelf.folders["good"]).predict(row())
+
+
+def test_code_that_is_named_and_not_there_is_told(shelf: Shelf, tmp_path: Path):
+    folder = tmp_path / "model"
+    shutil.copytree(shelf.folders["good"], folder)
+    text = (folder / "MLmodel").read_text()
+    (folder / "MLmodel").write_text(text.replace("code: null", "code: code"))
+    with pytest.raises(Invalid, match="names the folder 'code' of code, which the model does not hold"):
+        loaded(folder)
+
+
+def test_what_mlflow_would_call_is_what_predicts(shelf: Shelf, tmp_path: Path):
+    """`pyfunc_predict_fn` of MLflow's client: the prediction is what that method answers."""
+    frame = flights(30, seed=4)[["delay", "hour"]].fillna(0.0).astype("float64")
+    model = shelf.originals["linear"]
+    folder = saved(model, frame, tmp_path / "model", pyfunc_predict_fn="predict_proba")
+    answer = loaded(folder).predict(as_columns(frame))
+    assert answer["prediction"] == model.predict_proba(frame).tolist()
+    assert answer["probability"] == model.predict_proba(frame)[:, 1].tolist()
+
+
+def test_several_outputs_a_row_are_a_list_a_row(tmp_path: Path):
+    from sklearn.linear_model import LinearRegression
+    from sklearn.tree import DecisionTreeClassifier
+
+    frame = pd.DataFrame({"x": np.linspace(-2, 2, 40)})
+    for name, model in (("numbers", LinearRegression()), ("labels", DecisionTreeClassifier(random_state=0))):
+        fitted = model.fit(frame, np.column_stack([frame["x"] > 0, frame["x"] > 1]).astype(int))
+        predictor = loaded(saved(fitted, frame, tmp_path / name, serialization_format="cloudpickle"))
+        assert predictor.predict(as_columns(frame)) == {"prediction": fitted.predict(frame).tolist()}

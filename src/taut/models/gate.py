@@ -85,6 +85,8 @@ def _answered(
     """Every check, in the order in which a later one needs the earlier ones; Corrupt or Invalid ends them."""
     predictor = load_model(fetch_model(home, version), version.digest)
     yield _said("loads", f"digest sha256:{version.digest[:12]} verified, model loaded")
+    if predictor.signature.form == "any":
+        raise Invalid("the model was saved without a signature, so no rows can be read for it")
     rows = read_rows(path, predictor.signature, target=spec.target, time=spec.time)
     yield _said("signature", f"{path.name} has the {len(predictor.signature.inputs)} columns that the model takes")
     yield _rows_check(rows)

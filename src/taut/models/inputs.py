@@ -1,122 +1,165 @@
-"""Columns of plain values as the frame or array that a model was trained on, down to the dtypes."""
+"""Columns as the arrays that a model is given, down to the dtypes; what does not fit is told exactly."""
 
-from collections.abc import Callable, Mapping, Sequence
-from math import isfinite, isnan
-from typing import Any, NoReturn
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
 
 from taut.errors import Invalid
-from taut.models.signature import Kind, Signature, SignatureColumn, check_names
+from taut.models.arrays import array_of, listed_or_array
+from taut.models.lists import TAKEN, array_of_list
+from taut.models.nested import nested_column
+from taut.models.signature import TENSOR, Signature, SignatureColumn, check_names, is_nested
+from taut.models.tensors import tensor_of
+from taut.models.values import DTYPES, Misfit, dtype_of, found_at, named
 
 Cell = str | float | int | bool | None
 
-NONE = type(None)
-TAKEN: dict[Kind, frozenset[type]] = {
-    "double": frozenset({float, int, NONE}),
-    "float": frozenset({float, int, NONE}),
-    "long": frozenset({int, float, NONE}),
-    "integer": frozenset({int, float, NONE}),
-    "boolean": frozenset({bool, NONE}),
-    "string": frozenset({str, float, NONE}),
-    "datetime": frozenset({str, NONE}),
-}
-DTYPES: dict[Kind, str] = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32"}
+FLOATS = ("double", "float")
 
 
-def table_of(signature: Signature, columns: Mapping[str, Sequence[Cell]]) -> Any:
-    """The rows as the model takes them: a DataFrame, or an array where it was trained on one.
+class Table(dict[str, Any]):
+    """Checked columns by name, for a model that needs no data frame of them."""
 
-    Missing values (None, NaN) are NaN, as pandas reads them from a file. Raises Invalid for a column that is missing
-    or unknown, for ragged or no rows, and for the first value that a column does not take.
+
+class Intake:
+    """The check of what a model takes: made once for its signature, then used for every request.
+
+    Columns of one kind are checked and converted together, so that a single row costs little.
     """
+
+    def __init__(self, signature: Signature) -> None:
+        self.signature = signature
+        self._names = frozenset(signature.names)
+        self._alone: list[SignatureColumn] = []
+        grouped: dict[tuple[str, str], list[SignatureColumn]] = {}
+        for column in signature.inputs:
+            if column.kind in DTYPES and not column.shape:
+                grouped.setdefault((column.kind, dtype_of(column)), []).append(column)
+            else:
+                self._alone.append(column)
+        self._groups = list(grouped.values())
+
+    def arrays(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """An array for each input, in their order. Optional columns that are not there are missing values.
+
+        Raises Invalid for a column that is missing or unknown, for ragged or no rows, and for the first value that a
+        column does not take.
+        """
+        if columns.keys() != self._names:
+            columns = completed(self.signature, columns)
+            check_names(self.signature, columns)
+        must_be_even(self.signature, columns)
+        found = {column.name: checked_column(column, columns[column.name]) for column in self._alone}
+        for group in self._groups:
+            block = _block(group, columns)
+            if block is None:
+                found.update((column.name, checked_column(column, columns[column.name])) for column in group)
+            else:
+                found.update(zip([column.name for column in group], block, strict=True))
+        return {name: found[name] for name in self.signature.names}
+
+
+def frame_of(signature: Signature, arrays: dict[str, Any], *, frames: bool = True) -> Any:
+    """Checked arrays as what the model takes: a data frame, an array, or tensors; without `frames` still columns."""
     import numpy as np
 
-    check_names(signature, columns)
-    must_be_even(signature, columns)
-    arrays = {column.name: checked_column(column, columns[column.name]) for column in signature.inputs}
-    if signature.is_array:
-        return np.column_stack(list(arrays.values()))
+    if signature.form == "tensors":
+        return {name: _as_text(array, signature, place) for place, (name, array) in enumerate(arrays.items())}
+    if signature.form == "tensor":
+        return _as_text(arrays[signature.inputs[0].name], signature, 0)
+    if signature.form == "array":
+        return np.column_stack([_as_text(array, signature, 0) for array in arrays.values()])
+    return _frame(signature, arrays) if frames else Table(arrays)
+
+
+def _as_text(array: Any, signature: Signature, place: int) -> Any:
+    """Texts in numpy's own type where the signature says so."""
+    return array.astype(str) if signature.inputs[place].dtype == "str" else array
+
+
+def _frame(signature: Signature, arrays: dict[str, Any]) -> Any:
+    import numpy as np
     import pandas as pd
 
+    names = list(range(len(arrays))) if signature.is_array else list(arrays)
     if len({array.dtype for array in arrays.values()}) == 1 and signature.inputs[0].kind in DTYPES:
         # One block for all columns: some ten times cheaper for a few rows than a block a column.
         # Column after column in memory, as pandas keeps it: another order changes the last digit of a sum.
-        return pd.DataFrame(np.vstack(list(arrays.values())).T, columns=list(arrays), copy=False)
-    return pd.DataFrame(arrays, copy=False)
+        return pd.DataFrame(np.vstack(list(arrays.values())).T, columns=names, copy=False)
+    return pd.DataFrame(dict(zip(names, arrays.values(), strict=True)), copy=False)
 
 
-def must_be_even(signature: Signature, columns: Mapping[str, Sequence[Cell]]) -> None:
-    """Raise Invalid for columns of different lengths, or of none."""
-    rows = len(columns[signature.inputs[0].name]) if signature.inputs else 0
-    for name in signature.names:
-        if len(columns[name]) != rows:
+def completed(signature: Signature, columns: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The columns with what may be left out: optional ones are missing values; one tensor stands for its columns."""
+    if signature.form == "array" and TENSOR in columns and len(columns) == 1:
+        first = signature.inputs[0]
+        wide = SignatureColumn(TENSOR, first.kind, dtype=first.dtype, shape=(len(signature.inputs),))
+        tensor = tensor_of(wide, listed_or_array(columns[TENSOR]))
+        return dict(zip(signature.names, tensor.T, strict=True))
+    absent = [column.name for column in signature.inputs if not column.required and column.name not in columns]
+    if not absent or not columns:
+        return columns
+    check_names(signature, [*columns, *absent])
+    must_be_even(signature, columns)
+    rows = len(next(iter(columns.values())))
+    return {**columns, **{name: [None] * rows for name in absent}}
+
+
+def must_be_even(signature: Signature, columns: Mapping[str, Any]) -> None:
+    """Raise Invalid for columns of different lengths or of none, or of another length than each call must have."""
+    sizes = set(map(len, columns.values()))
+    if len(sizes) == 1 and (rows := sizes.pop()):
+        if signature.rows not in (-1, rows):
+            raise Invalid(f"the model takes {signature.rows} rows at a time; there are {rows}")
+        return
+    names = [name for name in signature.names or columns if name in columns]
+    for name in names:
+        if len(columns[name]) != len(columns[names[0]]):
             raise Invalid(
-                f"column {name!r} has {len(columns[name])} rows, column {signature.inputs[0].name!r} has {rows}"
+                f"column {name!r} has {len(columns[name])} rows, column {names[0]!r} has {len(columns[names[0]])}"
             )
-    if not rows:
-        raise Invalid("there are no rows to predict")
+    raise Invalid("there are no rows to predict")
 
 
-def checked_column(column: SignatureColumn, values: Sequence[Cell]) -> Any:
-    """One column; types are looked at once for the column, and cell by cell only where something is wrong."""
-    import numpy as np
-
-    types = set(map(type, values))
-    if strange := types - TAKEN[column.kind]:
-        _raise_at(column, values, lambda value: type(value) in strange)
+def checked_column(column: SignatureColumn, values: Any) -> Any:
+    """One column as an array, from a list or an array of numpy, pandas or Arrow. Raises Invalid."""
+    values = listed_or_array(values)
+    if is_nested(column):
+        return nested_column(column, values)
+    if column.shape:
+        return tensor_of(column, values)
     try:
-        if column.kind in ("double", "float"):
-            array = np.array(values, dtype=DTYPES[column.kind])
-            if np.isinf(array).any():
-                _raise_at(column, values, lambda value: bool(np.isinf(np.array(value, dtype=array.dtype))))
-            return array
-        if column.kind in ("long", "integer"):
-            return _whole_numbers(column, values, types)
-        if column.kind == "datetime":
-            return np.array(values, dtype="datetime64[ns]")
-    except (OverflowError, ValueError) as problem:
-        raise Invalid(f"column {column.name!r} takes {column.kind}: {problem}") from None
-    return _words(column, values, types)
+        if not hasattr(values, "dtype"):
+            return array_of_list(column, values)
+        if values.ndim == 2 and values.shape[1] == 1:
+            values = values[:, 0]
+        if values.ndim != 1:
+            raise Invalid(f"column {column.name!r} takes one {named(column)} a row; row 0 has {list(values.shape[1:])}")
+        return array_of(column, values)
+    except Misfit as problem:
+        raise Invalid(
+            f"column {column.name!r} takes {named(column)}; row {problem.place} is {found_at(values, problem.place)}"
+        ) from None
 
 
-def _whole_numbers(column: SignatureColumn, values: Sequence[Cell], types: set[type]) -> Any:
-    """Integers; a missing value only where the training data had some, and then as NaN among floats."""
+def _block(group: Sequence[SignatureColumn], columns: Mapping[str, Any]) -> Any:
+    """Columns of numbers of one kind, all at once [columns, rows]; None where each has to be looked at by itself."""
     import numpy as np
 
-    if types == {int}:
-        return np.array(values, dtype=DTYPES[column.kind])
-    floats = np.array(values, dtype="float64")
-    if np.isinf(floats).any():
-        _raise_at(column, values, lambda value: isinstance(value, float) and not isfinite(value) and not isnan(value))
-    missing = np.isnan(floats)
-    if missing.any() and column.required:
-        _raise_at(column, values, _is_missing)
-    if (floats[~missing] % 1 != 0).any():
-        _raise_at(column, values, lambda value: not _is_missing(value) and float(value or 0) % 1 != 0)
-    return floats if missing.any() else np.array([int(value or 0) for value in values], dtype=DTYPES[column.kind])
-
-
-def _words(column: SignatureColumn, values: Sequence[Cell], types: set[type]) -> Any:
-    """Texts or truth values; None becomes NaN, which is what pandas reads where a file has nothing."""
-    import numpy as np
-
-    if column.kind == "boolean" and NONE not in types:
-        return np.array(values, dtype=bool)
-    array = np.array(values, dtype=object)
-    if column.kind == "string" and float in types:
-        numbers = [value for value in values if isinstance(value, float) and not isnan(value)]
-        if numbers:
-            _raise_at(column, values, lambda value: isinstance(value, float) and not isnan(value))
-    if NONE in types:
-        array[[value is None for value in values]] = np.nan
-    return array
-
-
-def _is_missing(value: Cell) -> bool:
-    return value is None or (isinstance(value, float) and isnan(value))
-
-
-def _raise_at(column: SignatureColumn, values: Sequence[Cell], is_wrong: Callable[[Cell], bool]) -> NoReturn:
-    """Raise Invalid for the first value that is wrong."""
-    row = next(place for place, value in enumerate(values) if is_wrong(value))
-    shown = "null" if values[row] is None else f"{type(values[row]).__name__} {values[row]!r:.80}"
-    raise Invalid(f"column {column.name!r} takes {column.kind}; row {row} is {shown}")
+    kind = group[0].kind
+    values = [columns[column.name] for column in group]
+    if set(map(type, values)) != {list}:
+        return None
+    types = set(map(type, chain.from_iterable(values)))
+    if not types <= TAKEN[kind] or (kind not in FLOATS and types != {int}):
+        return None
+    try:
+        block = np.array(values, dtype=dtype_of(group[0]) if kind != "float" else "float64")
+        if kind == "float":
+            with np.errstate(over="ignore"):
+                block = block.astype(dtype_of(group[0]))
+    except (OverflowError, ValueError):
+        return None
+    if kind in FLOATS and not np.isfinite(block).all() and np.isinf(block).any():
+        return None
+    return block

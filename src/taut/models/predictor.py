@@ -6,12 +6,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from taut.errors import Invalid, UsageError
-from taut.models.inputs import Cell, table_of
-from taut.models.mlmodel import MLMODEL, Sklearn, loadable, parse_mlmodel
-from taut.models.signature import Signature, parse_mlflow_signature
+from taut.errors import Invalid
+from taut.models.flavours.answers import answer_columns, plain
+from taut.models.flavours.saved import Loaded, Saved
+from taut.models.flavours.sklearn import of_estimator
+from taut.models.flavours.table import FLAVOURS, flavour_of
+from taut.models.flavours.unchecked import unchecked_input
+from taut.models.inputs import Cell, Intake, frame_of
+from taut.models.mlmodel import MLMODEL, parse_mlmodel
+from taut.models.params import checked_params
+from taut.models.schema import parse_mlflow_signature
+from taut.models.signature import UNSIGNED, Signature
 from taut.models.tree import read_verified, verify_folder
-from taut.models.trust import trusted_types
 
 Columns = dict[str, list[Cell]]
 
@@ -27,112 +33,123 @@ DECIDE_BY_SHARE = frozenset({
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model in memory: its signature, and `predict` from columns to columns."""
+    """A model in memory: its signature, and `predict` from columns to columns.
+
+    `loaded` is how its flavour asks it; an estimator of scikit-learn needs none.
+    """
 
     signature: Signature
     estimator: Any
+    loaded: Loaded | None = None
 
-    def predict(self, columns: Mapping[str, Sequence[Cell]]) -> Columns:
+    def predict(self, columns: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> dict[str, list[Any]]:
         """Score rows given by columns, all of one length; a missing value is None or NaN.
 
-        Answers `prediction`, and for a classifier that gives probabilities also `probability` of its second class
-        (of two), or `probability_CLASS` for each of more. Raises Invalid that names the column and what was found,
-        and where the model itself refuses the rows.
+        A column is a list, or an array of numpy, pandas or Arrow; that of a tensor holds nested lists or has more
+        dimensions. Answers `prediction`, or what the model itself names, as MLflow's pyfunc predicts it; and for a
+        classifier that gives probabilities also `probability` of its second class (of two), or `probability_CLASS`
+        for each of more. Raises Invalid that names the column or param and what was found, and where the model itself
+        refuses the rows; UsageError where it answers no value a row.
         """
-        table = table_of(self.signature, columns)
-        try:
-            if not self.classes:
-                return {"prediction": _plain(self.estimator.predict(table))}
-            shares = self.estimator.predict_proba(table)
-            chosen = self._decided(table, shares)
-        except (ValueError, TypeError) as problem:  # What estimators raise for rows that they cannot score.
-            raise Invalid(f"the model refused these rows: {str(problem).splitlines()[0][:300]}") from problem
-        answer: Columns = {"prediction": _plain(chosen)}
-        if len(self.classes) == 2:
-            return answer | {"probability": shares[:, 1].tolist()}
-        return answer | {f"probability_{name}": shares[:, place].tolist() for place, name in enumerate(self.classes)}
+        return {name: plain(values) for name, values in self.arrays(columns, params).items()}
+
+    def arrays(self, columns: Mapping[str, Any], params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """As `predict`, each answer an array [rows, …] of its own type."""
+        given = checked_params(self.signature, params)
+        if self.signature.form == "any":
+            data = unchecked_input(columns, frames=self._asked.frames)
+        else:
+            data = frame_of(self.signature, self._intake.arrays(columns), frames=self._asked.frames)
+        return self._answered(data, len(next(iter(columns.values()))), given)
+
+    def answered(self, table: Any) -> dict[str, list[Any]]:
+        """The answer to rows as the model takes them, see `frame_of`. Raises Invalid where it refuses them."""
+        rows = len(next(iter(table.values()))) if isinstance(table, dict) else len(table)
+        answer = self._answered(table, rows, checked_params(self.signature, None))
+        return {name: plain(values) for name, values in answer.items()}
 
     @cached_property
     def classes(self) -> tuple[Cell, ...]:
         """The classes that it gives probabilities of, in their order; empty for a model that gives none."""
-        if not hasattr(self.estimator, "predict_proba"):
+        if not self._asked.shares or not hasattr(self.estimator, "predict_proba"):
             return ()
         classes = getattr(self.estimator, "classes_", None)
-        if isinstance(classes, list):
-            raise UsageError(f"the model answers {len(classes)} outputs a row; taut serves models of one output")
-        return () if classes is None else tuple(classes.tolist())
+        if classes is None or isinstance(classes, list):  # Of several outputs, each with classes of its own.
+            return ()
+        found: list[Cell] = classes.tolist()
+        return () if classes.ndim != 1 else tuple(found)
 
-    def _decided(self, table: Any, shares: Any) -> Any:
+    @property
+    def in_process(self) -> bool:
+        """Whether nothing but a well-kept runtime runs in it, so that a server may answer by it without a process."""
+        return self._asked.in_process
+
+    @property
+    def no_graph(self) -> str:
+        """Why it is never compiled; empty where its estimator decides that."""
+        if self.signature.form not in ("frame", "array"):
+            return self._asked.no_graph or "a model that takes no table has no graph"
+        return self._asked.no_graph
+
+    @cached_property
+    def _asked(self) -> Loaded:
+        return self.loaded or of_estimator(self.estimator)
+
+    @cached_property
+    def _intake(self) -> Intake:
+        return Intake(self.signature)
+
+    def _answered(self, data: Any, rows: int, params: dict[str, Any]) -> dict[str, Any]:
+        asked = self._asked
+        try:
+            if not asked.shares or not self.classes:
+                return answer_columns(asked.ask(data, params), self.signature, rows)
+            return self._with_shares(data, params, rows)
+        except asked.refusals as problem:  # What models raise for rows that they cannot score.
+            first = next(iter(str(problem).splitlines()), type(problem).__name__)
+            raise Invalid(f"the model refused these rows: {first[:300]}") from problem
+
+    def _with_shares(self, data: Any, params: dict[str, Any], rows: int) -> dict[str, Any]:
+        shares = self.estimator.predict_proba(data)
+        answer = answer_columns(self._decided(data, shares, params), self.signature, rows)
+        if getattr(shares, "shape", ()) != (rows, len(self.classes)):
+            return answer  # Raw scores of an objective of its own, which are no probabilities.
+        if len(self.classes) == 2:
+            return answer | {"probability": shares[:, 1]}
+        return answer | {f"probability_{name}": shares[:, place] for place, name in enumerate(self.classes)}
+
+    def _decided(self, data: Any, shares: Any, params: dict[str, Any]) -> Any:
         """What `predict` answers, without scoring the rows a second time where the shares say it already.
 
         Two shares that round to the same number may still have been told apart before rounding: then it is asked.
         """
         if not self._decides_by_share:
-            return self.estimator.predict(table)
+            return self._asked.ask(data, params)
         largest = shares.max(axis=1, keepdims=True)
         if ((shares == largest).sum(axis=1) > 1).any():
-            return self.estimator.predict(table)
+            return self._asked.ask(data, params)
         return self.estimator.classes_[shares.argmax(axis=1)]
 
     @cached_property
     def _decides_by_share(self) -> bool:
         last = self.estimator.steps[-1][1] if hasattr(self.estimator, "steps") else self.estimator
         package = ".".join(type(last).__module__.split(".")[:2])
-        return f"{package}.{type(last).__name__}" in DECIDE_BY_SHARE
+        return self._asked.decides and f"{package}.{type(last).__name__}" in DECIDE_BY_SHARE
 
 
 def load_model(folder: Path, digest: str, *, trusted: Sequence[str] = ()) -> Predictor:
     """Load a model folder whose bytes have this digest. Nothing of it runs before that is checked.
 
     The digest stands in the registry, so a pickle is as trusted as those who may register models. A skops file builds
-    only classes of scikit-learn, numpy, scipy and pandas, and those named in `trusted`. Raises Corrupt where the bytes
-    differ, Invalid for a model without signature, UsageError for a flavour or package that taut cannot load.
+    only classes of scikit-learn, numpy, scipy and pandas, and those named in `trusted`. A model saved without a
+    signature takes whatever comes. Raises Corrupt where the bytes differ, Invalid for a model that cannot be loaded,
+    UsageError for a package that is missing and for a flavour that does not predict.
     """
     files = {file.path: file for file in verify_folder(folder, digest)}
     if MLMODEL not in files:
         raise Invalid(f"{folder} holds no {MLMODEL} file, so it is no model")
     model = parse_mlmodel(read_verified(folder, files[MLMODEL]))
-    flavour = loadable(model)
-    if model.signature is None:
-        raise Invalid(
-            "the model has no signature, so its inputs cannot be checked",
-            hint="save it with signature=mlflow.models.infer_signature(X, y)",
-        )
-    signature = parse_mlflow_signature(model.signature)
-    if flavour.pickled_model not in files:
-        raise Invalid(f"the {MLMODEL} file names {flavour.pickled_model!r}, which the model does not hold")
-    data = read_verified(folder, files[flavour.pickled_model])
-    return Predictor(signature, _estimator(flavour, data, trusted))
-
-
-def _estimator(flavour: Sklearn, data: bytes, trusted: Sequence[str]) -> Any:
-    """The object in verified bytes. Whatever foreign code raises as it is built becomes one Invalid."""
-    try:
-        if flavour.serialization_format == "skops":
-            import skops.io
-
-            return skops.io.loads(data, trusted=trusted_types(data, trusted))
-        import cloudpickle
-
-        return cloudpickle.loads(data)
-    except ImportError as missing:
-        extra = (missing.name or "").partition(".")[0]
-        raise UsageError(
-            f"the model needs the package {extra!r} to load: {missing}",
-            hint="pip install 'taut[ml]', or what the model's requirements.txt names",
-        ) from None
-    except (Invalid, MemoryError):
-        raise
-    except Exception as problem:  # A pickle may raise anything; it is told with the original behind it.
-        raise Invalid(
-            f"the model's file {flavour.pickled_model} cannot be loaded: {type(problem).__name__}: {problem}",
-            hint=f"it was saved with scikit-learn {flavour.sklearn_version or 'of an unknown version'}",
-        ) from problem
-
-
-def _plain(values: Any) -> list[Cell]:
-    """One plain value a row. Raises UsageError for a model that answers several."""
-    if values.ndim != 1:
-        raise UsageError(f"the model answers {values.shape[1:]} values a row; taut serves models of one output")
-    plain: list[Cell] = values.tolist()
-    return plain
+    name = flavour_of(model)
+    signature = UNSIGNED if model.signature is None else parse_mlflow_signature(model.signature)
+    loaded = FLAVOURS[name](Saved(folder, files, model, signature, name, tuple(trusted)))
+    return Predictor(signature, loaded.raw, loaded)

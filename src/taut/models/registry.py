@@ -10,7 +10,8 @@ from taut.ground.objects import Objects, read_object
 from taut.home import Home, sight, verb
 from taut.models.mlmodel import MLMODEL, parse_mlmodel
 from taut.models.rights import of_model, of_model_or_new, of_reference, require_origin
-from taut.models.signature import parse_mlflow_signature, signature_text
+from taut.models.schema import parse_mlflow_signature
+from taut.models.signature import signature_text
 from taut.models.sources import Origin, origin_in
 from taut.models.tree import check_paths, read_tree, store_tree, tree_of_folder
 from taut.models.versions import (

@@ -36,6 +36,7 @@ def read_rows(path: Path, signature: Signature, *, target: str, time: str = "") 
 
     Raises NotFound where there is no file; Invalid names file, line and column of what cannot be read.
     """
+    _must_be_table(signature)
     data, read = _opened(path)
     wanted = [*signature.names, target, *([time] if time else [])]
     read.must_have(wanted)
@@ -50,6 +51,7 @@ def read_rows(path: Path, signature: Signature, *, target: str, time: str = "") 
 
 def read_inputs(path: Path, signature: Signature, *, rows: int) -> Columns:
     """The first rows of the columns that the signature takes. Raises as `read_rows` does."""
+    _must_be_table(signature)
     _, read = _opened(path)
     read.must_have(signature.names)
     kept = list(range(min(rows, len(read.rows))))
@@ -88,6 +90,14 @@ class _Reader:
                 at = f"{self.path}:{self.lines[place]}"
                 raise Invalid(f"{at}: column {name!r} cannot be {cells[place]!r:.60}") from None
         return parsed
+
+
+def _must_be_table(signature: Signature) -> None:
+    """Raise Invalid for a model of tensors or of nested values, whose rows no CSV file holds."""
+    if not signature.is_table:
+        odd = next((c for c in signature.inputs if c.shape or c.kind in ("array", "object", "map", "any")), None)
+        what = f"column {odd.name!r} of the model is no plain value" if odd else f"the model takes {signature.form}"
+        raise Invalid(f"{what}, so rows for it cannot be read from CSV")
 
 
 def _opened(path: Path) -> tuple[bytes, _Reader]:

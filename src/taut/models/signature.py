@@ -1,62 +1,104 @@
-"""A model's signature: which columns of which kinds it takes, read from MLflow's schema, and the check of names."""
+"""A model's signature: what it takes, what it answers and by which params it is steered, and the check of names."""
 
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
-
-import msgspec
+from typing import Any, Literal
 
 from taut.errors import Invalid
 from taut.ground import wire
 
-Kind = Literal["double", "float", "long", "integer", "boolean", "string", "datetime"]
+Kind = Literal[
+    "double", "float", "long", "integer", "boolean", "string", "binary", "datetime", "array", "object", "map", "any"
+]
+Form = Literal["frame", "array", "tensor", "tensors", "any"]
 
 NUMBERS = frozenset({"double", "float", "long", "integer"})
-KIND_OF_DTYPE: dict[str, Kind] = {
-    "float64": "double", "float32": "float", "int64": "long", "int32": "integer", "bool": "boolean", "object": "string",
-    "str": "string",
-}  # fmt: skip
-WIDTH_MAX = 100_000  # Columns of a tensor; past this a signature is a mistake or an attack, not a table.
+TENSOR = "input-0"
+"""What the only input of a model is called where its signature gives it no name."""
 
 
 @dataclass(frozen=True, slots=True)
-class SignatureColumn:
-    """One input: `required` is False where the training data had missing values in it."""
+class Type:
+    """What a value inside another may be: a plain kind; an array or a map of `items`; an object of `fields`."""
+
+    kind: Kind
+    items: "Type | None" = None
+    fields: tuple["Field", ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A property of an object."""
 
     name: str
-    kind: Kind
+    type: Type
     required: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
-    """The inputs in the order that the model takes them.
+class SignatureColumn:
+    """One input or output: `required` is False where the training data had missing values in it.
 
-    `is_array` says that the model was trained on an array without column names: its columns are called "0", "1", …
+    `dtype` is numpy's name of a tensor's elements, empty for a plain column; `shape` is that of one row, -1 for any
+    size. `items` and `fields` say more of a nested kind, as in `Type`.
+    """
+
+    name: str
+    kind: Kind
+    required: bool = True
+    dtype: str = ""
+    shape: tuple[int, ...] = ()
+    items: Type | None = None
+    fields: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """What a request may say besides its rows; `default` stands where it says nothing."""
+
+    name: str
+    kind: Kind
+    default: Any = None
+    is_list: bool = False
+    fields: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """The inputs in the order that the model takes them, its outputs and its params.
+
+    `is_array` says that the inputs have no names: they are called "0", "1", … What the model is given is a `form`: a
+    data frame; an array with a column an input; one tensor; tensors by name; or, for a model saved without a
+    signature, whatever comes. `rows` is how many rows each call must have, -1 for any number.
     """
 
     inputs: tuple[SignatureColumn, ...]
     is_array: bool = False
+    form: Form = "frame"
+    outputs: tuple[SignatureColumn, ...] = ()
+    params: tuple[Param, ...] = ()
+    rows: int = -1
 
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the inputs, in order."""
         return tuple(column.name for column in self.inputs)
 
+    @property
+    def is_table(self) -> bool:
+        """Whether each input is one plain value a row, as a CSV file could hold it."""
+        plain = all(not column.shape and not is_nested(column) for column in self.inputs)
+        return plain and self.form in ("frame", "array")
 
-class _Tensor(msgspec.Struct):
-    dtype: str
-    shape: list[int]
+
+UNSIGNED = Signature((), form="any")
+"""Of a model that was saved without one: nothing is known of its inputs, so nothing is checked."""
 
 
-class _Spec(msgspec.Struct):
-    """One entry of MLflow's schema: a column, or a tensor in the place of all of them."""
-
-    type: str
-    name: str | None = None
-    required: bool = True
-    tensor: _Tensor | None = msgspec.field(name="tensor-spec", default=None)
+def is_nested(column: SignatureColumn | Type | Param) -> bool:
+    """Whether its values are lists or objects."""
+    return column.kind in ("array", "object", "map", "any")
 
 
 def parse_signature(written: str) -> Signature | None:
@@ -65,27 +107,8 @@ def parse_signature(written: str) -> Signature | None:
 
 
 def signature_text(signature: Signature | None) -> str:
-    """A signature as a model version keeps it: canonical JSON, empty for none."""
-    return wire.text(signature) if signature is not None else ""
-
-
-def parse_mlflow_signature(values: dict[str, Any]) -> Signature:
-    """The signature of an MLmodel file, whose `inputs` is a JSON text. Raises Invalid for what is no table.
-
-    >>> parse_mlflow_signature({"inputs": '[{"type": "double", "name": "delay"}]'}).names
-    ('delay',)
-    """
-    written = values.get("inputs")
-    if not isinstance(written, str):
-        raise Invalid("the model's signature has no inputs", hint="save it with signature=infer_signature(X, y)")
-    specs = wire.decode(written, list[_Spec], what="the inputs of the model's signature")
-    if len(specs) == 1 and specs[0].type == "tensor":
-        return _of_tensor(specs[0])
-    columns = tuple(_column(spec, place) for place, spec in enumerate(specs))
-    names = [column.name for column in columns]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise Invalid(f"the signature of the model has two inputs called {min(twice)!r}")
-    return Signature(columns, is_array=bool(specs) and all(spec.name is None for spec in specs))
+    """A signature as a model version keeps it: canonical JSON without what says nothing, empty for none."""
+    return wire.text(_short(wire.plain(signature))) if signature is not None else ""
 
 
 def check_names(signature: Signature, given: Iterable[str]) -> None:
@@ -102,21 +125,17 @@ def check_names(signature: Signature, given: Iterable[str]) -> None:
     raise Invalid(f"column {missing[0]!r} is missing; the model takes {_listed(signature.names)}")
 
 
-def _of_tensor(spec: _Spec) -> Signature:
-    if spec.tensor is None or len(spec.tensor.shape) != 2 or not 0 < spec.tensor.shape[1] <= WIDTH_MAX:
-        shape = spec.tensor.shape if spec.tensor else "nothing"
-        raise Invalid(f"the signature takes a tensor of shape {shape}; taut reads tables: [-1, COLUMNS]")
-    if spec.tensor.dtype not in KIND_OF_DTYPE:
-        raise Invalid(f"the signature takes a tensor of {spec.tensor.dtype}; taut reads {', '.join(KIND_OF_DTYPE)}")
-    kind = KIND_OF_DTYPE[spec.tensor.dtype]
-    return Signature(tuple(SignatureColumn(str(n), kind) for n in range(spec.tensor.shape[1])), is_array=True)
+SAYS_NOTHING: dict[str, object] = {
+    "dtype": "", "shape": (), "items": None, "fields": (), "form": "frame", "outputs": (), "params": (), "rows": -1,
+}  # fmt: skip
 
 
-def _column(spec: _Spec, place: int) -> SignatureColumn:
-    name = spec.name if spec.name is not None else str(place)
-    if spec.tensor is not None or spec.type not in get_args(Kind):
-        raise Invalid(f"input {name!r} of the model is of type {spec.type!r}, which taut does not read")
-    return SignatureColumn(name, msgspec.convert(spec.type, Kind), spec.required)
+def _short(value: Any) -> Any:
+    """Plain values without the fields that a table of plain columns does not need."""
+    if isinstance(value, dict):
+        told = {key: held for key, held in value.items() if key not in SAYS_NOTHING or held != SAYS_NOTHING[key]}
+        return {key: held if key == "default" else _short(held) for key, held in told.items()}
+    return [_short(held) for held in value] if isinstance(value, tuple) else value
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ import msgspec
 from taut.errors import Corrupt, Invalid, UsageError
 from taut.models.compiled.convert import Described
 from taut.models.compiled.graph import ANSWER, INPUT, MISSING, REFUSED, UNKNOWN
-from taut.models.inputs import Cell, checked_column, must_be_even
+from taut.models.inputs import Cell, checked_column, completed, must_be_even
 from taut.models.signature import Signature, SignatureColumn, check_names
 
 Columns = dict[str, list[Cell]]
@@ -36,6 +36,7 @@ class CompiledPredictor:
         """Rows as the graph takes them [rows, columns]: numbers, and texts by their codes. Raises Invalid."""
         import numpy as np
 
+        columns = completed(self.signature, columns)
         check_names(self.signature, columns)
         must_be_even(self.signature, columns)
         rows = np.empty((len(columns[self.signature.inputs[0].name]), len(self.signature.inputs)))
