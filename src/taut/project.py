@@ -55,10 +55,28 @@ class ModelSpec(_Section, frozen=True):
     gate: GateSpec | None = None
 
 
+class LogSpec(_Section, frozen=True):
+    """What of a deployment's answers is kept: see `taut.serve.log.policy.Policy`.
+
+    `sample` is the share of requests, `redact` names input columns that are never written down, `retain` is how long
+    answers are kept (empty: for good). `encrypt` left out: where the home has a key. `asynchronous` is a duration:
+    answers do not wait for the log, and a crash loses at most what was said in it, or so many records.
+    """
+
+    sample: float = 1.0
+    redact: tuple[str, ...] = ()
+    encrypt: bool | None = None
+    retain: str = ""
+    fsync: Literal["no", "batch"] = "no"
+    asynchronous: str = ""
+    asynchronous_records: int = 1000
+
+
 class DeploymentSpec(_Section, frozen=True):
     """What shall serve: `model` is `name@alias` or `name@number`; port 0 takes a free one.
 
-    For Kubernetes `image` is the repository that the cluster pulls from, and `replicas_max` above `replicas` scales.
+    `log` says what is kept of its answers. For Kubernetes `image` is the repository that the cluster pulls from, and
+    `replicas_max` above `replicas` scales.
     """
 
     model: str
@@ -70,6 +88,7 @@ class DeploymentSpec(_Section, frozen=True):
     memory: str = "1Gi"
     image: str = ""
     replicas_max: int = 0
+    log: LogSpec = LogSpec()
 
 
 class MonitorSpec(_Section, frozen=True):

@@ -468,7 +468,7 @@ class Prediction:
     """One answered request of `rows` rows, kept by columns. Row `i` of it is the prediction `ID.i`.
 
     `event_ms` is when what it speaks of happened (the caller may say; else when it was asked), `at_ms` when it was
-    answered.
+    answered, `latency_us` how long that took (0: not known). The answer of a `shadow` was never sent.
     """
 
     deployment: str
@@ -481,6 +481,8 @@ class Prediction:
     rows: int
     inputs: dict[str, list[str | float | int | bool | None]]
     outputs: dict[str, list[str | float | int | bool | None]]
+    role: Literal["live", "canary", "shadow"] = "live"
+    latency_us: int = 0
 
 
 # -- prediction -> window -> alert

@@ -9,7 +9,7 @@ from taut.ground.ledger import draw_arrow
 from taut.ground.meta import Row, Tx, Value
 from taut.home import Home, verb
 from taut.models import must_be_approved
-from taut.project import DeploymentSpec
+from taut.project import DeploymentSpec, LogSpec
 from taut.records import Deployment
 
 # Targets name processes, containers and cluster objects after a deployment; the strictest of them takes this much.
@@ -99,14 +99,25 @@ def find_deployment(home: Home, name: str, revision: int = 0) -> Deployment:
 
 def spec_of(deployment: Deployment) -> DeploymentSpec:
     """The section of taut.yaml that would ask for this deployment: its target and configuration, its very version."""
-    wanted = {**deployment.config, "model": f"{deployment.model}@{deployment.number}", "target": deployment.target}
+    wanted: dict[str, object] = {
+        **deployment.config,
+        "model": f"{deployment.model}@{deployment.number}",
+        "target": deployment.target,
+    }
+    if "log" in wanted:
+        what = f"the log's policy of {deployment.point}"
+        wanted["log"] = wire.decode(str(wanted["log"]), LogSpec, what=what)
     return wire.convert(wanted, DeploymentSpec, what=f"the configuration of {deployment.point}")
 
 
 def config_of(spec: DeploymentSpec) -> Config:
-    """What of a spec is stored with a revision: all but the model and the target, which have columns of their own."""
+    """What of a spec is stored with a revision: all but the model and the target, which have columns of their own.
+
+    The policy of its log stands there as JSON, and only where it says something.
+    """
     fields: Config = wire.plain(spec)
-    return {name: value for name, value in fields.items() if name not in ("model", "target")}
+    kept = {name: value for name, value in fields.items() if name not in ("model", "target", "log")}
+    return kept if spec.log == LogSpec() else {**kept, "log": wire.text(spec.log)}
 
 
 def _check_name(name: str) -> None:

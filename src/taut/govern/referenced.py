@@ -18,6 +18,7 @@ SELECT_REFERENCES = (
     "SELECT 'reference:' || deployment || '@' || CAST(number AS TEXT), oid FROM monitor_reference WHERE oid <> ''"
 )
 SELECT_GRAPHS = "SELECT 'compiled:' || model || '@' || CAST(number AS TEXT), graph FROM compilation WHERE graph <> ''"
+SELECT_SEGMENTS = "SELECT 'segment:' || deployment || '@' || CAST(number AS TEXT), oid FROM prediction_segment"
 SELECT_CAPTURES = "SELECT id, capture FROM run WHERE capture <> '{}'"
 
 Unreadable = list[tuple[str, str]]
@@ -60,7 +61,7 @@ def objects_named(
 
 
 def _plain(tx: Tx) -> Iterator[tuple[str, str]]:
-    for query in (SELECT_ARTIFACTS, SELECT_REFERENCES, SELECT_GRAPHS):
+    for query in (SELECT_ARTIFACTS, SELECT_REFERENCES, SELECT_GRAPHS, SELECT_SEGMENTS):
         yield from ((str(subject), str(oid)) for subject, oid in tx.rows(query))
 
 

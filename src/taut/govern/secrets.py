@@ -8,6 +8,7 @@ from taut.errors import UsageError
 from taut.ground.meta import Tx
 from taut.ground.sealed import Key, begin_rotation, end_rotation, key_name_of, make_key, other_key, read_key
 from taut.home import Home, require
+from taut.serve import reseal_logs
 
 # Whoever seals waits for whoever else does: two replicas shall not each make a key, and none seals with the one before
 # while another seals all anew.
@@ -21,6 +22,10 @@ KEPT = {
     "oidc-client": (
         "SELECT issuer || ' ' || client_id, secret FROM oidc_client",
         "UPDATE oidc_client SET secret = :secret WHERE issuer || ' ' || client_id = :name",
+    ),
+    "segment": (
+        "SELECT deployment || '@' || CAST(number AS TEXT), secret FROM prediction_segment WHERE secret <> ''",
+        "UPDATE prediction_segment SET secret = :secret WHERE deployment || '@' || CAST(number AS TEXT) = :name",
     ),
 }
 
@@ -75,7 +80,7 @@ def rotate_secret_key(home: Home) -> Resealed:
     require(home, "server:admin", verb="secret.rotate")
     folder = _folder(home)
     key = begin_rotation(folder)
-    count = sum(_reseal(one, key) for one in home.everywhere())
+    count = sum(_reseal(one, key) + reseal_logs(one, key) for one in home.everywhere())
     end_rotation(folder)
     return Resealed(count, key.name)
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from taut.errors import TautError
 from taut.ground.clock import age
-from taut.ground.meta import Tx
 from taut.home import Home, verb
+from taut.serve import PredictionReaders, open_logs
 
 Light = Literal["ok", "warning", "failing", "missing"]
 
@@ -26,9 +26,7 @@ ORDER BY model_version.created_ms DESC, model_version.number DESC LIMIT 1
 """
 NEWEST_GATE = "SELECT model, number, passed, at_ms FROM gate_result ORDER BY at_ms DESC LIMIT 1"
 NEWEST_STATE = "SELECT name FROM deployment_state ORDER BY at_ms DESC LIMIT 1"
-PREDICTIONS = """
-SELECT count(*), sum(row_count), max(at_ms), (SELECT count(*) FROM label) FROM prediction
-"""
+LABELS = "SELECT count(*) FROM label"
 NEWEST_WINDOW = """
 SELECT deployment, labelled, at_ms, (SELECT count(*) FROM monitor_window)
 FROM monitor_window ORDER BY end_ms DESC LIMIT 1
@@ -61,10 +59,10 @@ class Line:
 
 @verb("home.status", needs="run:read")
 def show_line(home: Home) -> Line:
-    """Look at every station of the line; eight queries, whatever the home holds."""
+    """Look at every station of the line; some ten queries, and three for each deployment."""
     now_ms = home.clock.now_ms()
-    with home.meta.read() as tx:
-        stations = tuple(look(home, tx, now_ms) for look in STATIONS)
+    with open_logs(home) as opened:
+        stations = tuple(look(home, opened, now_ms) for look in STATIONS)
     order: list[Light] = ["failing", "missing", "warning"]
     due = sorted(
         (s for s in stations if s.next and s.light != "ok"), key=lambda s: order.index(s.light) == 0, reverse=True
@@ -72,19 +70,19 @@ def show_line(home: Home) -> Line:
     return Line(home.place, stations, due[0].next if due else "taut up")
 
 
-def _data(home: Home, tx: Tx, now_ms: int) -> Station:
-    found = tx.row(NEWEST_DATA)
+def _data(home: Home, opened: PredictionReaders, now_ms: int) -> Station:
+    found = opened.tx.row(NEWEST_DATA)
     if found is None:
         return Station("data", "missing", "no dataset version yet", "", "taut data add PATH")
     size = f"{found[2]} rows" if found[2] is not None else f"{found[3]} bytes"
     return Station("data", "ok", f"{found[0]}@{found[1]}, {size}", age(int(str(found[4])), now_ms), "")
 
 
-def _run(home: Home, tx: Tx, now_ms: int) -> Station:
-    found = tx.row(NEWEST_RUN)
+def _run(home: Home, opened: PredictionReaders, now_ms: int) -> Station:
+    found = opened.tx.row(NEWEST_RUN)
     if found is None:
         return Station("run", "missing", "no run yet", "", "taut run -- python train.py")
-    best = tx.row(BEST_METRIC, {"run_id": found[0]})
+    best = opened.tx.row(BEST_METRIC, {"run_id": found[0]})
     metric = f", {best[0]} {best[1]:.4g}" if best is not None and isinstance(best[1], float) else ""
     failed = found[2] in ("FAILED", "KILLED")
     light: Light = "warning" if failed else "ok"
@@ -94,8 +92,8 @@ def _run(home: Home, tx: Tx, now_ms: int) -> Station:
     )
 
 
-def _model(home: Home, tx: Tx, now_ms: int) -> Station:
-    found = tx.row(NEWEST_MODEL)
+def _model(home: Home, opened: PredictionReaders, now_ms: int) -> Station:
+    found = opened.tx.row(NEWEST_MODEL)
     if found is None:
         return Station("model", "missing", "no model registered", "", "taut model register NAME --run RUN")
     name, number, created, champion = found
@@ -110,8 +108,8 @@ def _model(home: Home, tx: Tx, now_ms: int) -> Station:
     return Station("model", "ok", f"{name}@{number}, champion {champion}", age(int(str(created)), now_ms), "")
 
 
-def _gate(home: Home, tx: Tx, now_ms: int) -> Station:
-    found = tx.row(NEWEST_GATE)
+def _gate(home: Home, opened: PredictionReaders, now_ms: int) -> Station:
+    found = opened.tx.row(NEWEST_GATE)
     if found is None:
         return Station("gate", "missing", "nothing was ever judged", "", "taut gate MODEL@VERSION")
     verdict = "passed" if found[2] else "was refused"
@@ -119,8 +117,8 @@ def _gate(home: Home, tx: Tx, now_ms: int) -> Station:
     return Station("gate", light, f"{found[0]}@{found[1]} {verdict}", age(int(str(found[3])), now_ms), "")
 
 
-def _deploy(home: Home, tx: Tx, now_ms: int) -> Station:
-    found = tx.row(NEWEST_STATE)
+def _deploy(home: Home, opened: PredictionReaders, now_ms: int) -> Station:
+    found = opened.tx.row(NEWEST_STATE)
     if found is None:
         return Station("deploy", "missing", "nothing is deployed", "", "taut deploy NAME --model MODEL@champion")
     from taut.deploy import find_deployment, find_state  # Heavy, and a project without deployments needs none of it.
@@ -139,23 +137,25 @@ def _deploy(home: Home, tx: Tx, now_ms: int) -> Station:
     return Station("deploy", light, f"{state.name}@{state.revision} {seen}{where}", age(state.at_ms, now_ms), again)
 
 
-def _predict(home: Home, tx: Tx, now_ms: int) -> Station:
-    found = tx.row(PREDICTIONS)
-    if found is None or not found[0]:
+def _predict(home: Home, opened: PredictionReaders, now_ms: int) -> Station:
+    found = [one for log in opened.logs for one in log.versions() if one.role != "shadow"]
+    if not found:
         return Station("predict", "missing", "nobody has asked yet", "", "taut predict NAME --input rows.csv")
-    fact = f"{found[1]} predictions in {found[0]} requests, {found[3]} labelled"
-    return Station("predict", "ok", fact, age(int(str(found[2])), now_ms), "")
+    rows, requests = sum(one.rows for one in found), sum(one.requests for one in found)
+    labelled = opened.tx.row(LABELS)
+    fact = f"{rows} predictions in {requests} requests, {labelled[0] if labelled else 0} labelled"
+    return Station("predict", "ok", fact, age(max(one.last_at_ms for one in found), now_ms), "")
 
 
-def _watch(home: Home, tx: Tx, now_ms: int) -> Station:
-    found = tx.row(NEWEST_WINDOW)
+def _watch(home: Home, opened: PredictionReaders, now_ms: int) -> Station:
+    found = opened.tx.row(NEWEST_WINDOW)
     if found is None:
         return Station("watch", "missing", "no window closed yet", "", "taut up --once")
     return Station("watch", "ok", f"{found[3]} windows of {found[0]}", age(int(str(found[2])), now_ms), "")
 
 
-def _loop(home: Home, tx: Tx, now_ms: int) -> Station:
-    found = tx.row(ALERTS)
+def _loop(home: Home, opened: PredictionReaders, now_ms: int) -> Station:
+    found = opened.tx.row(ALERTS)
     if found is None or not found[0]:
         return Station("loop", "ok", "no alert so far", "", "")
     waiting = int(str(found[1] or 0))
@@ -169,7 +169,7 @@ def _loop(home: Home, tx: Tx, now_ms: int) -> Station:
     )
 
 
-STATIONS: tuple[Callable[[Home, Tx, int], Station], ...] = (
+STATIONS: tuple[Callable[[Home, PredictionReaders, int], Station], ...] = (
     _data,
     _run,
     _model,

@@ -197,6 +197,7 @@ SCOPES: tuple[Scope, ...] = (
     Scope("moved", ("source", "kind", "ours"), _moved),
     Scope("ledger_key", (), lambda _: ("ledger:key",)),
     Scope("ledger_kept", ("origin",), _point("ledger")),
+    Scope("prediction_segment", ("deployment", "number"), _numbered("segment")),
     # No entry tells of a prediction, which is written once: those of past hours lie in groups by hour, the last alone.
     Scope("prediction", ("deployment", "at_ms / 3600000"), lambda key: (f"predictions:{key[0]}",),
           where="at_ms < :open_ms", grows=True),
@@ -215,6 +216,7 @@ EXEMPT: dict[str, str] = {
     "answered": "answers of the last day, forgotten after it",
     "moving_run": "where searches look for what has not settled; housekeeping, which fsck holds against the series",
     "shown_token": "ID tokens of the last day, which count no second time; forgotten when they would not count anyway",
+    "prediction_journal": "how far journals lie in segments; journals are files of machines, which no anchor sees",
     "webhook_cursor": "how far the ledger was read for webhooks; nothing is decided by it",
     "webhook_delivery": "a queue: what is in it was told by the ledger",
 }

@@ -2,21 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from taut.errors import NotFound
 from taut.ground import wire
 from taut.ground.clock import iso
 from taut.ground.ledger import downstream, upstream
-from taut.ground.meta import Tx, Value
+from taut.ground.meta import Tx
 from taut.home import Home, verb
-from taut.records import Capture, GateCheck
+from taut.records import Capture, GateCheck, Prediction
+from taut.serve import PredictionReader, Span, open_logs
 
 REACHED_SHOWN = 5  # Enough to go and look at; the count says the rest.
 
-SELECT_PREDICTION = """
-SELECT deployment, id, revision, model, number, at_ms, event_ms, row_count, inputs, outputs
-FROM prediction WHERE id = :id ORDER BY deployment
-"""
 SELECT_LABEL = "SELECT value, at_ms FROM label WHERE deployment = :deployment AND id = :id AND row_index = :row"
 SELECT_DEPLOYMENT = "SELECT target, cause, at_ms, actor FROM deployment WHERE name = :name AND revision = :revision"
 SELECT_VERSION = "SELECT run_id, digest, created_ms, actor FROM model_version WHERE name = :model AND number = :number"
@@ -29,14 +27,6 @@ SELECT_DATASET = (
     "SELECT tree, files, size_bytes, row_count FROM dataset_version WHERE name = :name AND number = :number"
 )
 SELECT_ALERT = "SELECT deployment, detector, feature, window_start_ms FROM alert WHERE id = :id"
-SELECT_REACHED = """
-SELECT deployment, count(*), sum(row_count), min(event_ms), max(event_ms) FROM prediction
-WHERE model = :model AND number = :number GROUP BY deployment
-"""
-SELECT_NEIGHBOURS = """
-SELECT id, row_count FROM prediction WHERE model = :model AND number = :number AND id <> :id
-ORDER BY event_ms, id LIMIT :limit
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +66,16 @@ def trace_prediction(home: Home, prediction_id: str) -> Trace:
 
     Raises NotFound where no such prediction was ever answered.
     """
-    request_id, row = _split(prediction_id)
-    with home.meta.read() as tx:
-        found, row = _find(tx, prediction_id, request_id, row)
-        deployment, revision, model, number = str(found[0]), int(str(found[2])), str(found[3]), int(str(found[4]))
+    with open_logs(home) as opened:
+        known = opened.find(prediction_id)
+        if known is None:
+            hint = "taut watch predictions DEPLOYMENT"
+            raise NotFound(f"no prediction {prediction_id!r} was answered here", hint=hint)
+        (found, row), tx = known, opened.tx
+        model, number = found.model, found.number
         chain = [
             _prediction_link(tx, found, row),
-            _deployment_link(tx, deployment, revision),
+            _deployment_link(tx, found.deployment, found.revision),
             _model_link(tx, model, number),
             *_gate_links(tx, model, number),
         ]
@@ -91,36 +84,21 @@ def trace_prediction(home: Home, prediction_id: str) -> Trace:
             chain.append(_link(tx, point))
             if point.startswith("data:"):
                 data.add(point)
-        versions = _versions_below(tx, data) | {(model, number)}
-        reached = tuple(reached for version in sorted(versions) for reached in _reached(tx, *version))
-        examples = tuple(example for version in sorted(versions) for example in _examples(tx, *version, str(found[1])))
+        versions = sorted(_versions_below(tx, data) | {(model, number)})
+        logs = opened.logs
+        reached = tuple(one for version in versions for log in logs for one in _reached(log, *version))
+        examples = tuple(example for version in versions for example in _examples(logs, *version, found.id))
     total = sum(one.rows for one in reached)
-    return Trace(f"{found[1]}.{row}", tuple(chain), reached, total - 1, examples[:REACHED_SHOWN])
+    return Trace(f"{found.id}.{row}", tuple(chain), reached, total - 1, examples[:REACHED_SHOWN])
 
 
-def _split(prediction_id: str) -> tuple[str, int]:
-    head, dot, tail = prediction_id.rpartition(".")
-    return (head, int(tail)) if dot and tail.isdecimal() and len(tail) < 19 else (prediction_id, 0)
-
-
-def _find(tx: Tx, prediction_id: str, request_id: str, row: int) -> tuple[tuple[object, ...], int]:
-    for candidate, index in ((request_id, row), (prediction_id, 0)):
-        found = tx.row(SELECT_PREDICTION, {"id": candidate})
-        if found is not None and index < int(str(found[7])):
-            return found, index
-    raise NotFound(f"no prediction {prediction_id!r} was answered here", hint="taut watch predictions DEPLOYMENT")
-
-
-def _prediction_link(tx: Tx, found: tuple[object, ...], row: int) -> Link:
-    deployment, request_id = str(found[0]), str(found[1])
-    inputs = wire.decode(str(found[8]), dict[str, list[object]])
-    outputs = wire.decode(str(found[9]), dict[str, list[object]])
-    asked = ", ".join(f"{name}={values[row]}" for name, values in inputs.items() if row < len(values))
-    said = ", ".join(f"{name}={_short(values[row])}" for name, values in outputs.items())
-    label = tx.row(SELECT_LABEL, {"deployment": deployment, "id": request_id, "row": row})
-    facts = [f"said {said}", f"asked {asked}", f"about {iso(int(str(found[6])))}, answered {iso(int(str(found[5])))}"]
+def _prediction_link(tx: Tx, found: Prediction, row: int) -> Link:
+    asked = ", ".join(f"{name}={values[row]}" for name, values in found.inputs.items() if row < len(values))
+    said = ", ".join(f"{name}={_short(values[row])}" for name, values in found.outputs.items())
+    label = tx.row(SELECT_LABEL, {"deployment": found.deployment, "id": found.id, "row": row})
+    facts = [f"said {said}", f"asked {asked}", f"about {iso(found.event_ms)}, answered {iso(found.at_ms)}"]
     facts.append("its label has not come" if label is None else f"its label came: {_short(label[0])}")
-    return Link(f"prediction:{request_id}.{row}", tuple(facts))
+    return Link(f"prediction:{found.id}.{row}", tuple(facts))
 
 
 def _deployment_link(tx: Tx, name: str, revision: int) -> Link:
@@ -213,15 +191,21 @@ def _versions_below(tx: Tx, data: Iterable[str]) -> set[tuple[str, int]]:
     return versions
 
 
-def _reached(tx: Tx, model: str, number: int) -> Iterable[Reached]:
-    for deployment, requests, rows, first, last in tx.rows(SELECT_REACHED, {"model": model, "number": number}):
-        span = int(str(first)), int(str(last))
-        yield Reached(f"{model}@{number}", str(deployment), int(str(requests)), int(str(rows)), *span)
+def _reached(log: PredictionReader, model: str, number: int) -> Iterable[Reached]:
+    """What a version answered on one deployment, whoever got to see it."""
+    found = [one for one in log.versions() if (one.model, one.number) == (model, number)]
+    if found:
+        requests, rows = sum(one.requests for one in found), sum(one.rows for one in found)
+        first, last = min(one.first_event_ms for one in found), max(one.last_event_ms for one in found)
+        yield Reached(f"{model}@{number}", log.deployment, requests, rows, first, last)
 
 
-def _examples(tx: Tx, model: str, number: int, but: str) -> Iterable[str]:
-    chosen: dict[str, Value] = {"model": model, "number": number, "id": but, "limit": REACHED_SHOWN}
-    return [f"{request}.0" for request, _ in tx.rows(SELECT_NEIGHBOURS, chosen)]
+def _examples(logs: Iterable[PredictionReader], model: str, number: int, but: str) -> list[str]:
+    found: list[Prediction] = []
+    for log in logs:
+        others = (one for one in log.requests(Span(log.deployment, number=number, model=model)) if one.id != but)
+        found += islice(others, REACHED_SHOWN)
+    return [f"{one.id}.0" for one in sorted(found, key=lambda one: (one.event_ms, one.id))[:REACHED_SHOWN]]
 
 
 def _short(value: object) -> str:

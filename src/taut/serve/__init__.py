@@ -3,8 +3,26 @@
 from collections.abc import Callable
 
 from taut.home import Home
-from taut.serve.labels import LabelsLogged, PredictedRows, Traffic, labelled_rows, log_labels, predicted_rows, traffic
-from taut.serve.log import Columns, find_answer, find_prediction, list_predictions, log_prediction
+from taut.serve.log import (
+    Columns,
+    LabelsLogged,
+    PredictedRows,
+    PredictionReader,
+    PredictionReaders,
+    Span,
+    Traffic,
+    find_answer,
+    find_prediction,
+    labelled_rows,
+    list_predictions,
+    log_labels,
+    log_prediction,
+    open_log,
+    open_logs,
+    predicted_rows,
+    reseal_logs,
+    traffic,
+)
 from taut.serve.predict import Answered, predict, read_columns
 
 __all__ = [
@@ -12,6 +30,9 @@ __all__ = [
     "Columns",
     "LabelsLogged",
     "PredictedRows",
+    "PredictionReader",
+    "PredictionReaders",
+    "Span",
     "Traffic",
     "find_answer",
     "find_prediction",
@@ -19,9 +40,12 @@ __all__ = [
     "list_predictions",
     "log_labels",
     "log_prediction",
+    "open_log",
+    "open_logs",
     "predict",
     "predicted_rows",
     "read_columns",
+    "reseal_logs",
     "serve_deployment",
     "serve_model",
     "traffic",

@@ -7,19 +7,14 @@ from taut.ground.meta import Tx, Value
 from taut.ground.whole import read_whole
 from taut.home import Home, verb
 from taut.project import MonitorSpec
+from taut.serve import PredictionReader, open_log
 from taut.watch.references import MonitorReference, newest_reference
 
-SELECT_WATERMARK = "SELECT max(event_ms) FROM prediction WHERE deployment = :deployment"
 SELECT_LAST = "SELECT max(end_ms) FROM monitor_window WHERE deployment = :deployment"
 # Clocks of two machines may disagree, so that a reference seems older than the rollout that it followed.
 SELECT_REVISION = """
 SELECT COALESCE(max(CASE WHEN at_ms <= :at_ms THEN revision END), max(revision), 0) FROM deployment
 WHERE name = :deployment AND model = :model AND number = :version
-"""
-SELECT_NEWER = """
-SELECT revision, model, number FROM prediction
-WHERE deployment = :deployment AND event_ms >= :start_ms AND event_ms < :end_ms AND revision > :revision
-ORDER BY revision DESC LIMIT 1
 """
 
 
@@ -55,38 +50,36 @@ def find_successor(home: Home, deployment: str, spec: MonitorSpec) -> Successor 
     Until `renew_reference` has answered it, no window closes: held against the reference of the version before, it
     would count none of the rows that matter.
     """
-    with home.meta.read() as tx:
-        due = window_due(tx, deployment, spec)
-        return None if due is None else successor_in(tx, due)
+    with open_log(home, deployment) as log:
+        due = window_due(log, spec)
+        return None if due is None else successor_in(log, due)
 
 
-def window_due(tx: Tx, deployment: str, spec: MonitorSpec) -> Due | None:
+def window_due(log: PredictionReader, spec: MonitorSpec) -> Due | None:
     """The next window, if its time is up by the events seen so far; None also where nothing is watched yet."""
-    reference = newest_reference(tx, deployment)
+    tx = log.tx
+    reference = newest_reference(tx, log.deployment)
     if reference is None:
         return None
     start_ms = _next_start(tx, reference)
     end_ms = start_ms + duration_ms(spec.window)
-    watermark = tx.row(SELECT_WATERMARK, {"deployment": deployment})
-    seen_ms = -1 if watermark is None or watermark[0] is None else int(watermark[0])
+    seen_ms = max((one.last_event_ms for one in log.versions()), default=-1)
     return Due(reference, start_ms, end_ms) if seen_ms >= end_ms + duration_ms(spec.lateness) else None
 
 
-def successor_in(tx: Tx, due: Due) -> Successor | None:
+def successor_in(log: PredictionReader, due: Due) -> Successor | None:
     """Who answered last in a window, where that is a later rollout of another version than the reference is about.
 
-    A reference may be ahead of its rows, as after a retraining whose alert came late: what an older revision answers
-    meanwhile takes nothing back.
+    What a canary or a shadow answers brings no other reference: it is on trial. A reference may be ahead of its rows,
+    as after a retraining whose alert came late: what an older revision answers meanwhile takes nothing back.
     """
     held = due.reference
-    span: dict[str, Value] = {
-        "deployment": held.deployment, "start_ms": due.start_ms, "end_ms": due.end_ms,
-        "revision": _revision_of(tx, held),
-    }  # fmt: skip
-    found = tx.row(SELECT_NEWER, span)
-    if found is None or (found[1], found[2]) == (held.model, held.version):
+    revision = _revision_of(log.tx, held)
+    newer = [one for one in log.versions(due.start_ms, due.end_ms) if one.revision > revision and one.role == "live"]
+    if not newer or (newer[-1].model, newer[-1].number) == (held.model, held.version):
         return None
-    return Successor(held.deployment, int(str(found[0])), str(found[1]), int(str(found[2])), due.start_ms)
+    last = newer[-1]
+    return Successor(held.deployment, last.revision, last.model, last.number, due.start_ms)
 
 
 def _revision_of(tx: Tx, reference: MonitorReference) -> int:

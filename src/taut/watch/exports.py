@@ -13,11 +13,9 @@ from taut.errors import Denied, Invalid
 from taut.ground.clock import iso
 from taut.ground.ledger import draw_arrow
 from taut.home import Home, verb
-from taut.serve import PredictedRows, labelled_rows
+from taut.serve import PredictedRows, labelled_rows, open_log
 
 TIME = "event_time"  # The column that says when; the gate draws whole days of it.
-
-SELECT_REVISIONS = "SELECT DISTINCT revision FROM prediction WHERE deployment = :deployment ORDER BY revision"
 
 
 def export_labelled(home: Home, deployment: str, path: Path, *, target: str, from_ms: int, until_ms: int) -> int:
@@ -41,8 +39,10 @@ def export_labelled(home: Home, deployment: str, path: Path, *, target: str, fro
 def record_source(home: Home, dataset: str, number: int, deployment: str) -> None:
     """Draw the arrows from every revision of a deployment that has answered to a dataset made of what it said."""
     target = f"data:{dataset}@{number}"
+    with open_log(home, deployment) as log:
+        revisions = sorted({one.revision for one in log.versions()})
     with home.meta.transaction() as tx:
-        for (revision,) in tx.rows(SELECT_REVISIONS, {"deployment": deployment}):
+        for revision in revisions:
             draw_arrow(tx, f"deployment:{deployment}@{revision}", "said", target, at_ms=home.clock.now_ms())
         home.append(tx, "data.exported", subject=target, body={"deployment": deployment})
 

@@ -13,7 +13,7 @@ from taut.ground.objects import read_object
 from taut.home import Home, verb
 from taut.project import MonitorSpec
 from taut.records import Alert, Window
-from taut.serve import predicted_rows
+from taut.serve import open_log, predicted_rows
 from taut.watch.alerts import raise_alert
 from taut.watch.due import Due, successor_in, window_due
 
@@ -79,11 +79,11 @@ def close_windows(home: Home, deployment: str, spec: MonitorSpec) -> list[Window
 
 
 def _close_next(home: Home, deployment: str, spec: MonitorSpec) -> Watched | None:
-    with home.meta.read() as tx:
-        due = window_due(tx, deployment, spec)
-        if due is None or successor_in(tx, due) is not None:
+    with open_log(home, deployment) as log:
+        due = window_due(log, spec)
+        if due is None or successor_in(log, due) is not None:
             return None
-        known = tx.row(SELECT_STATE, {"deployment": deployment})
+        known = log.tx.row(SELECT_STATE, {"deployment": deployment})
     states = str(known[1]) if known is not None and known[0] == due.reference.number else ""
     watched = _watch(home, due, spec, states)
     with home.meta.transaction() as tx:

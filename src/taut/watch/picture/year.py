@@ -8,22 +8,15 @@ from taut.ground import wire
 from taut.ground.meta import Row, Tx
 from taut.home import Home
 from taut.records import Alert, GateCheck, Window
+from taut.serve import open_log
 from taut.watch.alerts import list_alerts
 from taut.watch.references import MonitorReference, list_references
 from taut.watch.windows import list_windows
 
 SELECT_ROLLOUTS = """
-SELECT deployment.revision, deployment.model, deployment.number, deployment.cause, min(prediction.event_ms)
-FROM deployment LEFT JOIN prediction
-  ON prediction.deployment = deployment.name AND prediction.revision = deployment.revision
-WHERE deployment.name = :deployment
-GROUP BY deployment.revision, deployment.model, deployment.number, deployment.cause
-ORDER BY deployment.revision
+SELECT revision, model, number, cause FROM deployment WHERE name = :deployment ORDER BY revision
 """
-SELECT_TOTALS = """
-SELECT sum(row_count), (SELECT count(*) FROM label WHERE label.deployment = :deployment)
-FROM prediction WHERE prediction.deployment = :deployment
-"""
+SELECT_LABELLED = "SELECT count(*) FROM label WHERE deployment = :deployment"
 SELECT_STEPS = """
 SELECT alert.id, step.name, step.body FROM step JOIN alert ON step.plan = 'alert:' || alert.id
 WHERE alert.deployment = :deployment ORDER BY step.at_ms, step.name
@@ -109,11 +102,13 @@ class Year:
 
 def read_year(home: Home, deployment: str) -> Year:
     """Read what there is of a deployment. Raises NotFound where it was never deployed."""
-    with home.meta.read() as tx:
-        rollouts = [_rollout(row) for row in tx.rows(SELECT_ROLLOUTS, {"deployment": deployment})]
+    with open_log(home, deployment) as log:
+        tx, answering = log.tx, log.versions()
+        first = {one.revision: one.first_event_ms for one in reversed(answering)}
+        rollouts = [_rollout(row, first) for row in tx.rows(SELECT_ROLLOUTS, {"deployment": deployment})]
         if not rollouts:
             raise NotFound(f"no deployment {deployment!r}", hint="taut status")
-        totals = tx.row(SELECT_TOTALS, {"deployment": deployment}) or (None, 0)
+        labelled = tx.row(SELECT_LABELLED, {"deployment": deployment})
         verdicts = [_verdict(row) for row in tx.rows(SELECT_GATES, {"deployment": deployment})]
         steps = _steps(tx, deployment)
     of_gate = {verdict.gate: verdict for verdict in verdicts}
@@ -125,8 +120,8 @@ def read_year(home: Home, deployment: str) -> Year:
         {alert: _answer(alert, found, of_gate) for alert, found in steps.items()},
         verdicts,
         rollouts,
-        int(str(totals[0] or 0)),
-        int(str(totals[1])),
+        sum(one.rows for one in answering if one.role != "shadow"),
+        0 if labelled is None else int(str(labelled[0])),
     )
 
 
@@ -152,9 +147,9 @@ def _answer(alert: str, steps: dict[str, Facts], of_gate: dict[str, Verdict]) ->
     )
 
 
-def _rollout(row: Row) -> Rollout:
-    revision, model, number, cause, from_ms = row
-    return Rollout(int(str(revision)), str(model), int(str(number)), str(cause), _whole(from_ms))
+def _rollout(row: Row, first: dict[int, int]) -> Rollout:
+    revision, model, number, cause = row
+    return Rollout(int(str(revision)), str(model), int(str(number)), str(cause), first.get(int(str(revision))))
 
 
 def _verdict(row: Row) -> Verdict:

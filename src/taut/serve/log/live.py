@@ -1,0 +1,51 @@
+"""What lies in the journals of this machine and in no segment yet: read as it is, so an answer is there at once."""
+
+from collections.abc import Iterator, Mapping
+
+from taut.deploy.deployments import NAME
+from taut.home import Home
+from taut.serve.log.journal import Reading, journals_in
+from taut.serve.log.said import Said, unpack
+from taut.serve.log.sealing_key import read_data_key
+from taut.serve.log.writing import log_place
+
+
+class Live:
+    """The journals of a deployment, open: what is in them stays readable when they are sealed and removed meanwhile."""
+
+    def __init__(self, home: Home, deployment: str, *, reads: bool = True) -> None:
+        self.deployment = deployment
+        place = log_place(home)
+        folder = place.folder / deployment
+        self._readings: list[Reading] = []
+        try:
+            # Readers ask for anything; only what a deployment can be called has a folder.
+            paths = journals_in(folder) if reads and NAME.fullmatch(deployment) else []
+            key = read_data_key(folder, place.keys) if paths else None
+            for path in paths:
+                self._readings.append(Reading(path, key))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no journal."""
+        return not self._readings
+
+    def records(self, sealed: Mapping[str, int]) -> Iterator[Said]:
+        """The records behind what was sealed of each journal, those of a process in their order."""
+        for reading in self._readings:
+            for record in reading.records(sealed.get(reading.path.name, 0)):
+                yield unpack(record.body)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        for reading in self._readings:
+            reading.close()
+
+
+def live_deployments(home: Home) -> list[str]:
+    """The deployments that this machine has a log of."""
+    folder = log_place(home).folder
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []

@@ -1,0 +1,194 @@
+"""Journals become segments: gathered, sorted, stored with how far they were read, and only then removed.
+
+One process a machine does it, in its own time; whoever is killed at any step leaves nothing that is lost or there
+twice, for the segment and the places up to which journals lie in it are recorded together.
+"""
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from taut.errors import Conflict, Denied
+from taut.home import Home
+from taut.serve.log.journal import GIVEN, Reading, is_written, journals_in
+from taut.serve.log.reading import need_arrow
+from taut.serve.log.rows import known_requests
+from taut.serve.log.said import Said, picked, unpack
+from taut.serve.log.sealing_key import read_data_key
+from taut.serve.log.segments import Sealing, forget_journals, record_segment, sealing_progress
+from taut.serve.log.writing import log_place
+
+SEGMENT_BYTES = 64 << 20  # Of journals: some 200,000 rows of 20 columns, whose sorting takes some 300 MB.
+TRIES = 5
+DAMAGED = ".damaged"
+LOCK = "seal.lock"
+
+
+@dataclass
+class Sealed:
+    """What a round did: segments that it made, the rows in them, and the places of journals that were damaged."""
+
+    segments: int = 0
+    rows: int = 0
+    damaged: int = 0
+
+
+@dataclass
+class _Batch:
+    """Parts of journals for one segment."""
+
+    parts: list[tuple[Reading, Sealing]] = field(default_factory=list)
+    size_bytes: int = 0
+    damaged: int = 0
+
+
+def seal(home: Home, deployment: str, *, also_written: bool = False, encrypt: bool | None = None) -> Sealed:
+    """Seal what lies in the journals of this machine, and remove those that nobody writes any more.
+
+    `also_written` takes what is in journals that are still written too; their rest stays for the next round. Does
+    nothing where another process of this machine is at it. Raises UsageError without pyarrow, what the home's
+    stores do, and Conflict where machines seal so often that none gets a turn.
+    """
+    folder = log_place(home).folder / deployment
+    done = Sealed()
+    if not journals_in(folder):
+        return done
+    need_arrow()
+    with _alone(folder) as is_ours:
+        if is_ours:
+            encrypt = encrypt if encrypt is not None or home.remote is None else True
+            for attempt in range(TRIES):
+                try:
+                    while _seal_some(home, deployment, folder, done, also_written=also_written, encrypt=encrypt):
+                        pass
+                    break
+                except Conflict:
+                    if attempt == TRIES - 1:
+                        raise
+    return done
+
+
+def _seal_some(
+    home: Home, deployment: str, folder: Path, done: Sealed, *, also_written: bool, encrypt: bool | None
+) -> bool:
+    """Seal as much as fits into one segment; whether anything was left to do."""
+    # Whether somebody writes is asked before a file is read: then what is read is all there ever will be.
+    complete = {path for path in journals_in(folder) if not is_written(path)}
+    paths = journals_in(folder) if also_written else sorted(complete)
+    progress = sealing_progress(home, deployment, [path.name for path in paths])
+    batch = _gathered(folder, home, paths, progress.sealed)
+    try:
+        if batch.parts:
+            _record(home, deployment, batch, progress.newest, done, encrypt=encrypt)
+            return True
+    finally:
+        for reading, _ in batch.parts:
+            reading.close()
+    _remove(home, deployment, sorted(complete), progress.sealed)
+    return False
+
+
+def _gathered(folder: Path, home: Home, paths: Sequence[Path], sealed: dict[str, int]) -> _Batch:
+    key = read_data_key(folder, log_place(home).keys) if paths else None
+    batch = _Batch()
+    for path in paths:
+        start = sealed.get(path.name, 0)
+        if batch.size_bytes >= SEGMENT_BYTES:
+            break
+        reading = Reading(path, key)
+        end = reading.reach(start, SEGMENT_BYTES - batch.size_bytes)
+        if end > start:
+            batch.parts.append((reading, Sealing(path.name, start, end)))
+            batch.size_bytes += end - start
+            batch.damaged += reading.damaged
+        else:
+            reading.close()
+    return batch
+
+
+def _record(home: Home, deployment: str, batch: _Batch, newest: int, done: Sealed, *, encrypt: bool | None) -> None:
+    from taut.serve.log.building import Builder, facts_of
+    from taut.serve.log.parquet import written
+
+    builder = Builder()
+    for said in _first_answers(home, deployment, batch):
+        builder.add(said)
+    journals = [sealing for _, sealing in batch.parts]
+    if not builder.rows:
+        record_segment(home, deployment, b"", None, journals, newest)
+        return
+    table = builder.table()
+    facts = replace(facts_of(table), damaged=batch.damaged)
+    record_segment(home, deployment, written(table), facts, journals, newest, encrypt)
+    done.segments += 1
+    done.rows += facts.rows
+    done.damaged += batch.damaged
+
+
+def _first_answers(home: Home, deployment: str, batch: _Batch) -> Iterator[Said]:
+    """The records, without requests of callers' own ids that were answered before: of those the first answer counts."""
+    own = {
+        name
+        for said in _records(batch, only=GIVEN)
+        for name, given in zip(said.ids, said.given, strict=True)
+        if given and said.role != "shadow"
+    }
+    seen = set(known_requests(home, deployment, sorted(own), only_sealed=True)) if own else set()
+    for said in _records(batch):
+        if said.role == "shadow" or not any(said.given):
+            yield said
+            continue
+        left = []
+        for place, name in enumerate(said.ids):
+            if not (said.given[place] and name in seen):
+                left.append(place)
+            if said.given[place]:
+                seen.add(name)
+        if left:
+            yield picked(said, left)
+
+
+def _records(batch: _Batch, *, only: int = 0) -> Iterator[Said]:
+    for reading, part in batch.parts:
+        for record in reading.records(part.start, until=part.end, only=only):
+            yield unpack(record.body)
+
+
+def _remove(home: Home, deployment: str, complete: Sequence[Path], sealed: dict[str, int]) -> None:
+    """Remove journals that nobody writes and that lie in segments whole; damaged ones are put aside."""
+    removed = []
+    for path in complete:
+        reading = Reading(path, None)
+        end = reading.reach(sealed.get(path.name, 0), sys.maxsize)
+        reading.reach(0, sys.maxsize)
+        reading.close()
+        if end == sealed.get(path.name, 0):
+            if reading.damaged:
+                path.rename(path.with_suffix(DAMAGED))
+            else:
+                path.unlink(missing_ok=True)
+            removed.append(path.name)
+    if names := [name for name in removed if name in sealed]:
+        forget_journals(home, deployment, names)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[bool]:
+    """Whether this process may seal, and no other of the machine does while the block runs."""
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as problem:
+        raise Denied(f"{folder} cannot be written: {problem.strerror}", hint=f"ls -ld {folder}") from None
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
