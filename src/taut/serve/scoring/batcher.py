@@ -17,7 +17,7 @@ from taut.serve.scoring.backend import Backend
 from taut.serve.scoring.engine import ROWS_MAX, InProcess, ModelFailed, Outcome
 from taut.serve.scoring.joining import Columns, count_rows, join
 from taut.serve.scoring.limits import Limits, UnderWay
-from taut.serve.scoring.pending import Ids, Pending, Result
+from taut.serve.scoring.pending import Ids, Pending, Result, Tell
 from taut.serve.scoring.said import Log
 from taut.serve.scoring.writing import Meter, Writer
 
@@ -48,18 +48,29 @@ class Batcher:
         self._scored: list[tuple[Pending, Outcome]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def ask(self, request: Request, caller: str = "") -> "asyncio.Future[Prediction]":
-        """The answer, once it is in the log; awaiting it raises TimeoutError, ModelFailed, or a kind of TautError.
+    def put(self, request: Request, caller: str, tell: Tell) -> None:
+        """Answer a request: `tell` gets the prediction once it is in the log, or why there is none.
 
-        Raises Unavailable where too many wait already, Throttled where too many of this caller do, Invalid for
-        columns of different lengths.
+        That is TimeoutError, ModelFailed, or a kind of TautError. Raises at once Unavailable where too many wait
+        already, Throttled where too many of this caller do, Invalid for columns of different lengths.
         """
         rows = count_rows(request.columns)
         self._under_way.enter(caller)
         self.waiting += 1
-        pending = Pending(request, rows, caller, self._over)
+        self._gather(Pending(request, rows, caller, tell, self._over))
+
+    def copy(self, request: Request, request_id: str) -> None:
+        """Answer a request a second time, for the log alone: a shadow's answer under the id of the real one.
+
+        Where too many requests wait already there is none: a shadow costs nobody an answer.
+        """
+        if self._under_way.is_full:
+            return
+        self._under_way.enter()
+        self.waiting += 1
+        pending = Pending(request, count_rows(request.columns), "", lambda _: None, self._over)
+        pending.id, pending.given = request_id, False
         self._gather(pending)
-        return pending.future
 
     async def warm_up(self, columns: Columns) -> Outcome:
         """Ask the model once, unseen by log and counters."""
