@@ -13,7 +13,6 @@ from types import FrameType
 from urllib.parse import urlsplit
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from taut.deploy import find_deployment, find_state
 from taut.deploy.running import Serving, announce, hand_over, publish, run_folder, take_over, withdraw
@@ -24,7 +23,9 @@ from taut.home import Home, open_home
 from taut.models import find_model, load_model, load_served
 from taut.records import ModelVersion
 from taut.serve.http.application import Application
+from taut.serve.http.protocol import HotProtocol
 from taut.serve.scoring.backend import Served
+from taut.serve.scoring.memory import settle
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 75  # Longer than common pools keep an idle connection, so that it is they who close it.
@@ -102,7 +103,7 @@ class Server(uvicorn.Server):
     def __init__(self, application: Application, listener: socket.socket, ready: Callable[[], None]) -> None:
         super().__init__(
             uvicorn.Config(
-                application, loop="uvloop", http=HttpToolsProtocol, ws="none", lifespan="off", log_level="warning",
+                application, loop="uvloop", http=HotProtocol, ws="none", lifespan="off", log_level="warning",
                 access_log=False, backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE_S,
                 timeout_graceful_shutdown=DRAIN_S, server_header=False,
             )
@@ -123,6 +124,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Warm up and listen, then say so."""
         await self._application.warm_up()
+        settle()
         await super().startup(sockets)
         self._ready()
 
@@ -152,7 +154,7 @@ class Server(uvicorn.Server):
             await loop.connect_accepted_socket(self._protocol, connection)
 
     def _protocol(self) -> asyncio.Protocol:
-        return HttpToolsProtocol(config=self.config, server_state=self.server_state, app_state={})
+        return HotProtocol(config=self.config, server_state=self.server_state, app_state={})
 
 
 def _open(folder: Path, ready: Serving, listener: socket.socket) -> None:

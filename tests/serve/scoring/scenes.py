@@ -2,21 +2,22 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from functools import wraps
 from typing import Any, ParamSpec
 
-from taut.errors import Invalid
+from taut.errors import Conflict, Invalid, TautError
 from taut.models.signature import Signature, SignatureColumn
 from taut.records import Prediction
+from taut.serve.log import Said, same_inputs
 from taut.serve.requests import Request
 from taut.serve.scoring.backend import Backend
 from taut.serve.scoring.batcher import Batcher
 from taut.serve.scoring.engine import Engine, InProcess, Threaded
-from taut.serve.scoring.joining import Columns, slices
+from taut.serve.scoring.joining import Columns, plain_lists, slices
 from taut.serve.scoring.limits import Limits, UnderWay
 from taut.serve.scoring.pending import Ids
-from taut.serve.scoring.said import Log, Said
+from taut.serve.scoring.said import Known, Log
 
 Given = ParamSpec("Given")
 
@@ -48,6 +49,14 @@ class Doubling:
         return {"prediction": doubled[:-1] if "short" in columns["do"] else doubled}
 
 
+def known(stored: Prediction, columns: Columns) -> Known:
+    """The stored answer, or why it is none to these columns."""
+    try:
+        return same_inputs(stored, plain_lists(columns))
+    except Conflict as conflict:
+        return conflict
+
+
 class KeptLog:
     """A log in memory. Appends that hold an id of `bad`, or all where that is empty, raise `fails`."""
 
@@ -55,17 +64,18 @@ class KeptLog:
         self.blocks = blocks
         self.said: list[Said] = []
         self.kept: dict[str, Prediction] = {}
-        self.looked_up: list[Sequence[str]] = []
+        self.looked_up: list[list[str]] = []
         self.fails: Exception | None = None
         self.bad: set[str] = set()
+        self.by_role = False  # Whether a shadow may say something under the id of what it shadows.
 
-    def answered(self, ids: Sequence[str]) -> Mapping[str, Prediction]:
-        self.looked_up.append(ids)
+    def answered(self, asked: Mapping[str, Columns]) -> Mapping[str, Known]:
+        self.looked_up.append([*asked])
         if self.fails is not None and not self.bad:
             raise self.fails
-        return {one: self.kept[one] for one in ids if one in self.kept}
+        return {one: known(self.kept[one], columns) for one, columns in asked.items() if one in self.kept}
 
-    def append(self, said: Said) -> None:
+    def append(self, said: Said) -> Mapping[str, Known]:
         if self.fails is not None and (not self.bad or self.bad & {*said.ids}):
             raise self.fails
         self.said.append(said)
@@ -73,6 +83,8 @@ class KeptLog:
             said.ids, said.counts, slices(said.inputs, said.counts), slices(said.outputs, said.counts), strict=True
         )
         for request_id, rows, inputs, outputs in each:
+            if self.by_role and said.role == "shadow":
+                continue
             assert request_id not in self.kept, "an id was answered twice"
             self.kept[request_id] = Prediction(
                 "late",
@@ -86,6 +98,7 @@ class KeptLog:
                 inputs,
                 outputs,
             )
+        return {}
 
     def close(self) -> None:
         """Nothing is open."""
@@ -138,10 +151,24 @@ def asks(*values: float, do: str = "", request_id: str = "", **more: list[Any]) 
 
 async def outcome_of(batcher: Batcher, request: Request) -> Prediction | Exception:
     """What becomes of a request, as a value."""
+    future: asyncio.Future[Prediction | Exception] = asyncio.get_running_loop().create_future()
+
+    def tell(result: Prediction | Exception) -> None:
+        if not future.done():
+            future.set_result(result)
+
     try:
-        return await batcher.ask(request)
-    except Exception as problem:  # noqa: BLE001  # Any kind is an outcome.
+        batcher.put(request, "", tell)
+    except TautError as problem:
         return problem
+    return await future
+
+
+async def answer_of(batcher: Batcher, request: Request) -> Prediction:
+    """The prediction that a request gets."""
+    outcome = await outcome_of(batcher, request)
+    assert isinstance(outcome, Prediction), outcome
+    return outcome
 
 
 def in_a_loop(test: Callable[Given, Coroutine[Any, Any, None]]) -> Callable[Given, None]:

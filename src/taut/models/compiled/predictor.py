@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
 
 from taut.errors import Corrupt, Invalid, UsageError
 from taut.models.compiled.convert import Described
-from taut.models.compiled.graph import ANSWER, INPUT, MISSING, REFUSED, UNKNOWN
-from taut.models.inputs import Cell, checked_column, completed, must_be_even
-from taut.models.signature import Signature, SignatureColumn, check_names
+from taut.models.compiled.graph import ANSWER, INPUT, REFUSED
+from taut.models.compiled.matrix import Matrix
+from taut.models.inputs import Cell
+from taut.models.signature import Signature
 
 Columns = dict[str, list[Cell]]
 
@@ -34,15 +36,7 @@ class CompiledPredictor:
 
     def matrix(self, columns: Mapping[str, Sequence[Cell]]) -> Any:
         """Rows as the graph takes them [rows, columns]: numbers, and texts by their codes. Raises Invalid."""
-        import numpy as np
-
-        columns = completed(self.signature, columns)
-        check_names(self.signature, columns)
-        must_be_even(self.signature, columns)
-        rows = np.empty((len(columns[self.signature.inputs[0].name]), len(self.signature.inputs)))
-        for place, column in enumerate(self.signature.inputs):
-            rows[:, place] = self._coded(column, columns[column.name])
-        return rows
+        return self._matrix.rows(columns)
 
     def answered(self, rows: Any) -> Columns:
         """The answer to rows of `matrix`. Raises Invalid for a row that the model itself refuses."""
@@ -58,14 +52,9 @@ class CompiledPredictor:
             return said | {"probability": answer[:, 1].tolist()}
         return said | {f"probability_{name}": answer[:, place].tolist() for place, name in enumerate(classes)}
 
-    def _coded(self, column: SignatureColumn, values: Sequence[Cell]) -> Any:
-        checked = checked_column(column, values)
-        if column.kind == "boolean":
-            return checked.astype("float64")
-        if column.kind != "string":
-            return checked
-        known = self.described.vocabularies.get(column.name, {})
-        return [known.get(value, UNKNOWN) if isinstance(value, str) else MISSING for value in values]
+    @cached_property
+    def _matrix(self) -> Matrix:
+        return Matrix(self.signature, self.described.vocabularies)
 
 
 def load_compiled(graph: bytes, signature: Signature, *, threads: int = 1) -> CompiledPredictor:

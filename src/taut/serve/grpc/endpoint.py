@@ -1,5 +1,6 @@
 """The application that answers HTTP, as the gRPC service sees it: the same backends, guard, limits and log."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -7,8 +8,10 @@ from taut import __version__
 from taut.models.signature import Signature
 from taut.records import Prediction
 from taut.serve.grpc.asking import Endpoint, Scorer
-from taut.serve.http.application import KEY_HEADER, Application, Way
+from taut.serve.http.application import Application
+from taut.serve.http.routes import Way
 from taut.serve.requests import Request, server_body
+from taut.serve.scoring.pending import Result
 
 INFER = "/v2/models/{}/infer"
 """What a call is to the guard: the same permission on the same endpoint as over HTTP."""
@@ -16,12 +19,18 @@ INFER = "/v2/models/{}/infer"
 
 @dataclass(frozen=True, slots=True)
 class _Asking:
+    application: Application
     way: Way
+    headers: Mapping[bytes, bytes]
     caller: str
+    is_free: bool
 
     async def answer(self, request: Request) -> Prediction:
         """The answer, once it is in the log."""
-        return await self.way.batcher.ask(request, self.caller)
+        way = self.application.picked(self.headers, request.columns) if self.is_free else self.way
+        future: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
+        way.batcher.put(request, self.caller, lambda result: _tell(future, result))
+        return await future
 
 
 def endpoint_of(application: Application) -> Endpoint:
@@ -30,12 +39,19 @@ def endpoint_of(application: Application) -> Endpoint:
     async def find(name: str, number: str, headers: Mapping[str, str]) -> tuple[Scorer, Signature]:
         raw = {key.encode("latin-1"): value.encode("latin-1", "replace") for key, value in headers.items()}
         caller = "" if application.guard is None else application.guard("POST", INFER.format(name), raw)
-        way = application.way(name, number)
-        if not number:
-            way = application.picked(headers.get(KEY_HEADER.decode(), ""))
-        return _Asking(way, caller), way.backend.engine.signature
+        way = application.pages.way(name, number)
+        return _Asking(application, way, raw, caller, is_free=not number), way.signature
 
     return Endpoint(
-        find, lambda name, number: application.described(application.way(name, number)),
-        lambda: server_body(__version__), lambda: application.unready,
+        find, lambda name, number: application.pages.described(application.pages.way(name, number)),
+        lambda: server_body(__version__), lambda: application.health.unready,
     )  # fmt: skip
+
+
+def _tell(future: "asyncio.Future[Prediction]", result: Result) -> None:
+    if future.done():  # Whoever waited may have given up.
+        return
+    if isinstance(result, Exception):
+        future.set_exception(result)
+    else:
+        future.set_result(result)

@@ -1,5 +1,6 @@
 """The prediction log: what was answered, written down before the answer leaves, and found again by id and by time."""
 
+from taut.serve.log.ids import Stored
 from taut.serve.log.labels import (
     LabelsLogged,
     PredictedRows,
@@ -35,6 +36,7 @@ __all__ = [
     "PredictionReaders",
     "Said",
     "Span",
+    "Stored",
     "Traffic",
     "find_answer",
     "find_prediction",

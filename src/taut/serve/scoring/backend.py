@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from taut.models import CompiledPredictor, Predictor
+from taut.serve.log.said import Role
 from taut.serve.scoring.engine import Engine, InProcess, Threaded
-from taut.serve.scoring.said import Role
 
 
 @dataclass(frozen=True, slots=True)

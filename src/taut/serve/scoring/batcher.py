@@ -11,14 +11,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from taut.errors import TautError
-from taut.records import Prediction
 from taut.serve.requests import Request
 from taut.serve.scoring.backend import Backend
 from taut.serve.scoring.engine import ROWS_MAX, InProcess, ModelFailed, Outcome
 from taut.serve.scoring.joining import Columns, count_rows, join
 from taut.serve.scoring.limits import Limits, UnderWay
-from taut.serve.scoring.pending import Ids, Pending, Result
-from taut.serve.scoring.said import Log
+from taut.serve.scoring.pending import Ids, Pending, Result, Tell
+from taut.serve.scoring.said import Known, Log
 from taut.serve.scoring.writing import Meter, Writer
 
 LOOP_ROWS = 2 * ROWS_MAX  # A request with more rows than that is answered in a thread: some milliseconds of work.
@@ -48,18 +47,29 @@ class Batcher:
         self._scored: list[tuple[Pending, Outcome]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def ask(self, request: Request, caller: str = "") -> "asyncio.Future[Prediction]":
-        """The answer, once it is in the log; awaiting it raises TimeoutError, ModelFailed, or a kind of TautError.
+    def put(self, request: Request, caller: str, tell: Tell) -> None:
+        """Answer a request: `tell` gets the prediction once it is in the log, or why there is none.
 
-        Raises Unavailable where too many wait already, Throttled where too many of this caller do, Invalid for
-        columns of different lengths.
+        That is TimeoutError, ModelFailed, or a kind of TautError. Raises at once Unavailable where too many wait
+        already, Throttled where too many of this caller do, Invalid for columns of different lengths.
         """
         rows = count_rows(request.columns)
         self._under_way.enter(caller)
         self.waiting += 1
-        pending = Pending(request, rows, caller, self._over)
+        self._gather(Pending(request, rows, caller, tell, self._over))
+
+    def copy(self, request: Request, request_id: str) -> None:
+        """Answer a request a second time, for the log alone: a shadow's answer under the id of the real one.
+
+        Where too many requests wait already there is none: a shadow costs nobody an answer.
+        """
+        if self._under_way.is_full:
+            return
+        self._under_way.enter()
+        self.waiting += 1
+        pending = Pending(request, count_rows(request.columns), "", lambda _: None, self._over)
+        pending.id, pending.given = request_id, False
         self._gather(pending)
-        return pending.future
 
     async def warm_up(self, columns: Columns) -> Outcome:
         """Ask the model once, unseen by log and counters."""
@@ -91,11 +101,12 @@ class Batcher:
                         leaders.append(pending)
             gathered = [pending for pending in gathered if not pending.given]
             if leaders:
-                self.writer.start_look_up([one.id for one in leaders], lambda found: self._looked_up(leaders, found))
+                asked = {one.id: one.request.columns for one in leaders}
+                self.writer.start_look_up(asked, lambda found: self._looked_up(leaders, found))
         if gathered:
             self._score(gathered)
 
-    def _looked_up(self, leaders: list[Pending], found: Mapping[str, Prediction] | TautError) -> None:
+    def _looked_up(self, leaders: list[Pending], found: Mapping[str, Known] | TautError) -> None:
         """Those that were answered before get what was said then; the others are asked."""
         if isinstance(found, TautError):
             for pending in leaders:
@@ -104,7 +115,7 @@ class Batcher:
         new = [pending for pending in leaders if pending.id not in found]
         for pending in leaders:
             if pending.id in found:
-                self._resolve(pending, pending.same(found[pending.id]))
+                self._resolve(pending, found[pending.id])
         if new:
             self._score(new)
 

@@ -144,8 +144,6 @@ class Threaded:
             return
         self._late_s = max(deadline_s for _, deadline_s, _ in taken)
         together = [columns for requests, _, _ in taken for columns in requests]
-        work = self._workers.submit(lambda: answer_all(self._predict, together))
-        work.add_done_callback(lambda done: loop.call_soon_threadsafe(back, done.result()))
 
         def back(outcomes: list[Outcome]) -> None:
             start = 0
@@ -153,6 +151,9 @@ class Threaded:
                 _tell(future, outcomes[start : start + len(requests)])
                 start += len(requests)
             self._call(loop)
+
+        work = self._workers.submit(lambda: answer_all(self._predict, together))
+        work.add_done_callback(lambda done: loop.call_soon_threadsafe(back, done.result()))
 
 
 def answer_all(predict: Predict, requests: Sequence[Columns]) -> list[Outcome]:

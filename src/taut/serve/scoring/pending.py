@@ -11,20 +11,24 @@ from taut.serve.requests import Request
 from taut.serve.scoring.joining import plain_lists
 
 Result = Prediction | Exception
+Tell = Callable[[Result], None]
 
 
 class Pending:
-    """One accepted request; it is under way until it is resolved, though whoever asked may have given up before."""
+    """One accepted request; `tell` is called once, at the deadline at the latest. Then it may still be under way."""
 
-    __slots__ = ("_timer", "arrived_s", "caller", "followers", "future", "given", "id", "over", "request", "rows")
+    __slots__ = (
+        "_is_told", "_over", "_tell", "_timer", "arrived_s", "caller", "followers", "given", "id", "request", "rows",
+    )  # fmt: skip
 
-    def __init__(self, request: Request, rows: int, caller: str, over: "Callable[[Pending], None]") -> None:
+    def __init__(self, request: Request, rows: int, caller: str, tell: Tell, over: "Callable[[Pending], None]") -> None:
         self.request = request
         self.rows = rows
         self.caller = caller
-        self.over = over  # Told once, when it is.
+        self._tell = tell
+        self._over = over  # Called once, when nothing is done for it any more.
+        self._is_told = False
         self.arrived_s = time.monotonic()
-        self.future: asyncio.Future[Prediction] = asyncio.get_running_loop().create_future()
         self.id = request.id
         self.given = bool(request.id)
         self.followers: list[Pending] | None = None
@@ -38,10 +42,12 @@ class Pending:
 
     def resolve(self, result: Result) -> None:
         """Tell whoever still waits; the request is over."""
-        self.over(self)
+        self._over(self)
         if self._timer is not None:
             self._timer.cancel()
-        self._tell(result)
+        if not self._is_told:
+            self._is_told = True
+            self._tell(result)
 
     def same(self, stored: Prediction) -> Result:
         """What was said under this id, where it was asked the same; else the Conflict."""
@@ -55,15 +61,9 @@ class Pending:
         return plain_lists(self.request.columns) == plain_lists(other.request.columns)
 
     def _give_up(self) -> None:
-        self._tell(TimeoutError())
-
-    def _tell(self, result: Result) -> None:
-        if self.future.done():
-            return
-        if isinstance(result, Exception):
-            self.future.set_exception(result)
-        else:
-            self.future.set_result(result)
+        if not self._is_told:
+            self._is_told = True
+            self._tell(TimeoutError())
 
 
 class Ids:

@@ -1,34 +1,15 @@
-"""What a micro-batch said, as the prediction log is told of it, and what a log can do."""
+"""What a prediction log can do for whoever answers; what it is told is `taut.serve.log.Said`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping
+from typing import Protocol
 
+from taut.errors import Conflict
 from taut.records import Prediction
+from taut.serve.log import Said
+from taut.serve.scoring.joining import Columns
 
-Role = Literal["live", "canary", "shadow"]
-
-
-@dataclass(slots=True)
-class Said:
-    """The answers of one micro-batch: an entry a request, the rows of all requests behind one another in the columns.
-
-    `given` says whose id the caller chose, `counts` how many rows each request has. `latency_us` is the time from the
-    whole request to the moment before this is written.
-    """
-
-    ids: list[str]
-    given: list[bool]
-    counts: list[int]
-    event_ms: list[int]
-    at_ms: int
-    latency_us: list[int]
-    revision: int
-    model: str
-    number: int
-    role: Role
-    inputs: Mapping[str, Sequence[Any]]
-    outputs: Mapping[str, Sequence[Any]]
+Known = Prediction | Conflict
+"""What an id got before that a caller chose: the answer, where the same was asked, else the conflict."""
 
 
 class Log(Protocol):
@@ -39,12 +20,15 @@ class Log(Protocol):
 
     blocks: bool
 
-    def answered(self, ids: Sequence[str]) -> Mapping[str, Prediction]:
-        """What was answered to these ids before; those that are new are missing."""
+    def answered(self, asked: Mapping[str, Columns]) -> Mapping[str, Known]:
+        """What was answered to these ids before, which now ask this; those that are new are missing."""
         ...
 
-    def append(self, said: Said) -> None:
-        """Keep what was said; it is safe once this returns. Raises a kind of TautError, or OSError."""
+    def append(self, said: Said) -> Mapping[str, Known]:
+        """Keep what was said; it is safe once this returns. Raises a kind of TautError, or OSError.
+
+        Returns what is to be told instead to ids that another process answered in this moment.
+        """
         ...
 
     def close(self) -> None:

@@ -8,10 +8,11 @@ from typing import Any, Protocol, TypeVar
 
 from taut.errors import TautError, Unavailable
 from taut.records import Prediction
+from taut.serve.log import Said
 from taut.serve.scoring.backend import Backend
 from taut.serve.scoring.joining import Columns, slices
 from taut.serve.scoring.pending import Pending, Result
-from taut.serve.scoring.said import Log, Said
+from taut.serve.scoring.said import Known, Log
 from taut.serve.scoring.workers import Workers
 
 LOG_DISTRUST_S = 5.0  # How long after a failed write the log counts as one that cannot be written.
@@ -71,32 +72,33 @@ class Writer:
         if self._threads is not None:
             self._threads.close()
 
-    def start_look_up(self, ids: list[str], told: Callable[[Mapping[str, Prediction] | TautError], None]) -> None:
+    def start_look_up(
+        self, asked: Mapping[str, Columns], told: Callable[[Mapping[str, Known] | TautError], None]
+    ) -> None:
         """Tell what was answered to these ids before, or why that cannot be known; later, where the log blocks."""
         assert self.log is not None
         log = self.log
         if self._threads is None:
-            told(_tried(lambda: log.answered(ids)))
+            told(_tried(lambda: log.answered(asked)))
         else:
-            self._start(lambda: log.answered(ids), told)
+            self._start(lambda: log.answered(asked), told)
 
     def say(self, part: Sequence[Pending], inputs: Columns, outputs: Columns) -> None:
         """Write down what the requests of `part` were answered, their rows behind one another; then tell them."""
         said, log = self._said(part, inputs, outputs), self.log
         if log is None:
-            self._conclude(part, said, None)
+            self._conclude(part, said, {})
         elif self._threads is None:
-            problem = _tried(lambda: log.append(said))
-            self._conclude(part, said, problem)
+            self._conclude(part, said, _tried(lambda: log.append(said)))
         else:
             since_s = time.monotonic()
             self._since_s.append(since_s)
             self._meter.unlogged(self._since_s[0])
 
-            def written(problem: TautError | None) -> None:
+            def written(came: Mapping[str, Known] | TautError) -> None:
                 self._since_s.remove(since_s)
                 self._meter.unlogged(self._since_s[0] if self._since_s else 0.0)
-                self._conclude(part, said, problem)
+                self._conclude(part, said, came)
 
             self._start(lambda: log.append(said), written)
 
@@ -114,26 +116,29 @@ class Writer:
             at_ms=now_ms,
             latency_us=[int((now_s - pending.arrived_s) * 1e6) for pending in part],
             revision=backend.revision, model=backend.model, number=backend.number, role=backend.role,
-            inputs=inputs, outputs=outputs,
+            inputs=dict(inputs), outputs=dict(outputs),
         )  # fmt: skip
 
-    def _conclude(self, part: Sequence[Pending], said: Said, problem: TautError | None) -> None:
+    def _conclude(self, part: Sequence[Pending], said: Said, came: Mapping[str, Known] | TautError) -> None:
         """Answer what is in the log. What could not be written was not said: it ends in an error."""
-        if problem is None:
-            self._tell(part, said)
-        elif len(part) > 1 and not isinstance(problem, Unavailable):
+        if not isinstance(came, TautError):
+            self._tell(part, said, came)
+        elif len(part) > 1 and not isinstance(came, Unavailable):
             inputs, outputs = slices(said.inputs, said.counts), slices(said.outputs, said.counts)
             for pending, asked, answer in zip(part, inputs, outputs, strict=True):
                 self.say([pending], asked, answer)  # Only the guilty one fails.
         else:
             self._failed_s = time.monotonic()
             for pending in part:
-                self._resolve(pending, problem)
+                self._resolve(pending, came)
 
-    def _tell(self, part: Sequence[Pending], said: Said) -> None:
+    def _tell(self, part: Sequence[Pending], said: Said, taken: Mapping[str, Known]) -> None:
         backend, at_ms, resolve = self._backend, said.at_ms, self._resolve
         self._meter.said(sum(said.counts))
         for pending, event_ms, outputs in zip(part, said.event_ms, slices(said.outputs, said.counts), strict=True):
+            if pending.id in taken:
+                resolve(pending, taken[pending.id])
+                continue
             resolve(pending, Prediction(
                 backend.deployment, pending.id, backend.revision, backend.model, backend.number, at_ms, event_ms,
                 pending.rows, pending.request.columns, outputs,

@@ -1,0 +1,87 @@
+"""Bodies far too large, and very many at once: a serving process keeps its memory and goes on answering."""
+
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.parts import eventually
+from tests.serve.scenes import Server, make_home, record, register, serving
+
+MIB = 1 << 20
+HUGE_BYTES = 512 * MIB
+GROWN_BYTES_MAX = 64 * MIB
+INFER = "POST /v2/models/late/infer HTTP/1.1\r\nHost: here\r\n"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    with make_home(tmp_path / "project") as home:
+        register(home)
+        record(home)
+        with serving(home) as started:
+            started.infer()
+            yield started
+
+
+def peak_bytes(server: Server) -> int:
+    """The most memory that the process ever had."""
+    lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+
+
+def dial(server: Server) -> socket.socket:
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+def by_length(line: socket.socket) -> None:
+    line.sendall(f"{INFER}Content-Length: {HUGE_BYTES}\r\n\r\n".encode())
+    for _ in range(HUGE_BYTES // MIB):
+        line.sendall(bytes(MIB))
+
+
+def by_chunks(line: socket.socket) -> None:
+    line.sendall(f"{INFER}Transfer-Encoding: chunked\r\n\r\n".encode())
+    for _ in range(HUGE_BYTES // MIB):
+        line.sendall(b"100000\r\n" + bytes(MIB) + b"\r\n")
+    line.sendall(b"0\r\n\r\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("send", [by_length, by_chunks])
+def test_a_body_of_512_mib_is_a_413_and_is_never_held(server: Server, send: Callable[[socket.socket], None]):
+    before = peak_bytes(server)
+    with dial(server) as line:
+        send(line)
+        assert line.recv(65_536).startswith(b"HTTP/1.1 413 ")
+    assert peak_bytes(server) - before < GROWN_BYTES_MAX
+    assert server.infer()[0] == 200
+
+
+@pytest.mark.slow
+def test_bodies_that_never_end_hold_what_all_of_them_may_hold(server: Server):
+    before = peak_bytes(server)
+    body = bytes(15 * MIB)
+    lines = [dial(server) for _ in range(12)]
+    try:
+        for line in lines:
+            line.setblocking(True)
+            line.sendall(f"{INFER}Content-Length: {len(body) + 1}\r\n\r\n".encode())
+        answers = []
+        for line in lines:
+            line.sendall(body)
+            line.settimeout(2.0)
+            try:
+                answers.append(line.recv(65_536)[:13])
+            except TimeoutError:
+                answers.append(b"")
+        assert answers.count(b"") == 4  # Four times 15 MiB are held, and wait for their last byte.
+        assert answers.count(b"HTTP/1.1 503 ") == 8
+        assert server.infer()[0] == 200  # A small body finds room.
+    finally:
+        for line in lines:
+            line.close()
+    assert peak_bytes(server) - before < 2 * GROWN_BYTES_MAX
+    eventually(lambda: server.infer()[0] == 200, what="the room of those that left")
