@@ -17,7 +17,7 @@ from taut.models import fetch_model, find_model, load_model
 from taut.serve import traffic
 from taut.serve.inference import Inference
 from taut.serve.scoring import Limits, Served
-from taut.serve.server import Server
+from taut.serve.supervising import Server
 from tests.parts import eventually
 from tests.serve.scenes import ROWS, make_home, record, register, tensors
 
