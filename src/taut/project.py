@@ -1,7 +1,7 @@
 """taut.yaml: the gate, the deployments, the monitors and what an alert triggers. The one small file that taut adds."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -9,6 +9,7 @@ from taut.errors import NotFound
 from taut.ground.yaml import read_yaml
 
 FILE = "taut.yaml"
+WORKERS_MAX = 256  # More processes on one socket than any machine has a use for.
 
 Measure = Literal["roc_auc", "brier", "log_loss", "accuracy", "calibration_error"]
 
@@ -75,8 +76,9 @@ class LogSpec(_Section, frozen=True):
 class DeploymentSpec(_Section, frozen=True):
     """What shall serve: `model` is `name@alias` or `name@number`; port 0 takes a free one.
 
-    `log` says what is kept of its answers. For Kubernetes `image` is the repository that the cluster pulls from, and
-    `replicas_max` above `replicas` scales.
+    `log` says what is kept of its answers; `workers` processes answer side by side, 0 is one for each core that they
+    may use. For Kubernetes `image` is the repository that the cluster pulls from, and `replicas_max` above `replicas`
+    scales.
     """
 
     model: str
@@ -89,6 +91,7 @@ class DeploymentSpec(_Section, frozen=True):
     image: str = ""
     replicas_max: int = 0
     log: LogSpec = LogSpec()
+    workers: Annotated[int, msgspec.Meta(ge=0, le=WORKERS_MAX)] = 0
 
 
 class MonitorSpec(_Section, frozen=True):

@@ -11,7 +11,7 @@ import pytest
 from taut.deploy import deploy_model, find_state, list_deployments, reconcile_deployments, stop_deployment
 from taut.deploy import targets as table
 from taut.deploy.running import run_folder, serving_now
-from taut.deploy.targets import Target, docker, kubernetes, load_target, process
+from taut.deploy.targets import Step, Target, docker, kubernetes, load_target, process
 from taut.errors import Invalid, NotFound, Refused, TautError, Unavailable
 from taut.ground.compute import stop_process
 from taut.home import Home
@@ -35,7 +35,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
 
 @pytest.mark.parametrize("module", [process, docker, kubernetes])
 def test_every_target_keeps_the_protocol(module: Target):
-    assert all(callable(getattr(module, name)) for name in ("start", "status", "stop", "logs"))
+    assert all(callable(getattr(module, name)) for name in ("plan", "apply", "status", "remove"))
     assert module in [load_target(name) for name in table.TARGETS]
 
 
@@ -47,7 +47,10 @@ class Shelf(ModuleType):
         self.asked: list[str] = []
         self.fails = False
 
-    def start(self, home: Home, deployment: Deployment, spec: DeploymentSpec) -> DeploymentState:
+    def plan(self, home: Home, deployment: Deployment, spec: DeploymentSpec) -> tuple[Step, ...]:
+        return (Step("start", "box", f"revision {deployment.revision}"),)
+
+    def apply(self, home: Home, deployment: Deployment, spec: DeploymentSpec) -> DeploymentState:
         self.asked.append(f"start {deployment.revision}")
         if self.fails:
             raise Unavailable("the shelf is full")
@@ -56,7 +59,7 @@ class Shelf(ModuleType):
     def status(self, home: Home, state: DeploymentState) -> DeploymentState:
         return state
 
-    def stop(self, home: Home, state: DeploymentState) -> None:
+    def remove(self, home: Home, state: DeploymentState) -> None:
         self.asked.append(f"stop {state.revision}")
 
     def logs(self, home: Home, state: DeploymentState, *, lines: int = 100) -> str:

@@ -74,4 +74,4 @@ def test_two_homes_do_not_take_each_other_s_containers(project: Path, version: M
 def test_several_containers_are_kubernetes_work(project: Path, version: ModelVersion):
     spec = DeploymentSpec(model="late@1", target="docker", replicas=2)
     with home_of(project) as home, pytest.raises(UsageError, match="asks for 2"):
-        docker.start(home, deployment_of(version), spec)
+        docker.apply(home, deployment_of(version), spec)

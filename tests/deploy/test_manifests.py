@@ -142,11 +142,11 @@ esac"""
 
 def test_a_rollout_is_applied_awaited_and_told(project: Path, version: ModelVersion, kubectl: Path):
     with home_of(project) as home:
-        state = kubernetes.start(home, deployment_of(version, target="kubernetes"), WANTED["one"])
+        state = kubernetes.apply(home, deployment_of(version, target="kubernetes"), WANTED["one"])
         assert (state.status, state.url) == ("running", "http://late.models.svc:8080")
         assert kubernetes.status(home, state).status == "running"
         assert kubernetes.logs(home, state) == "served\n"
-        kubernetes.stop(home, state)
+        kubernetes.remove(home, state)
     said = kubectl.read_text().splitlines()
     assert [line for line in said if "--namespace models apply --filename" in line] != []
     assert [line for line in said if "rollout status deployment/late" in line] != []
@@ -158,7 +158,7 @@ def test_a_rollout_that_fails_is_told_in_kubectl_s_words(
 ):
     monkeypatch.setenv("NO_ROLLOUT", "1")
     with home_of(project) as home, pytest.raises(Unavailable, match="exceeded its progress deadline"):
-        kubernetes.start(home, deployment_of(version, target="kubernetes"), WANTED["one"])
+        kubernetes.apply(home, deployment_of(version, target="kubernetes"), WANTED["one"])
 
 
 def test_a_deployment_that_is_gone_has_failed(
@@ -178,6 +178,6 @@ def test_without_a_cluster_the_manifests_are_written_and_the_command_is_told(
     if missing == "program":
         (kubectl.parent / "bin" / "kubectl").unlink()
     with home_of(project) as home, pytest.raises(UsageError, match="kubectl knows no cluster") as told:
-        kubernetes.start(home, deployment_of(version, target="kubernetes"), WANTED["one"])
+        kubernetes.apply(home, deployment_of(version, target="kubernetes"), WANTED["one"])
     place = Path(told.value.hint.rpartition(" ")[2])
     assert next(one["kind"] for one in yaml.safe_load_all(place.read_text())) == "Deployment"

@@ -1,6 +1,7 @@
 """How serving processes find each other: files that speak for the living only, and a socket that changes hands."""
 
 import os
+import select
 import socket
 import stat
 import threading
@@ -9,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from taut.deploy.running import (
+    FrontState,
     Serving,
     announce,
-    hand_over,
+    end_orphans,
+    give_listener,
     locked,
+    open_door,
     publish,
     run_folder,
     serving_now,
@@ -20,7 +24,7 @@ from taut.deploy.running import (
     withdraw,
 )
 from taut.errors import Conflict, Denied
-from taut.ground.compute import handle_of, start_detached, stop_process
+from taut.ground.compute import handle_of, is_alive, start_detached, stop_process
 from taut.home import open_home
 from tests.serve.scenes import make_home
 
@@ -35,7 +39,8 @@ def test_who_announces_itself_is_found_until_it_withdraws(tmp_path: Path):
 
 
 def test_the_same_or_a_newer_revision_keeps_an_older_one_away(tmp_path: Path):
-    announce(tmp_path, "late", 3)
+    (tmp_path / "late").mkdir()
+    publish(tmp_path, Serving("late", 3, handle_of(os.getppid()), ""))  # Another living process.
     for revision in (3, 2):
         with pytest.raises(Conflict, match="revision 3 of 'late' is served already"):
             announce(tmp_path, "late", revision)
@@ -62,13 +67,16 @@ def test_another_process_with_the_same_id_is_not_taken_for_the_dead_one(tmp_path
 def test_a_socket_changes_hands_and_both_accept_from_its_queue(tmp_path: Path):
     folder = tmp_path / ("deep" * 30)  # Longer than the kernel takes as the name of a Unix socket.
     (folder / "late").mkdir(parents=True)
-    parent, child = os.getpid(), handle_of(os.getppid())
     with socket.create_server(("127.0.0.1", 0)) as listener:
         # The predecessor is spoken for by another living process, for nobody takes over from itself.
-        old = Serving("late", 1, child, "http://127.0.0.1:1")
+        old = Serving("late", 1, handle_of(os.getppid()), "http://127.0.0.1:1")
         publish(folder, old)
-        hand_over(folder, old, listener)
-        taken = take_over(folder, "late")
+        with open_door(folder, old, "sock") as door:
+            assert not give_listener(door, listener), "nobody stands there"
+            visit = threading.Thread(target=_give_once, args=(door, listener))
+            visit.start()
+            taken = take_over(folder, "late")
+            visit.join(5)
         assert taken is not None
         with taken:
             assert taken.getsockname() == listener.getsockname()
@@ -79,7 +87,26 @@ def test_a_socket_changes_hands_and_both_accept_from_its_queue(tmp_path: Path):
             accepted, _ = taken.accept()
             accepted.close()
             client.join(5)
-    assert parent == os.getpid()
+
+
+def _give_once(door: socket.socket, listener: socket.socket) -> None:
+    select.select([door], [], [], 5)
+    assert give_listener(door, listener)
+
+
+def test_fronts_without_their_supervisor_are_ended_before_anybody_forgets_them(tmp_path: Path):
+    handles = [start_detached(["sleep", "60"], log=tmp_path / "log", folder=tmp_path, environment={}) for _ in range(2)]
+    supervisor, front = handles
+    (tmp_path / "late").mkdir()
+    publish(tmp_path, Serving("late", 7, supervisor, "http://127.0.0.1:1", fronts=(FrontState(0, front, 7, "ready"),)))
+    assert end_orphans(tmp_path, "late") == 0
+    assert is_alive(front), "its supervisor lives"
+    stop_process(supervisor, grace_s=0.0)
+    assert serving_now(tmp_path, "late") == []
+    assert is_alive(front)
+    assert end_orphans(tmp_path, "late") == 1
+    assert not is_alive(front)
+    assert list((tmp_path / "late").iterdir()) == []
 
 
 def test_there_is_nothing_to_take_over_from_nobody_or_from_one_that_does_not_answer(tmp_path: Path):

@@ -8,6 +8,7 @@ import urllib3
 import yaml
 
 from taut.deploy import deploy_model, deployment_logs, find_state, reconcile_deployments, stop_deployment
+from taut.deploy.containers import home_digest
 from taut.deploy.engines import Engine
 from taut.deploy.image import default_tag, make_image
 from taut.deploy.targets import docker as target
@@ -36,7 +37,7 @@ def nothing_left(request: pytest.FixtureRequest):
     yield
     if len(needed) == 2:
         home, engine = needed
-        target.stop(home, DeploymentState("late", 1, "failed", "", f"{engine.name}:", 0))
+        target.remove(home, DeploymentState("late", 1, "failed", "", f"{engine.name}:", 0))
 
 
 def says(url: str, a: float, b: float) -> object:
@@ -49,7 +50,7 @@ def says(url: str, a: float, b: float) -> object:
 
 def containers(engine: Engine, home: Home) -> list[str]:
     """Every container of the home, running or not."""
-    return engine.run("ps", "--all", "--quiet", "--filter", f"label=taut.home={target.home_digest(home)}").split()
+    return engine.run("ps", "--all", "--quiet", "--filter", f"label=taut.home={home_digest(home)}").split()
 
 
 def inside(engine: Engine, container: str, program: str) -> str:
@@ -110,7 +111,7 @@ def test_a_container_of_a_server_s_home_logs_there(engine: Engine, home: Home, v
             state = deploy_model(remote, "late", model="late@1", target="docker", spec=SPEC)
             assert says(state.url, 1.0, 1.0) == 1
         finally:
-            target.stop(remote, DeploymentState("late", 1, "failed", "", f"{engine.name}:", 0))
+            target.remove(remote, DeploymentState("late", 1, "failed", "", f"{engine.name}:", 0))
     logged = list_predictions(home, "late")
     assert [(one.revision, one.number, one.inputs["a"]) for one in logged] == [(1, 1, [1.0])]
 
@@ -125,7 +126,7 @@ def test_the_engine_asks_the_image_for_its_health(home: Home, version: ModelVers
             lambda: docker.run("inspect", "--format", form, container).strip() == "healthy", within=90, what="health"
         )
     finally:
-        target.stop(home, state)
+        target.remove(home, state)
 
 
 def test_a_hermetic_build_needs_no_network_and_the_labels_name_the_line(

@@ -120,14 +120,14 @@ import os, signal, sys
 from taut.deploy import deploy_model
 from taut.deploy.targets import process
 from taut.home import open_home
-before, spawn = sys.argv[2] == "before", process.start
+before, spawn = sys.argv[2] == "before", process.apply
 
 def start(*given):
     if not before:
         spawn(*given)
     os.kill(os.getpid(), signal.SIGKILL)
 
-process.start = start
+process.apply = start
 with open_home(sys.argv[1]) as home:
     deploy_model(home, "late", model="late@1")
 """

@@ -7,6 +7,7 @@ import pytest
 import urllib3
 
 from taut.deploy import find_deployment, find_state, list_deployments, stop_deployment
+from taut.deploy.targets import Step
 from taut.errors import Invalid, NotFound, Refused, TautError
 from taut.home import Home, open_home
 from taut.models import record_gate, set_alias
@@ -44,7 +45,8 @@ def test_nothing_wanted_is_nothing_to_do(home):
 
 
 def test_what_is_not_there_is_created_and_then_nothing_is_left_to_do(home):
-    assert plan_project(home, wanted()) == [Change("create", "deployment", "late", "late@1 on process")]
+    step = Step("start", "process", "revision 1, a front for each core at 127.0.0.1, on its last port or a free one")
+    assert plan_project(home, wanted()) == [Change("create", "deployment", "late", "late@1 on process", (step,))]
     assert [change.action for change in apply_project(home, wanted())] == ["create"]
     state = find_state(home, "late")
     assert state is not None
@@ -57,13 +59,20 @@ def test_what_is_not_there_is_created_and_then_nothing_is_left_to_do(home):
 def test_what_was_stopped_is_started_and_what_moved_is_updated(home):
     list(apply_project(home, wanted()))
     stop_deployment(home, "late")
-    assert plan_project(home, wanted()) == [Change("start", "deployment", "late", "late@1 on process is stopped")]
+    (change,) = plan_project(home, wanted())
+    assert (change.action, change.text, len(change.steps)) == ("start", "late@1 on process is stopped", 1)
     set_alias(home, "late", "champion", 2)
-    assert plan_project(home, wanted()) == [
-        Change("update", "deployment", "late", "late@1 on process -> late@2 on process")
+    (change,) = plan_project(home, wanted())
+    assert (change.action, change.text) == ("update", "late@1 on process -> late@2 on process")
+    list(apply_project(home, wanted()))
+    assert (find_deployment(home, "late").number, find_deployment(home, "late").revision) == (2, 2)
+    set_alias(home, "late", "champion", 1)
+    (change,) = plan_project(home, wanted())
+    assert [(step.action, step.text.partition(",")[0]) for step in change.steps] == [
+        ("change", "revision 3 in the place of 2")
     ]
     assert [change.action for change in apply_project(home, wanted())] == ["update"]
-    assert (find_deployment(home, "late").number, find_deployment(home, "late").revision) == (2, 2)
+    assert (find_deployment(home, "late").number, find_deployment(home, "late").revision) == (1, 3)
     assert plan_project(home, wanted()) == []
 
 

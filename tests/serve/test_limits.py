@@ -18,7 +18,7 @@ from taut.serve import traffic
 from taut.serve.http.application import Application
 from taut.serve.scoring.backend import Served
 from taut.serve.scoring.limits import Limits
-from taut.serve.server import Server
+from taut.serve.supervising import Server
 from tests.parts import eventually
 from tests.serve.scenes import ROWS, make_home, record, register, tensors
 

@@ -12,10 +12,11 @@ import pytest
 from taut.deploy import deploy_model, find_state, reconcile_deployments, report_state, stop_deployment
 from taut.deploy.running import run_folder, serving_now
 from taut.errors import Conflict, Corrupt, Invalid, NotFound, Unavailable
-from taut.ground.compute import stop_process
+from taut.ground.compute import is_alive, stop_process
 from taut.home import Home
 from taut.records import DeploymentState
 from taut.serve import Columns, find_prediction, predict, read_columns, traffic
+from tests.parts import eventually
 from tests.serve.scenes import ROWS, make_home, record, register
 
 ANSWER = [0.25 + 0.01, 0.4 + 0.02]
@@ -138,7 +139,9 @@ def test_a_stopped_deployment_says_so(still: Home):
 
 def test_a_deployment_that_died_says_what_to_do(still: Home):
     state = deploy_model(still, "late", model="late@1")
+    fronts = serving_now(run_folder(still), "late")[0].fronts
     os.kill(int(state.handle.partition(":")[0]), signal.SIGKILL)
+    eventually(lambda: not any(is_alive(front.handle) for front in fronts), what="the end of its fronts")
     with pytest.raises(Unavailable, match="does not answer at") as refused:
         predict(still, "late", ROWS)
     assert refused.value.hint == "taut up --once"

@@ -4,6 +4,7 @@ from taut.deploy.apply import (
     Reconciled,
     deploy_model,
     deployment_logs,
+    plan_deployment,
     reconcile_deployments,
     stop_deployment,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "find_state",
     "list_deployments",
     "list_states",
+    "plan_deployment",
     "reconcile_deployments",
     "record_deployment",
     "report_state",

@@ -5,7 +5,7 @@ from typing import Literal
 
 from taut.deploy.deployments import config_of, find_deployment, list_deployments, record_deployment, spec_of
 from taut.deploy.states import find_state, report_state
-from taut.deploy.targets import load_target
+from taut.deploy.targets import Step, load_logs, load_target
 from taut.errors import TautError
 from taut.ground import wire
 from taut.home import Home
@@ -62,8 +62,16 @@ def stop_deployment(home: Home, name: str) -> DeploymentState:
     stopped = report_state(
         home, replace(known, revision=deployment.revision, status="stopped", at_ms=home.clock.now_ms())
     )
-    load_target(deployment.target).stop(home, known)
+    load_target(deployment.target).remove(home, known)
     return stopped
+
+
+def plan_deployment(home: Home, deployment: Deployment) -> tuple[Step, ...]:
+    """What a target would do to make a revision answer, recorded or not; empty where it does. Changes nothing.
+
+    Raises UsageError where the target cannot be asked, or cannot give what the deployment wants.
+    """
+    return load_target(deployment.target).plan(home, deployment, spec_of(deployment))
 
 
 def reconcile_deployments(home: Home) -> tuple[Reconciled, ...]:
@@ -80,7 +88,7 @@ def deployment_logs(home: Home, name: str, *, lines: int = 100) -> str:
     state = find_state(home, name)
     if state is None:
         state = DeploymentState(name, deployment.revision, "starting", "", "", deployment.at_ms)
-    return load_target(deployment.target).logs(home, state, lines=lines)
+    return load_logs(deployment.target)(home, state, lines=lines)
 
 
 def _spec(model: str, target: str) -> DeploymentSpec:
@@ -97,7 +105,7 @@ def _is_gated(home: Home, model: str) -> bool:
 
 def _start(home: Home, deployment: Deployment) -> DeploymentState:
     before = find_state(home, deployment.name)
-    state = load_target(deployment.target).start(home, deployment, spec_of(deployment))
+    state = load_target(deployment.target).apply(home, deployment, spec_of(deployment))
     if before is not None and before.status != "stopped" and before.revision != deployment.revision:
         _leave(home, before, deployment.target)
     # Reported last: whoever is killed before this line leaves a state that makes the next one do it all again.
@@ -108,14 +116,14 @@ def _leave(home: Home, before: DeploymentState, target: str) -> None:
     """Where a deployment moved to another target, end what it left behind on the old one."""
     old = find_deployment(home, before.name, before.revision).target
     if old != target:
-        load_target(old).stop(home, before)
+        load_target(old).remove(home, before)
 
 
 def _reconciled(home: Home, deployment: Deployment) -> Reconciled:
     known = find_state(home, deployment.name)
     try:
         if known is not None and known.status == "stopped" and known.revision == deployment.revision:
-            load_target(deployment.target).stop(home, known)
+            load_target(deployment.target).remove(home, known)
             return Reconciled(deployment.name, deployment.revision, "kept", "")
         state = _start(home, deployment)
     except TautError as problem:

@@ -15,6 +15,7 @@ from taut.records import Deployment
 # Targets name processes, containers and cluster objects after a deployment; the strictest of them takes this much.
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
 Config = dict[str, str | int | float | bool]
+YOUNGER = ("workers",)
 
 SELECT_NEWEST = """
 SELECT name, revision, model, number, target, config, cause, at_ms, actor FROM deployment
@@ -113,10 +114,12 @@ def spec_of(deployment: Deployment) -> DeploymentSpec:
 def config_of(spec: DeploymentSpec) -> Config:
     """What of a spec is stored with a revision: all but the model and the target, which have columns of their own.
 
-    The policy of its log stands there as JSON, and only where it says something.
+    A setting that younger versions of taut brought is stored where it says something, so that what was recorded
+    before it came is still the same; the policy of the log stands there as JSON.
     """
     fields: Config = wire.plain(spec)
-    kept = {name: value for name, value in fields.items() if name not in ("model", "target", "log")}
+    left_out = {"model", "target", "log"} | {name for name in YOUNGER if not fields[name]}
+    kept = {name: value for name, value in fields.items() if name not in left_out}
     return kept if spec.log == LogSpec() else {**kept, "log": wire.text(spec.log)}
 
 

@@ -87,8 +87,11 @@ def run_program(
     environment: Mapping[str, str] | None = None,
     within_s: float | None = 60.0,
     errors: bool = False,
+    fine: tuple[int, ...] = (),
 ) -> str:
     """Run a program to its end; returns its standard output, with `errors` its standard error too.
+
+    Exit statuses in `fine` are no failure, beside 0.
 
     Raises UsageError where it is not installed, Unavailable where it fails (with its last words) or takes too long.
     """
@@ -108,7 +111,7 @@ def run_program(
         raise UsageError(f"the program {command[0]} is not installed", hint=f"install {command[0]}") from None
     except subprocess.TimeoutExpired:
         raise Unavailable(f"`{_shown(command)}` took longer than {within_s:.0f} s") from None
-    if done.returncode:
+    if done.returncode and done.returncode not in fine:
         said = ((done.stderr or "").strip() or done.stdout.strip() or f"exit status {done.returncode}")[-WORDS_TOLD:]
         raise Unavailable(f"`{_shown(command)}` failed: {' '.join(said.split())}", hint=_whole(command))
     return done.stdout

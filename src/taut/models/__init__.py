@@ -13,7 +13,7 @@ from taut.models.approvals import (
     require_approvals,
 )
 from taut.models.card import model_card
-from taut.models.compilations import compile_model, find_compilation, load_served, record_compilation
+from taut.models.compilations import compile_model, find_compilation, load_served, record_compilation, served_graph
 from taut.models.compiled.predictor import CompiledPredictor
 from taut.models.evidence import list_gates, newest_gate, record_gate
 from taut.models.gate import gate_model, scores_of
@@ -29,6 +29,7 @@ from taut.models.keeping import (
     tag_version,
 )
 from taut.models.package import fetch_model
+from taut.models.packed import load_packed
 from taut.models.predictor import Predictor, load_model
 from taut.models.registry import (
     create_model,
@@ -82,6 +83,7 @@ __all__ = [
     "list_models",
     "list_versions",
     "load_model",
+    "load_packed",
     "load_served",
     "lower_approvals",
     "model_card",
@@ -102,6 +104,7 @@ __all__ = [
     "scores_of",
     "search_models",
     "search_versions",
+    "served_graph",
     "set_alias",
     "set_stage",
     "settle_imported_model",

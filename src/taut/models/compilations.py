@@ -82,11 +82,18 @@ def verify(model: Predictor, compiled: CompiledPredictor, sample: Columns, *, to
 
 def load_served(home: Home, found: ModelVersion) -> Predictor | CompiledPredictor:
     """What a version is served by: its graph where the verdict on these very bytes allows it, else the model itself."""
-    verdict = find_compilation(home, found.name, found.number)
+    verdict = served_graph(home, found)
     signature = parse_signature(found.signature)
-    if verdict is None or not verdict.is_used or verdict.digest != found.digest or signature is None:
+    if verdict is None or signature is None:
         return load_model(fetch_model(home, found), found.digest)
     return load_compiled(read_object(home.objects, verdict.graph), signature)
+
+
+def served_graph(home: Home, found: ModelVersion) -> Compilation | None:
+    """The verdict that lets a version's graph answer in its place; None where the model answers itself."""
+    verdict = find_compilation(home, found.name, found.number)
+    usable = verdict is not None and verdict.is_used and verdict.digest == found.digest and bool(found.signature)
+    return verdict if usable else None
 
 
 @verb("model.compilation", needs="model:read", on=of_model)

@@ -4,7 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from taut.deploy import check_deployment, config_of, deploy_model, list_deployments, list_states
+from taut.deploy import (
+    check_deployment,
+    config_of,
+    deploy_model,
+    list_deployments,
+    list_states,
+    plan_deployment,
+)
+from taut.deploy.targets import Step
 from taut.errors import NotFound, TautError
 from taut.home import Home
 from taut.models import find_model
@@ -15,19 +23,23 @@ from taut.watch import list_references, renew_reference
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One thing that differs: what would be done to which deployment or monitor, and why, or why it cannot be."""
+    """One thing that differs: what would be done to which deployment or monitor, and why, or why it cannot be.
+
+    `steps` are what the target of a deployment would do for it: to which processes, containers or objects.
+    """
 
     action: Literal["create", "update", "start", "watch", "blocked"]
     kind: Literal["deployment", "monitor"]
     name: str
     text: str
+    steps: tuple[Step, ...] = ()
 
 
 def plan_project(home: Home, project: ProjectFile) -> list[Change]:
     """What `apply_project` would do, in its order; empty where all is as taut.yaml wants it. Changes nothing.
 
-    It knows what this home and folder hold: models, verdicts, the gate's rows. What only a target knows, as a port
-    that is in use, is found when it is applied.
+    It knows what this home and folder hold (models, verdicts, the gate's rows) and what targets say of themselves.
+    What only trying shows, as a port that is in use, is found when it is applied.
     """
     return [change for change, _ in _planned(home, project)]
 
@@ -110,11 +122,20 @@ def _plan_deployment(
     if now is not None and (now.model, now.number, now.target, now.config) == same:
         if state is not None and state.status == "running":
             return None
-        return Change("start", "deployment", name, f"{wanted} is {state.status if state else 'not started'}")
+        told = f"{wanted} is {state.status if state else 'not started'}"
+        return Change("start", "deployment", name, told, plan_deployment(home, now))
     check_deployment(home, name, version.name, version.number, _has_gate(project, version.name))
+    revision = 1 if now is None else now.revision + 1
+    steps = plan_deployment(
+        home,
+        Deployment(
+            name, revision, version.name, version.number, spec.target, config_of(spec), "apply", home.clock.now_ms(),
+            home.actor.name,
+        ),
+    )  # fmt: skip
     if now is None:
-        return Change("create", "deployment", name, wanted)
-    return Change("update", "deployment", name, f"{now.model}@{now.number} on {now.target} -> {wanted}")
+        return Change("create", "deployment", name, wanted, steps)
+    return Change("update", "deployment", name, f"{now.model}@{now.number} on {now.target} -> {wanted}", steps)
 
 
 def _check_monitor(home: Home, project: ProjectFile, deployment: str) -> ModelVersion:

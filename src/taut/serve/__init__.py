@@ -56,16 +56,33 @@ Told = Callable[[str], None]
 
 
 def serve_deployment(
-    home: Home, deployment: str, revision: int, host: str, port: int, *, told: Told = lambda _: None
+    home: Home,
+    deployment: str,
+    revision: int,
+    host: str,
+    port: int,
+    *,
+    workers: int | None = None,
+    told: Told = lambda _: None,
 ) -> None:
-    """Serve one revision of a deployment (0: the newest) until SIGTERM or Ctrl-C; see `taut.serve.server`."""
-    from taut.serve import server  # Here alone, for it brings the web server along.
+    """Serve one revision of a deployment (0: the newest) until SIGTERM or Ctrl-C; every answer is in the log.
 
-    server.serve_deployment(home, deployment, revision, host, port, told=told)
+    `home` is closed: the processes that answer open it for themselves. See `taut.serve.supervising.serve`.
+    """
+    from taut.serve.supervising import Recorded, serve  # Here alone, for it brings the web server along.
+
+    home.close()
+    serve(Recorded(home.place, home.project_name, deployment, revision), host, port, workers=workers, told=told)
 
 
-def serve_model(home: Home, model: str, host: str, port: int, *, told: Told = lambda _: None) -> None:
-    """Serve a model version (`late@3`) until SIGTERM or Ctrl-C, without a deployment and so without a log."""
-    from taut.serve import server  # Here alone, for it brings the web server along.
+def serve_model(
+    home: Home, model: str, host: str, port: int, *, workers: int | None = None, told: Told = lambda _: None
+) -> None:
+    """Serve a model version (`late@3`) until SIGTERM or Ctrl-C, without a deployment and so without a log.
 
-    server.serve_model(home, model, host, port, told=told)
+    `home` is closed: the processes that answer open it for themselves. See `taut.serve.supervising.serve`.
+    """
+    from taut.serve.supervising import Registered, serve  # Here alone, for it brings the web server along.
+
+    home.close()
+    serve(Registered(home.place, home.project_name, model), host, port, workers=workers, told=told)

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from taut.errors import TautError
-from taut.home import open_home
-from taut.serve.server import serve_deployment, serve_folder
+from taut.serve.supervising import Packed, Recorded, Source, serve
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -19,15 +18,17 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--revision", type=int, default=0)
     parser.add_argument("--model", default="", help="what the folder holds, as NAME@NUMBER")
     parser.add_argument("--digest", default="", help="the digest that the folder must have")
+    parser.add_argument("--graph", type=Path, help="the compiled model that answers in its place")
+    parser.add_argument("--graph-digest", default="", help="the digest that the graph must have")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=None, help="processes that answer; 0: one a core")
     given = parser.parse_args(arguments)
+    source: Source = Recorded("", "", given.deployment, given.revision)
+    if given.model_folder is not None:
+        source = Packed(given.model_folder, given.model, given.digest, given.graph, given.graph_digest)
     try:
-        if given.model_folder is not None:
-            serve_folder(given.model_folder, given.model, given.digest, given.host, given.port)
-            return 0
-        with open_home() as home:
-            serve_deployment(home, given.deployment, given.revision, given.host, given.port)
+        serve(source, given.host, given.port, workers=given.workers)
     except TautError as error:
         sys.stderr.write(f"taut: {error}\n" + (f"  try: {error.hint}\n" if error.hint else ""))
         return error.exit_status

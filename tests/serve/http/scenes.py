@@ -16,7 +16,7 @@ from taut.serve.log.said import Role
 from taut.serve.scoring.backend import Backend
 from taut.serve.scoring.engine import InProcess, Threaded
 from taut.serve.scoring.limits import Limits
-from taut.serve.server import Server
+from taut.serve.supervising import Server
 from tests.serve.scoring.scenes import Doubling, KeptLog
 
 INFER = "/v2/models/late/infer"

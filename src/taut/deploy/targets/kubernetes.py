@@ -1,6 +1,7 @@
 """Deployments as objects of a Kubernetes cluster: manifests in a folder, applied by kubectl where one is set up."""
 
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import msgspec
 from taut.deploy.dockerfile import PORT
 from taut.deploy.engines import run_program
 from taut.deploy.manifests import manifests_of, render_manifests
+from taut.deploy.targets import Step
 from taut.errors import Unavailable, UsageError
 from taut.ground import wire
 from taut.home import Home
@@ -32,7 +34,31 @@ class _Object(msgspec.Struct):
     status: _Replicas = msgspec.field(default_factory=_Replicas)
 
 
-def start(home: Home, deployment: Deployment, spec: DeploymentSpec) -> DeploymentState:
+def plan(home: Home, deployment: Deployment, spec: DeploymentSpec) -> tuple[Step, ...]:
+    """The objects that `apply` would change, as the cluster's own comparison tells them; empty where none would.
+
+    Raises UsageError where no cluster is set up.
+    """
+    with tempfile.TemporaryDirectory(prefix="taut-") as folder:
+        written = write_manifests(home, deployment, spec, Path(folder))
+        if not _is_set_up():
+            raise UsageError("kubectl knows no cluster here to hold the manifests against", hint="kubectl cluster-info")
+        # Exit status 1 says that something differs, more than that is a failure.
+        said = _kubectl(_namespace(), "diff", "--filename", str(written), fine=(1,))
+    texts: dict[str, list[str]] = {}
+    where = ""
+    for line in said.splitlines():
+        if line.startswith("diff "):
+            where = _object_of(line)
+        elif where and line[:1] in "+-" and not line.startswith(("+++", "---")):
+            texts.setdefault(where, []).append(line)
+    return tuple(
+        Step("start" if all(line[0] == "+" for line in lines) else "change", where, f"{len(lines)} lines differ")
+        for where, lines in texts.items()
+    )
+
+
+def apply(home: Home, deployment: Deployment, spec: DeploymentSpec) -> DeploymentState:
     """Write the manifests, apply them, and wait for the rollout; Kubernetes ends the older pods as the new get ready.
 
     The image must be where the cluster pulls from: `image` of the deployment names that repository. Raises UsageError
@@ -66,7 +92,7 @@ def status(home: Home, state: DeploymentState) -> DeploymentState:
     return replace(state, status="running" if lives else "failed", at_ms=home.clock.now_ms())
 
 
-def stop(home: Home, state: DeploymentState) -> None:
+def remove(home: Home, state: DeploymentState) -> None:
     """Delete every object of the deployment; pods end after what they had accepted. Gone already is no error."""
     if not state.handle:
         return  # It never was in a cluster.
@@ -107,5 +133,11 @@ def _namespace() -> str:
     return said.strip() or "default"
 
 
-def _kubectl(namespace: str, *words: str, within_s: float = 60.0) -> str:
-    return run_program(["kubectl", "--namespace", namespace, *words], within_s=within_s)
+def _object_of(line: str) -> str:
+    """The object in a head of kubectl's comparison: its files are called GROUP.VERSION.KIND.NAMESPACE.NAME."""
+    words = line.rpartition("/")[2].split(".")
+    return f"{words[-3].lower()} {words[-1]}" if len(words) > 2 else line.rpartition("/")[2]
+
+
+def _kubectl(namespace: str, *words: str, within_s: float = 60.0, fine: tuple[int, ...] = ()) -> str:
+    return run_program(["kubectl", "--namespace", namespace, *words], within_s=within_s, fine=fine)

@@ -5,8 +5,12 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from taut.deploy.running import Serving, locked, log_path, run_folder, serving_now
+from taut import __version__
+from taut.deploy.control import is_heard, serve_revision
+from taut.deploy.running import Serving, end_orphans, locked, log_path, reached, run_folder, serving_now
+from taut.deploy.targets import Step
 from taut.errors import Unavailable
 from taut.ground.compute import is_alive, start_detached, stop_process
 from taut.home import Home
@@ -20,16 +24,41 @@ POLL_S = 0.02
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def start(home: Home, deployment: Deployment, spec: DeploymentSpec) -> DeploymentState:
-    """Make this revision answer, then end every other process of the deployment; one that answers already is kept."""
+def plan(home: Home, deployment: Deployment, spec: DeploymentSpec) -> tuple[Step, ...]:
+    """What `apply` would do to the processes of this machine; empty where the revision answers already."""
+    folder = run_folder(home)
+    living = serving_now(folder, deployment.name)
+    same = next((one for one in living if one.revision == deployment.revision and _is_well(folder, one)), None)
+    older = [one for one in living if same is None or one.handle != same.handle]
+    fronts = f"{spec.workers} fronts" if spec.workers else "a front for each core"
+    steps: list[Step] = []
+    heir = None if same is not None else _adopting(folder, deployment, spec)
+    if heir is not None:
+        text = f"revision {deployment.revision} in the place of {heir.revision}, {fronts} at {heir.url}"
+        steps.append(Step("change", f"process {heir.pid}", text))
+    elif same is None:
+        where = f"{spec.host}:{spec.port}" if spec.port else f"{spec.host}, on its last port or a free one"
+        steps.append(Step("start", "process", f"revision {deployment.revision}, {fronts} at {where}"))
+    ended = [one for one in older if heir is None or one.handle != heir.handle]
+    steps += [
+        Step("end", f"process {one.pid}", f"revision {one.revision}, after what it had accepted") for one in ended
+    ]
+    return tuple(steps)
+
+
+def apply(home: Home, deployment: Deployment, spec: DeploymentSpec) -> DeploymentState:
+    """Make this revision answer, then end every other process of the deployment; one that answers already is kept.
+
+    A supervisor that serves another revision at the same address, of the same taut, changes its fronts in place.
+    """
     folder = run_folder(home)
     with locked(folder, f"{deployment.name}.start"):
         current = _serving(folder, deployment)
-        if current is not None and not answers(current.url):
+        if current is not None and not _is_well(folder, current):
             stop_process(current.handle, grace_s=1.0)  # It lives and says nothing: it hangs.
             current = None
         if current is None:
-            current = _spawn(home, folder, deployment, spec)
+            current = _adopted(folder, deployment, spec) or _spawn(home, folder, deployment, spec)
         for other in serving_now(folder, deployment.name):
             if other.handle != current.handle:
                 stop_process(other.handle, grace_s=DRAIN_S)
@@ -46,12 +75,13 @@ def status(home: Home, state: DeploymentState) -> DeploymentState:
     return replace(state, status="running" if lives else "failed", at_ms=home.clock.now_ms())
 
 
-def stop(home: Home, state: DeploymentState) -> None:
+def remove(home: Home, state: DeploymentState) -> None:
     """End every process of the deployment, after the requests that it has accepted."""
     folder = run_folder(home)
     with locked(folder, f"{state.name}.start"):
         for serving in serving_now(folder, state.name):
             stop_process(serving.handle, grace_s=DRAIN_S)
+        end_orphans(folder, state.name)
 
 
 def logs(home: Home, state: DeploymentState, *, lines: int = 100) -> str:
@@ -76,6 +106,36 @@ def answers(url: str) -> bool:
     return answer.status == 200
 
 
+def _is_well(folder: Path, serving: Serving) -> bool:
+    """Whether its fronts answer, and the supervisor itself that keeps them."""
+    return serving.url != "" and answers(serving.url) and is_heard(folder, serving)
+
+
+def _adopting(folder: Path, deployment: Deployment, spec: DeploymentSpec) -> Serving | None:
+    """The living supervisor that can change its fronts for this revision; None where a new one is needed.
+
+    Its memory holds the taut that it was started with, and its socket has one address.
+    """
+    for one in serving_now(folder, deployment.name):
+        older = one.url and one.revision < deployment.revision and one.taut == __version__
+        if older and _is_at(one.url, spec) and is_heard(folder, one):
+            return one
+    return None
+
+
+def _adopted(folder: Path, deployment: Deployment, spec: DeploymentSpec) -> Serving | None:
+    heir = _adopting(folder, deployment, spec)
+    if heir is None:
+        return None
+    return serve_revision(folder, heir, deployment.revision, spec.workers, within_s=READY_WITHIN_S + DRAIN_S)
+
+
+def _is_at(url: str, spec: DeploymentSpec) -> bool:
+    """Whether a server at the URL listens where the deployment wants it."""
+    place = urlsplit(url)
+    return place.hostname == reached(spec.host) and spec.port in (0, place.port)
+
+
 def _serving(folder: Path, deployment: Deployment) -> Serving | None:
     """The process that serves this very revision, once it does; None where there is none or it died loading."""
     deadline = time.monotonic() + READY_WITHIN_S
@@ -94,7 +154,7 @@ def _spawn(home: Home, folder: Path, deployment: Deployment, spec: DeploymentSpe
     written = log.stat().st_size if log.exists() else 0
     command = [
         sys.executable, "-m", "taut.serve", "--deployment", deployment.name, "--revision", str(deployment.revision),
-        "--host", spec.host, "--port", str(spec.port),
+        "--host", spec.host, "--port", str(spec.port), "--workers", str(spec.workers),
     ]  # fmt: skip
     handle = start_detached(command, log=log, folder=home.project, environment=_environment(home))
     deadline = time.monotonic() + READY_WITHIN_S

@@ -9,7 +9,7 @@ import click
 from taut.errors import Invalid, NotFound, UsageError
 from taut.faces.cli.shown import json_option, shown
 from taut.home import Home, open_home
-from taut.project import DeploymentSpec, read_project
+from taut.project import WORKERS_MAX, DeploymentSpec, read_project
 from taut.records import DeploymentState
 
 
@@ -20,9 +20,17 @@ from taut.records import DeploymentState
     "--target", type=click.Choice(["process", "docker", "kubernetes"]), default=None, help="Where it shall run."
 )
 @click.option("--port", type=click.IntRange(0, 65_535), default=None, help="Port to answer on; 0 takes a free one.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0, WORKERS_MAX),
+    default=None,
+    help="Processes that answer; 0: one a core  [default: what taut.yaml says, else 0]",
+)
 @click.option("--stop", is_flag=True, help="Stop serving under this name instead.")
 @json_option
-def deploy(name: str, model: str, target: str | None, port: int | None, stop: bool, as_json: bool) -> None:
+def deploy(
+    name: str, model: str, target: str | None, port: int | None, workers: int | None, stop: bool, as_json: bool
+) -> None:
     """Put a model version behind an endpoint, without losing a request; the same again changes nothing."""
     from taut.deploy import deploy_model, stop_deployment
 
@@ -30,7 +38,7 @@ def deploy(name: str, model: str, target: str | None, port: int | None, stop: bo
         if stop:
             shown(stop_deployment(home, name), as_json, _told)
             return
-        spec = _wanted(home, name, {"model": model or None, "target": target, "port": port})
+        spec = _wanted(home, name, {"model": model or None, "target": target, "port": port, "workers": workers})
         shown(deploy_model(home, name, model=spec.model, target=spec.target, spec=spec), as_json, _told)
 
 
@@ -42,8 +50,11 @@ def deploy(name: str, model: str, target: str | None, port: int | None, stop: bo
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=8080, show_default=True, help="Port to listen on; 0: a free one."
 )
+@click.option(
+    "--workers", type=click.IntRange(0, WORKERS_MAX), default=None, help="Processes that answer; 0: one a core."
+)
 @json_option
-def serve(model: str, deployment: str, revision: int, host: str, port: int, as_json: bool) -> None:
+def serve(model: str, deployment: str, revision: int, host: str, port: int, workers: int | None, as_json: bool) -> None:
     """Serve one model in this terminal until Ctrl-C; Open Inference Protocol and MLflow's /invocations."""
     from taut.serve import serve_deployment, serve_model
 
@@ -56,9 +67,9 @@ def serve(model: str, deployment: str, revision: int, host: str, port: int, as_j
 
     with open_home() as home:
         if deployment:
-            serve_deployment(home, deployment, revision, host, port, told=told)
+            serve_deployment(home, deployment, revision, host, port, workers=workers, told=told)
         else:
-            serve_model(home, model, host, port, told=told)
+            serve_model(home, model, host, port, workers=workers, told=told)
 
 
 @click.command(epilog="Example: taut predict late --input rows.csv")

@@ -79,5 +79,8 @@ def told(step: StepDone) -> str:
 
 
 def _planned(changes: list[Change]) -> str:
-    rows = [(change.action, change.kind, change.name, change.text) for change in changes]
+    rows: list[tuple[str, str, str, str]] = []
+    for change in changes:
+        rows.append((change.action, change.kind, change.name, change.text))
+        rows += [("", "", "", f"{step.action} {step.what}: {step.text}") for step in change.steps]
     return table(["change", "what", "name", "to"], rows, empty="all is as taut.yaml wants it")

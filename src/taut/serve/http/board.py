@@ -26,6 +26,7 @@ HELD = WAITING + 1
 UNLOGGED = HELD + 1
 CELLS = UNLOGGED + 1
 BYTES = 8
+BACKENDS_MAX = 16  # Behind one endpoint: a live one, its canary, and shadows.
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +39,18 @@ class Labels:
     revision: str
 
 
-class Board:
-    """The counters of `fronts` processes for each backend of one endpoint; made in their common parent."""
+def shared_memory(fronts: int, backends: int = BACKENDS_MAX) -> mmap.mmap:
+    """Room for the counters of so many processes, to be made in their common parent."""
+    return mmap.mmap(-1, BYTES * CELLS * fronts * backends)
 
-    def __init__(self, backends: Sequence[Labels], fronts: int = 1) -> None:
+
+class Board:
+    """The counters of `fronts` processes for each backend of one endpoint, in `memory` that all of them share."""
+
+    def __init__(self, backends: Sequence[Labels], fronts: int = 1, memory: mmap.mmap | None = None) -> None:
         self.backends = tuple(backends)
         self.fronts = fronts
-        self._cells = memoryview(mmap.mmap(-1, BYTES * CELLS * fronts * len(backends))).cast("d")
+        self._cells = memoryview(memory or shared_memory(fronts, len(backends))).cast("d")
 
     def meter(self, front: int, backend: int) -> "Slot":
         """The counters that one front writes for one backend; what was under way in its predecessor is over."""

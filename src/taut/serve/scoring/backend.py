@@ -33,6 +33,6 @@ class Backend:
 
 def backend_of(served: Served) -> Backend:
     """The one live backend of a model in memory: a compiled one in the event loop, any other in a thread."""
-    compiled = isinstance(served.predictor, CompiledPredictor)
-    engine: Engine = InProcess(served.predictor) if compiled else Threaded(served.predictor)
+    is_safe = isinstance(served.predictor, CompiledPredictor) or served.predictor.in_process
+    engine: Engine = InProcess(served.predictor) if is_safe else Threaded(served.predictor)
     return Backend(served.deployment, served.revision, served.model, served.number, engine)

@@ -1,0 +1,209 @@
+"""The fronts of one revision: started together, filled up again one by one, ended together."""
+
+import mmap
+import os
+import signal
+import socket
+import struct
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from taut.deploy.control import Failure
+from taut.deploy.running import FrontState
+from taut.serve.http.board import shared_memory
+from taut.serve.supervising.children import Child, Message, fork
+from taut.serve.supervising.front import ENDED_WITHIN_S, HANG_S, run_front
+from taut.serve.supervising.sources import Seat, Source
+
+BEAT = struct.Struct("d")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a supervisor waits for what, in seconds.
+
+    A front that ends within `stable_s` ended early; from the second time in a row on, the next one is started after
+    `pause_s`, then after twice that, up to `pause_max_s`.
+    """
+
+    load_s: float = 90.0
+    hang_s: float = HANG_S
+    drain_s: float = ENDED_WITHIN_S + 2.0
+    stable_s: float = 10.0
+    pause_s: float = 0.5
+    pause_max_s: float = 30.0
+
+
+@dataclass(slots=True)
+class Front:
+    """A process that answers, or will, or did. By `until_s` it must have come one step further."""
+
+    slot: int
+    child: Child
+    born_s: float
+    until_s: float
+    state: str = "loading"
+    failure: Failure | None = None
+
+
+@dataclass(slots=True)
+class Place:
+    """A place for a front, filled again whenever it falls empty; `due_s` says when."""
+
+    front: Front | None = None
+    restarts: int = 0
+    early: int = 0
+    due_s: float = 0.0
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class Fleet:
+    """So many fronts of one revision on one socket; `let_go` closes in each what is the supervisor's alone."""
+
+    name: str
+    revision: int
+    source: Source
+    listener: socket.socket
+    count: int
+    let_go: Callable[[], None]
+    patience: Patience = field(default_factory=Patience)
+    places: list[Place] = field(init=False)
+    opened: bool = False
+    """Whether its fronts may answer as soon as they can: they may once all of them could."""
+    beats: mmap.mmap = field(init=False)
+    counters: mmap.mmap = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.places = [Place() for _ in range(self.count)]
+        self.beats = mmap.mmap(-1, max(1, self.count) * BEAT.size)  # Shared with the forks; of no file.
+        self.counters = shared_memory(max(1, self.count))
+
+    @property
+    def fronts(self) -> list[Front]:
+        """The processes there are."""
+        return [place.front for place in self.places if place.front is not None]
+
+    @property
+    def answers(self) -> bool:
+        """Whether every place is filled by a front that answers."""
+        return all(place.front is not None and place.front.state == "ready" for place in self.places)
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether every front is loaded and waits for the word."""
+        return all(place.front is not None and place.front.state in {"warm", "ready"} for place in self.places)
+
+    @property
+    def problem(self) -> str:
+        """What ails it, empty where nothing does."""
+        return next((place.problem for place in self.places if place.problem), "")
+
+    def states(self) -> list[FrontState]:
+        """Its fronts, as the state file names them."""
+        return [
+            FrontState(
+                one.slot, one.child.handle, self.revision, "ready" if one.state == "ready" else "loading",
+                self.places[one.slot].restarts,
+            )
+            for one in self.fronts
+        ]  # fmt: skip
+
+    def start(self, slot: int) -> Front | None:
+        """Fork a front for a place; None where the kernel has no process left for us, to be tried again."""
+        now_s, seat = time.monotonic(), Seat(slot, self.count, self.counters)
+        try:
+            child = fork(
+                lambda line: run_front(
+                    self.source.opened(seat), self.listener, line, lambda: self._beat(slot), self.patience.hang_s
+                ),
+                let_go=self.let_go,
+                death=signal.SIGTERM,
+            )
+        except OSError as problem:
+            self.places[slot].problem = f"front {slot} cannot be started: {problem}"
+            self.places[slot].due_s = now_s + self.patience.pause_s
+            return None
+        front = Front(slot, child, now_s, now_s + self.patience.load_s)
+        self.places[slot].front = front
+        return front
+
+    def hear(self, front: Front, message: Message) -> None:
+        """A front says how far it is; once all are loaded they are let loose together."""
+        if message.failure is not None:
+            front.failure = message.failure
+        elif message.word == "warm":
+            front.state = "warm"
+            self.opened = self.opened or self.is_warm
+            if self.opened:
+                for one in self.fronts:
+                    if one.state == "warm":
+                        one.child.line.say(Message("go"))
+        elif message.word == "ready":
+            front.state = "ready"
+            self._beat(front.slot)
+            self.places[front.slot].problem = ""
+
+    def ended(self, front: Front, status: int) -> str:
+        """A front ended by itself or by force; returns why, and says when its place is filled again."""
+        place = self.places[front.slot]
+        now_s = time.monotonic()
+        why = front.failure.message if front.failure is not None else _ending(status)
+        place.front = None
+        place.restarts += 1
+        place.early = place.early + 1 if now_s - front.born_s < self.patience.stable_s else 0
+        pause_s = self.patience.pause_s * 2.0 ** (place.early - 2) if place.early > 1 else 0.0
+        pause_s = min(pause_s, self.patience.pause_max_s)
+        place.due_s = now_s + pause_s
+        place.problem = f"front {front.slot} ended: {why}"
+        if place.early > 1:
+            place.problem += f"; {place.early} in a row ended early, the next one comes {pause_s:g} s later"
+        return why
+
+    def keep(self) -> list[Front]:
+        """Fill the empty places whose time has come, kill what hangs; returns the fronts that were started."""
+        now_s = time.monotonic()
+        for front in self.fronts:
+            if front.state == "ready" and now_s - self._beaten(front.slot) > self.patience.hang_s:
+                front.failure = Failure("Unavailable", f"its loop stood still for {self.patience.hang_s:g} s")
+                front.child.signal(signal.SIGKILL)
+            elif front.state != "ready" and now_s > front.until_s:
+                front.failure = Failure("Unavailable", f"it was not ready within {self.patience.load_s:g} s")
+                front.child.signal(signal.SIGKILL)
+        empty = [slot for slot, place in enumerate(self.places) if place.front is None and place.due_s <= now_s]
+        return [front for front in map(self.start, empty) if front is not None]
+
+    def next_s(self) -> float:
+        """When the next empty place is to be filled; infinite where none is empty."""
+        return min((place.due_s for place in self.places if place.front is None), default=float("inf"))
+
+    def leave(self, *, retire: bool) -> list[Front]:
+        """Tell all fronts to end, and give them out of hand; who answered nobody yet is killed.
+
+        `retire` says that successors take what comes; else they answer all that has come.
+        """
+        leaving = self.fronts
+        until_s = time.monotonic() + self.patience.drain_s
+        for front in leaving:
+            if front.state != "ready":
+                front.child.signal(signal.SIGKILL)
+            elif retire:
+                front.child.line.say(Message("retire"))
+            else:
+                front.child.signal(signal.SIGTERM)
+            front.state, front.until_s = "leaving", until_s
+        self.places = [Place() for _ in range(self.count)]
+        return leaving
+
+    def _beat(self, slot: int) -> None:
+        BEAT.pack_into(self.beats, slot * BEAT.size, time.monotonic())
+
+    def _beaten(self, slot: int) -> float:
+        beaten: tuple[float] = BEAT.unpack_from(self.beats, slot * BEAT.size)
+        return beaten[0]
+
+
+def _ending(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return f"signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"exit status {code}"

@@ -1,0 +1,158 @@
+"""A front: one process that answers on the shared socket, from its first loaded byte to its drained end."""
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import FrameType
+
+import uvicorn
+
+from taut.serve.http.application import Application
+from taut.serve.http.protocol import HotProtocol
+from taut.serve.scoring.memory import settle
+from taut.serve.supervising.children import Line, Message
+from taut.serve.supervising.listening import BACKLOG
+
+KEEP_ALIVE_S = 75  # Longer than common pools keep an idle connection, so that it is they who close it.
+LINGER_S = 1.0  # How long a client between two requests has to send the next one, whose answer closes its connection.
+SETTLE_S = 0.1  # How long a connection that the kernel is about to open may take until it stands in the queue.
+DRAIN_S = 15  # Past the time-out of a request: whatever was accepted is answered by then.
+ENDED_WITHIN_S = DRAIN_S + LINGER_S + SETTLE_S + 1.0
+HANG_S = 10.0  # An event loop that does nothing for so long answers none of its requests in time.
+POLL_S = 0.02
+
+Beat = Callable[[], None]
+
+
+def run_front(
+    opened: AbstractContextManager[Application], listener: socket.socket, line: Line, beat: Beat, hang_s: float
+) -> None:
+    """Load, say so, wait until all others have, then answer until told to end. For a forked process."""
+    with opened as application:
+        Server(application, listener, line=line, beat=beat, hang_s=hang_s).run()
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which tells when it is ready and ends without losing a request.
+
+    At a signal it goes on answering, and each answer closes its connection; who is between two requests gets a second
+    to send the next. Then the queue of the socket is emptied once more before the socket is closed. Without a `line`
+    to a supervisor it is ready when it listens, and says so to `ready`.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        listener: socket.socket,
+        ready: Callable[[], None] = lambda: None,
+        *,
+        line: Line | None = None,
+        beat: Beat = lambda: None,
+        hang_s: float = 0.0,
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application, loop="uvloop", http=HotProtocol, ws="none", lifespan="off", log_level="warning",
+                access_log=False, backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE_S,
+                timeout_graceful_shutdown=DRAIN_S, server_header=False,
+            )
+        )  # fmt: skip
+        self._application = application
+        self._listener = listener
+        self._ready = ready
+        self._line = line
+        self._beat = beat
+        self._hang_s = hang_s
+        self._retires = False
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer until a signal comes."""
+        # The server closes what it is given; our own copy keeps the queue alive until it is empty.
+        super().run([self._listener.dup()])
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End in order; unlike uvicorn's own, without dying of the same signal afterwards.
+
+        Ctrl-C reaches every process of a terminal; below a supervisor it is the supervisor's to pass on.
+        """
+        if self._line is None or sig != signal.SIGINT:
+            self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Warm up, say that all is loaded, wait for the word, listen, then say so."""
+        await self._application.warm_up()
+        settle()
+        if self._line is not None:
+            self._line.say(Message("warm"))
+            self._line.end.setblocking(False)
+            if not await self._may_go(self._line):
+                self.should_exit = True
+                return
+        await super().startup(sockets)
+        if self._line is not None:
+            asyncio.get_running_loop().add_reader(self._line.end, self._hear, self._line)
+            self._line.say(Message("ready"))
+        self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: show the supervisor, and the kernel, that the loop turns."""
+        self._beat()
+        self._end_in(self._hang_s)
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, answer all that was accepted, end."""
+        if self._hang_s:
+            self._end_in(ENDED_WITHIN_S)
+        self._application.drain()
+        if not self._retires:
+            await asyncio.sleep(SETTLE_S)  # No successor takes what is still on its way into the queue.
+        for server in self.servers:
+            server.close()
+        await self._accept_the_rest()
+        self._listener.close()
+        deadline_s = time.monotonic() + LINGER_S
+        while self.server_state.connections and time.monotonic() < deadline_s:
+            await asyncio.sleep(POLL_S)
+        await super().shutdown(sockets)
+        self._application.close()
+
+    async def _accept_the_rest(self) -> None:
+        """Take what the kernel has accepted for us; others who share the socket may take it as well."""
+        loop = asyncio.get_running_loop()
+        self._listener.setblocking(False)
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            connection.setblocking(False)
+            await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return HotProtocol(config=self.config, server_state=self.server_state, app_state={})
+
+    async def _may_go(self, line: Line) -> bool:
+        """Wait for the word of the supervisor; without one there is nobody to answer for."""
+        loop = asyncio.get_running_loop()
+        heard = asyncio.Event()
+        loop.add_reader(line.end, heard.set)
+        await heard.wait()
+        loop.remove_reader(line.end)
+        message = line.hear()
+        return message is not None and message.word == "go"
+
+    def _hear(self, line: Line) -> None:
+        """A word while we answer: successors are there, or the supervisor is gone; either way this is the end."""
+        message = line.hear()
+        self._retires = message is not None and message.word == "retire"
+        self.should_exit = True
+        asyncio.get_running_loop().remove_reader(line.end)
+
+    def _end_in(self, seconds: float) -> None:
+        """Let the kernel end this process in so many seconds, whatever it may hang in by then; 0 is never."""
+        if self._hang_s:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
