@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec
 
-from taut.errors import Invalid, TautError
+from taut.errors import Conflict, Invalid
 from taut.models.signature import Signature, SignatureColumn
 from taut.records import Prediction
 from taut.serve.requests import Request
@@ -58,6 +58,7 @@ class KeptLog:
         self.looked_up: list[Sequence[str]] = []
         self.fails: Exception | None = None
         self.bad: set[str] = set()
+        self.elsewhere: dict[str, Prediction] = {}  # What other processes answer in this very moment.
         self.by_role = False  # Whether a shadow may say something under the id of what it shadows.
 
     def answered(self, ids: Sequence[str]) -> Mapping[str, Prediction]:
@@ -66,29 +67,27 @@ class KeptLog:
             raise self.fails
         return {one: self.kept[one] for one in ids if one in self.kept}
 
-    def append(self, said: Said) -> None:
+    def same(self, request_id: str, stored: Prediction, inputs: Mapping[str, Any]) -> Prediction:
+        if stored.inputs != inputs:
+            raise Conflict(f"{request_id} was used before")
+        return stored
+
+    def append(self, said: Said) -> Mapping[str, Prediction]:
         if self.fails is not None and (not self.bad or self.bad & {*said.ids}):
             raise self.fails
+        if taken := {one: self.elsewhere[one] for one in said.ids if one in self.elsewhere}:
+            return taken
         self.said.append(said)
-        each = zip(
-            said.ids, said.counts, slices(said.inputs, said.counts), slices(said.outputs, said.counts), strict=True
-        )
-        for request_id, rows, inputs, outputs in each:
+        inputs, outputs = slices(said.inputs, said.counts), slices(said.outputs, said.counts)
+        for place, request_id in enumerate(said.ids):
             if self.by_role and said.role == "shadow":
                 continue
             assert request_id not in self.kept, "an id was answered twice"
             self.kept[request_id] = Prediction(
-                "late",
-                request_id,
-                said.revision,
-                said.model,
-                said.number,
-                said.at_ms,
-                said.at_ms,
-                rows,
-                inputs,
-                outputs,
-            )
+                "late", request_id, said.revision, said.model, said.number, said.at_ms, said.at_ms,
+                said.counts[place], inputs[place], outputs[place],
+            )  # fmt: skip
+        return {}
 
     def close(self) -> None:
         """Nothing is open."""
@@ -141,24 +140,10 @@ def asks(*values: float, do: str = "", request_id: str = "", **more: list[Any]) 
 
 async def outcome_of(batcher: Batcher, request: Request) -> Prediction | Exception:
     """What becomes of a request, as a value."""
-    future: asyncio.Future[Prediction | Exception] = asyncio.get_running_loop().create_future()
-
-    def tell(result: Prediction | Exception) -> None:
-        if not future.done():
-            future.set_result(result)
-
     try:
-        batcher.put(request, "", tell)
-    except TautError as problem:
+        return await batcher.answer(request)
+    except Exception as problem:  # noqa: BLE001  # Any kind is an outcome.
         return problem
-    return await future
-
-
-async def answer_of(batcher: Batcher, request: Request) -> Prediction:
-    """The prediction that a request gets."""
-    outcome = await outcome_of(batcher, request)
-    assert isinstance(outcome, Prediction), outcome
-    return outcome
 
 
 def in_a_loop(test: Callable[Given, Coroutine[Any, Any, None]]) -> Callable[Given, None]:

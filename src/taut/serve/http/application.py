@@ -162,8 +162,7 @@ class Application:
                 if isinstance(result, Exception):
                     raise result
                 assert request is not None, question.path
-                body = hot.write(result, request)
-                answer = Answer(200, body, result.rows, result.id, result.number, result.revision)
+                answer = hot.write(result, request)
             except Exception as problem:  # noqa: BLE001  # As below.
                 answer = self._problem(f"POST {question.path}", problem)
             way.slot.answered(answer.status, time.monotonic() - begun_s)

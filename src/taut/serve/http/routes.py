@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from taut.errors import Invalid
 from taut.models.signature import Signature
 from taut.records import Prediction
+from taut.serve.http.answers import Answer
 from taut.serve.http.board import Slot
 from taut.serve.http.reading import Question
 from taut.serve.invocations import invocation_body, read_invocation
@@ -31,7 +32,7 @@ class Route:
     """A path that predictions are asked of. `is_free` says that it names no version, so that any may answer."""
 
     read: Callable[[Question, Signature], Request]
-    write: Callable[[Prediction, Request], bytes]
+    write: Callable[[Prediction, Request], Answer]
     way: Way
     is_free: bool = True
 
@@ -60,8 +61,8 @@ def _invoke(question: Question, signature: Signature) -> Request:
     )
 
 
-def _invoked(said: Prediction, _: Request) -> bytes:
-    return invocation_body(said)
+def _invoked(said: Prediction, _: Request) -> Answer:
+    return _answer(said, invocation_body(said))
 
 
 def _infer(question: Question, _: Signature) -> Request:
@@ -70,5 +71,9 @@ def _infer(question: Question, _: Signature) -> Request:
     return read_infer(question.body)
 
 
-def _inferred(said: Prediction, request: Request) -> bytes:
-    return infer_body(said, request.outputs)
+def _inferred(said: Prediction, request: Request) -> Answer:
+    return _answer(said, infer_body(said, request.outputs))
+
+
+def _answer(said: Prediction, body: bytes) -> Answer:
+    return Answer(200, body, said.rows, said.id, said.number, said.revision)

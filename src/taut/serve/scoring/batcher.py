@@ -8,7 +8,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from taut.errors import TautError
 from taut.records import Prediction
@@ -59,6 +59,15 @@ class Batcher:
         self.waiting += 1
         self._gather(Pending(request, rows, caller, tell, self._over))
 
+    async def answer(self, request: Request, caller: str = "") -> Prediction:
+        """The same for whoever waits: the prediction, or raised why there is none."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.put(request, caller, lambda result: None if future.done() else future.set_result(result))
+        result = await future
+        if isinstance(result, Exception):
+            raise result
+        return result
+
     def copy(self, request: Request, request_id: str) -> None:
         """Answer a request a second time, for the log alone: a shadow's answer under the id of the real one.
 
@@ -102,22 +111,9 @@ class Batcher:
                         leaders.append(pending)
             gathered = [pending for pending in gathered if not pending.given]
             if leaders:
-                self.writer.start_look_up([one.id for one in leaders], lambda found: self._looked_up(leaders, found))
+                self.writer.look_up(leaders, self._score)
         if gathered:
             self._score(gathered)
-
-    def _looked_up(self, leaders: list[Pending], found: Mapping[str, Prediction] | TautError) -> None:
-        """Those that were answered before get what was said then; the others are asked."""
-        if isinstance(found, TautError):
-            for pending in leaders:
-                self._resolve(pending, found)
-            return
-        new = [pending for pending in leaders if pending.id not in found]
-        for pending in leaders:
-            if pending.id in found:
-                self._resolve(pending, pending.same(found[pending.id]))
-        if new:
-            self._score(new)
 
     def _resolve(self, pending: Pending, result: Result) -> None:
         for other in self._ids.resolve(pending, result):

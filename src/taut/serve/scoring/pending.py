@@ -4,9 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from taut.errors import TautError
+from taut.errors import Conflict
+from taut.ground import wire
 from taut.records import Prediction
-from taut.serve.log import same_inputs
 from taut.serve.requests import Request
 from taut.serve.scoring.joining import plain_lists
 
@@ -49,16 +49,9 @@ class Pending:
             self._is_told = True
             self._tell(result)
 
-    def same(self, stored: Prediction) -> Result:
-        """What was said under this id, where it was asked the same; else the Conflict."""
-        try:
-            return same_inputs(stored, plain_lists(self.request.columns))
-        except TautError as conflict:
-            return conflict
-
     def asks_like(self, other: "Pending") -> bool:
-        """Whether both ask about the same rows."""
-        return plain_lists(self.request.columns) == plain_lists(other.request.columns)
+        """Whether both ask about the same rows; their columns may stand in another order."""
+        return wire.encode(plain_lists(self.request.columns)) == wire.encode(plain_lists(other.request.columns))
 
     def _give_up(self) -> None:
         if not self._is_told:
@@ -91,11 +84,18 @@ class Ids:
         del self._leaders[pending.id]
         left = []
         for follower in pending.followers or ():
-            if isinstance(result, Prediction):
-                follower.resolve(follower.same(result))
-            elif follower.asks_like(pending):
+            if follower.asks_like(pending):
                 follower.resolve(result)
+            elif isinstance(result, Prediction):
+                follower.resolve(_conflict(result.id))
             else:
                 left.append(follower)
         pending.followers = None
         return left
+
+
+def _conflict(request_id: str) -> Conflict:
+    return Conflict(
+        f"request id {request_id!r} is used for other inputs at this moment; an id names one request for good",
+        hint="send the request with a new id, or without one",
+    )

@@ -1,10 +1,11 @@
 """The prediction log as rows of the home's own tables: a transaction a request, many of them side by side."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from taut.home import Home
 from taut.records import Prediction
-from taut.serve.log import find_answer, log_prediction
+from taut.serve.log import find_answer, log_prediction, same_inputs
 from taut.serve.scoring.joining import plain_lists, slices
 from taut.serve.scoring.said import Said
 from taut.serve.scoring.workers import Workers
@@ -27,7 +28,12 @@ class SqlLog:
         found = ((one, find_answer(self._home, self._deployment, one)) for one in ids)
         return {one: stored for one, stored in found if stored is not None}
 
-    def append(self, said: Said) -> None:
+    def same(self, request_id: str, stored: Prediction, inputs: Mapping[str, Any]) -> Prediction:
+        """What was stored, where it was asked the same; else Conflict."""
+        assert stored.id == request_id, (stored.id, request_id)
+        return same_inputs(stored, plain_lists(inputs))
+
+    def append(self, said: Said) -> Mapping[str, Prediction]:
         """Write each request down. Raises the first problem once all were tried; to say it again does no harm."""
         inputs, outputs = slices(plain_lists(said.inputs), said.counts), slices(said.outputs, said.counts)
         writing = [
@@ -42,6 +48,7 @@ class SqlLog:
         problems = [problem for one in writing if (problem := one.exception()) is not None]
         if problems:
             raise problems[0]
+        return {one: stored.result() for one, stored in zip(said.ids, writing, strict=True)}
 
     def close(self) -> None:
         """Let go of the threads."""
