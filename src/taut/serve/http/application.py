@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
-from taut.errors import TautError
+from taut.errors import TautError, Unavailable
 from taut.home import Home
 from taut.serve.http.access_log import AccessLog
 from taut.serve.http.answers import Answer, HttpProblem, error, told
@@ -78,10 +78,13 @@ class Application:
         self._pages = Pages(home, endpoint, self._ways, self.hot, board, self.health, keeps=log is not None)
 
     async def warm_up(self) -> None:
-        """Ask every model a made-up row, so that no caller meets a cold one. Raises TimeoutError where one hangs."""
+        """Ask every model a made-up row, so that no caller meets a cold one.
+
+        What it says of that row is nobody's business. Raises TimeoutError where it hangs, Unavailable where it is gone.
+        """
         for way in self._ways:
             outcome = await way.batcher.warm_up(made_up_row(way.signature))
-            if isinstance(outcome, TimeoutError):
+            if isinstance(outcome, TimeoutError | Unavailable):
                 raise outcome
         self.health.is_warm = True
 

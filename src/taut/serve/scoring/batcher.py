@@ -101,6 +101,14 @@ class Batcher:
     def _flush(self) -> None:
         """All that arrived in this turn."""
         gathered, self._gathered = self._gathered, []
+        try:
+            self._begin(gathered)
+        except Exception as problem:  # noqa: BLE001  # A defect of ours: nobody may wait for it for ever.
+            for pending in gathered:
+                if not pending.is_over:
+                    self._resolve(pending, problem)
+
+    def _begin(self, gathered: list[Pending]) -> None:
         self._meter.under_way(self.waiting, self._under_way.bytes)
         if self.writer.log is not None and any(pending.given for pending in gathered):
             leaders = []
