@@ -1,5 +1,6 @@
 """What bounds a server: bodies, slow clients, full queues, and models that raise or hang."""
 
+import resource
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -177,10 +178,14 @@ def test_answers_never_mix_though_many_ask_at_once(home: Home):
     assert traffic(home, "late").requests == 200
 
 
-def test_a_log_that_cannot_be_written_keeps_the_answer_back(home: Home):
+def test_a_log_that_cannot_be_written_keeps_the_answer_back_and_goes_on_once_it_can(home: Home):
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     with limited(home, Limits()) as address:
-        with home.meta.transaction() as tx:
-            tx.execute("DELETE FROM deployment WHERE name = 'late'")
-        status, answer, _ = infer(address)
-    assert status == 404
-    assert "outputs" not in answer
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, hard))
+        try:
+            status, answer, _ = infer(address)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert (status, "outputs" in answer) == (503, False)
+        assert infer(address)[0] == 200
+    assert traffic(home, "late").requests == 1

@@ -6,13 +6,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from taut.errors import Denied, Unavailable
 from taut.home import Home
 from taut.serve.http.access_log import AccessLog
+from taut.serve.http.protocol import HotProtocol
 from taut.serve.scoring.limits import Limits
 from tests.parts import eventually
-from tests.serve.http.scenes import Got, doubled, endpoint, post, request
+from tests.serve.http.scenes import Endpoint, Got, doubled, endpoint, post, request
 
 LONG = "Transfer-Encoding: chunked"  # What keeps a request from the short way.
 
@@ -262,3 +265,65 @@ def test_an_access_log_that_cannot_be_written_loses_lines_and_no_answer(home: Ho
         eventually(lambda: access.lost == 1, what="the lost line")
         assert doubled(line.ask(post(21.0))) == 42.0
     os.close(writes)
+
+
+def test_a_reader_of_the_access_log_that_sleeps_holds_up_nobody(home: Home, pipe: tuple[int, int]):
+    reads, writes = pipe
+    access = AccessLog(writes, lambda: 0)
+    with endpoint(home, access=access) as served, served.line() as line:
+        unknown = b"GET /%b HTTP/1.1\r\nHost: here\r\n\r\n" % (b"x" * 5_000)
+        for _ in range(200):
+            assert line.ask(unknown).status == 404
+        assert doubled(line.ask(post(21.0))) == 42.0
+        assert access.lost > 0
+    written = os.read(reads, 1 << 20)
+    assert written.endswith(b"}\n")
+    assert all(len(msgspec.json.decode(one)["path"]) == 1000 for one in written.splitlines())
+
+
+# Both ways say the same
+
+
+@pytest.fixture(scope="module")
+def shared(home: Home) -> Iterator[Endpoint]:
+    """An endpoint for questions that leave nothing behind."""
+    with endpoint(home) as served:
+        yield served
+
+
+WHOLE = post(21.0).partition(b"\r\n\r\n")[2]
+BODIES = st.one_of(
+    st.binary(max_size=60),
+    st.tuples(st.integers(0, 300), st.binary(max_size=3)).map(lambda cut: WHOLE[: cut[0]] + cut[1] + WHOLE[cut[0] :]),
+    st.integers(0, 300).map(lambda cut: WHOLE[:cut]),
+)
+
+
+@given(body=BODIES, path=st.sampled_from(["/v2/models/late/infer", "/invocations"]))
+@settings(max_examples=60, deadline=None)
+def test_any_bytes_get_the_same_answer_by_both_ways(shared: Endpoint, body: bytes, path: str):
+    asked = request(body, path=path)
+    with shared.line() as line:
+        short, long = line.ask(asked), line.ask(chunked(asked) if body else asked)
+    assert short.status == long.status
+    assert short.status in (200, 400)
+    if short.status == 400:
+        assert short.body == long.body
+
+
+def test_an_answer_that_cannot_be_told_keeps_no_other_from_its_own(
+    home: Home, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    tell = HotProtocol._answer
+
+    def breaks(self: HotProtocol, cycle: Any, answer: Any) -> None:
+        if b"666" in answer.body:
+            raise RuntimeError("no wire")
+        tell(self, cycle, answer)
+
+    monkeypatch.setattr(HotProtocol, "_answer", breaks)
+    with endpoint(home) as served, served.line() as bad, served.line() as good:
+        bad.send(post(333.0))
+        assert doubled(good.ask(post(21.0))) == 42.0
+        assert doubled(good.ask(post(22.0))) == 44.0
+    assert "its answer could not be told" in capfd.readouterr().err

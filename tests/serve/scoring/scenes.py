@@ -2,22 +2,22 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec
 
-from taut.errors import Conflict, Invalid, TautError
+from taut.errors import Conflict, Invalid
 from taut.models.signature import Signature, SignatureColumn
 from taut.records import Prediction
-from taut.serve.log import Said, same_inputs
+from taut.serve.log import Said
 from taut.serve.requests import Request
 from taut.serve.scoring.backend import Backend
 from taut.serve.scoring.batcher import Batcher
 from taut.serve.scoring.engine import Engine, InProcess, Threaded
-from taut.serve.scoring.joining import Columns, plain_lists, slices
+from taut.serve.scoring.joining import Columns, slices
 from taut.serve.scoring.limits import Limits, UnderWay
 from taut.serve.scoring.pending import Ids
-from taut.serve.scoring.said import Known, Log
+from taut.serve.scoring.said import Log
 
 Given = ParamSpec("Given")
 
@@ -49,14 +49,6 @@ class Doubling:
         return {"prediction": doubled[:-1] if "short" in columns["do"] else doubled}
 
 
-def known(stored: Prediction, columns: Columns) -> Known:
-    """The stored answer, or why it is none to these columns."""
-    try:
-        return same_inputs(stored, plain_lists(columns))
-    except Conflict as conflict:
-        return conflict
-
-
 class KeptLog:
     """A log in memory. Appends that hold an id of `bad`, or all where that is empty, raise `fails`."""
 
@@ -64,40 +56,38 @@ class KeptLog:
         self.blocks = blocks
         self.said: list[Said] = []
         self.kept: dict[str, Prediction] = {}
-        self.looked_up: list[list[str]] = []
+        self.looked_up: list[Sequence[str]] = []
         self.fails: Exception | None = None
         self.bad: set[str] = set()
+        self.elsewhere: dict[str, Prediction] = {}  # What other processes answer in this very moment.
         self.by_role = False  # Whether a shadow may say something under the id of what it shadows.
 
-    def answered(self, asked: Mapping[str, Columns]) -> Mapping[str, Known]:
-        self.looked_up.append([*asked])
+    def answered(self, ids: Sequence[str]) -> Mapping[str, Prediction]:
+        self.looked_up.append(ids)
         if self.fails is not None and not self.bad:
             raise self.fails
-        return {one: known(self.kept[one], columns) for one, columns in asked.items() if one in self.kept}
+        return {one: self.kept[one] for one in ids if one in self.kept}
 
-    def append(self, said: Said) -> Mapping[str, Known]:
+    def same(self, request_id: str, stored: Prediction, inputs: Mapping[str, Any]) -> Prediction:
+        if stored.inputs != inputs:
+            raise Conflict(f"{request_id} was used before")
+        return stored
+
+    def append(self, said: Said) -> Mapping[str, Prediction]:
         if self.fails is not None and (not self.bad or self.bad & {*said.ids}):
             raise self.fails
+        if taken := {one: self.elsewhere[one] for one in said.ids if one in self.elsewhere}:
+            return taken
         self.said.append(said)
-        each = zip(
-            said.ids, said.counts, slices(said.inputs, said.counts), slices(said.outputs, said.counts), strict=True
-        )
-        for request_id, rows, inputs, outputs in each:
+        inputs, outputs = slices(said.inputs, said.counts), slices(said.outputs, said.counts)
+        for place, request_id in enumerate(said.ids):
             if self.by_role and said.role == "shadow":
                 continue
             assert request_id not in self.kept, "an id was answered twice"
             self.kept[request_id] = Prediction(
-                "late",
-                request_id,
-                said.revision,
-                said.model,
-                said.number,
-                said.at_ms,
-                said.at_ms,
-                rows,
-                inputs,
-                outputs,
-            )
+                "late", request_id, said.revision, said.model, said.number, said.at_ms, said.at_ms,
+                said.counts[place], inputs[place], outputs[place],
+            )  # fmt: skip
         return {}
 
     def close(self) -> None:
@@ -151,24 +141,10 @@ def asks(*values: float, do: str = "", request_id: str = "", **more: list[Any]) 
 
 async def outcome_of(batcher: Batcher, request: Request) -> Prediction | Exception:
     """What becomes of a request, as a value."""
-    future: asyncio.Future[Prediction | Exception] = asyncio.get_running_loop().create_future()
-
-    def tell(result: Prediction | Exception) -> None:
-        if not future.done():
-            future.set_result(result)
-
     try:
-        batcher.put(request, "", tell)
-    except TautError as problem:
+        return await batcher.answer(request)
+    except Exception as problem:  # noqa: BLE001  # Any kind is an outcome.
         return problem
-    return await future
-
-
-async def answer_of(batcher: Batcher, request: Request) -> Prediction:
-    """The prediction that a request gets."""
-    outcome = await outcome_of(batcher, request)
-    assert isinstance(outcome, Prediction), outcome
-    return outcome
 
 
 def in_a_loop(test: Callable[Given, Coroutine[Any, Any, None]]) -> Callable[Given, None]:

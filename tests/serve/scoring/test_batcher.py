@@ -14,7 +14,7 @@ from taut.serve.requests import Request
 from taut.serve.scoring.batcher import LOOP_ROWS
 from taut.serve.scoring.engine import ROWS_MAX, ModelFailed
 from taut.serve.scoring.limits import Limits
-from tests.serve.scoring.scenes import NOW_MS, KeptLog, Scene, answer_of, asks, in_a_loop, outcome_of, until
+from tests.serve.scoring.scenes import NOW_MS, KeptLog, Scene, asks, in_a_loop, outcome_of, until
 
 # The property: answers are never mixed up
 
@@ -96,7 +96,7 @@ def numbers(request: Request) -> list[Any]:
 async def test_one_turn_is_one_call_and_one_append():
     log = KeptLog()
     scene = Scene(log=log)
-    answers = await asyncio.gather(*(answer_of(scene.batcher, asks(float(n), n + 0.5)) for n in range(50)))
+    answers = await asyncio.gather(*(scene.batcher.answer(asks(float(n), n + 0.5)) for n in range(50)))
     assert [one.outputs["prediction"] for one in answers] == [[2.0 * n, 2 * n + 1.0] for n in range(50)]
     assert scene.model.calls == [100]
     (said,) = log.said
@@ -112,7 +112,7 @@ async def test_one_turn_is_one_call_and_one_append():
 async def test_a_call_has_so_many_rows_at_most_and_a_large_request_has_one_of_its_own():
     scene = Scene()
     sizes = [ROWS_MAX - 1, 1, 1, LOOP_ROWS + 1, 7]
-    answers = await asyncio.gather(*(answer_of(scene.batcher, asks(*[1.0] * size)) for size in sizes))
+    answers = await asyncio.gather(*(scene.batcher.answer(asks(*[1.0] * size)) for size in sizes))
     assert [one.rows for one in answers] == sizes
     assert sorted(scene.model.calls) == [8, ROWS_MAX, LOOP_ROWS + 1]
     scene.batcher.close()
@@ -152,8 +152,8 @@ async def test_an_id_asked_twice_in_one_turn_is_answered_once():
 @in_a_loop
 async def test_an_id_that_was_answered_before_gets_the_stored_answer(blocks: bool):
     scene = Scene(log=KeptLog(blocks=blocks))
-    first = await answer_of(scene.batcher, asks(1.0, request_id="a"))
-    again = await answer_of(scene.batcher, asks(1.0, request_id="a"))
+    first = await scene.batcher.answer(asks(1.0, request_id="a"))
+    again = await scene.batcher.answer(asks(1.0, request_id="a"))
     assert (again.id, again.outputs) == (first.id, first.outputs)
     assert isinstance(await outcome_of(scene.batcher, asks(3.0, request_id="a")), Conflict)
     assert scene.model.calls == [1]
@@ -177,7 +177,7 @@ async def test_who_asks_other_things_under_the_id_of_a_request_that_fails_is_ask
 @in_a_loop
 async def test_ids_without_a_log_are_only_names():
     scene = Scene()
-    first, second = await asyncio.gather(*(answer_of(scene.batcher, asks(n, request_id="a")) for n in (1.0, 2.0)))
+    first, second = await asyncio.gather(*(scene.batcher.answer(asks(n, request_id="a")) for n in (1.0, 2.0)))
     assert (first.outputs["prediction"], second.outputs["prediction"]) == ([2.0], [4.0])
     assert first.id == second.id == "a"
 
@@ -191,6 +191,20 @@ async def test_an_id_that_cannot_be_looked_up_is_not_answered():
     assert isinstance(problem, Unavailable)
     assert "no disk" not in problem.message
     assert scene.model.calls == []
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+@in_a_loop
+async def test_an_id_that_another_process_answers_in_this_moment_gets_that_answer(blocks: bool):
+    log = KeptLog(blocks=blocks)
+    theirs = Prediction("late", "a", 2, "flights", 1, 5, 6, 1, {"x": [1.0], "do": [""]}, {"prediction": [99.0]})
+    log.elsewhere["a"] = theirs
+    scene = Scene(log=log)
+    got = await scene.batcher.answer(asks(1.0, request_id="a"))
+    assert (got.outputs, got.revision, got.number, got.at_ms, got.event_ms) == (theirs.outputs, 2, 1, 5, 6)
+    assert isinstance(await outcome_of(scene.batcher, asks(3.0, request_id="a")), Conflict)
+    assert log.said == []
+    scene.batcher.close()
 
 
 # The log
@@ -226,7 +240,7 @@ async def test_an_entry_that_the_log_refuses_harms_no_other(blocks: bool):
 @in_a_loop
 async def test_the_meter_knows_since_when_an_answer_waits_for_the_log():
     scene = Scene(log=KeptLog(blocks=True))
-    await answer_of(scene.batcher, asks(1.0))
+    await scene.batcher.answer(asks(1.0))
     begun, ended = scene.meter.since
     assert begun > 0
     assert ended == 0
@@ -244,7 +258,7 @@ async def test_who_waited_too_long_goes_and_the_late_answer_is_kept_for_the_next
     assert scene.batcher.waiting == 1  # The model still has it.
     scene.model.gate.set()
     await until(lambda: scene.batcher.waiting == 0)
-    again = await answer_of(scene.batcher, asks(1.0, do="wait", request_id="a"))
+    again = await scene.batcher.answer(asks(1.0, do="wait", request_id="a"))
     assert again.outputs["prediction"] == [2.0]
     assert scene.model.calls == [1]
     scene.batcher.close()
@@ -271,7 +285,7 @@ async def test_a_client_that_left_leaves_nothing_behind():
     leaves.cancel()
     scene.model.gate.set()
     await until(lambda: scene.batcher.waiting == 0)
-    assert (await answer_of(scene.batcher, asks(2.0))).outputs["prediction"] == [4.0]
+    assert (await scene.batcher.answer(asks(2.0))).outputs["prediction"] == [4.0]
     scene.batcher.close()
 
 
@@ -280,11 +294,11 @@ async def test_a_full_queue_takes_no_more_and_uneven_columns_are_no_part_of_it()
     scene = Scene(limits=Limits(waiting=1))
     uneven = await outcome_of(scene.batcher, Request({"x": [1.0], "do": []}))
     assert "'do' has 0 rows" in str(uneven)
-    first = asyncio.ensure_future(answer_of(scene.batcher, asks(1.0)))
+    first = asyncio.ensure_future(scene.batcher.answer(asks(1.0)))
     await asyncio.sleep(0)
     assert isinstance(await outcome_of(scene.batcher, asks(2.0)), Unavailable)
     assert (await first).outputs["prediction"] == [2.0]
-    assert (await answer_of(scene.batcher, asks(2.0))).outputs["prediction"] == [4.0]
+    assert (await scene.batcher.answer(asks(2.0))).outputs["prediction"] == [4.0]
 
 
 @in_a_loop

@@ -3,12 +3,15 @@
 import asyncio
 import os
 import random
+import select
 from collections.abc import Callable
 
 import msgspec
 
 from taut.ground.clock import iso
 from taut.serve.http.answers import Answer
+
+PATH_MAX = 1000  # So that a line fits into a pipe whole.
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
@@ -37,6 +40,8 @@ class AccessLog:
         self._sample = sample
         self._chance = random.Random(seed)
         self._lines: list[bytes] = []
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
         self._encode = msgspec.json.Encoder().encode
         self.lost = 0
 
@@ -45,21 +50,29 @@ class AccessLog:
         if answer.status < 400 and self._sample < 1.0 and self._chance.random() >= self._sample:
             return
         line = _Line(
-            iso(self._now_ms()), method, path, answer.status, len(answer.body), round(seconds * 1000, 3), client,
-            answer.rows, answer.id, answer.number, answer.revision,
+            iso(self._now_ms()), method, path[:PATH_MAX], answer.status, len(answer.body), round(seconds * 1000, 3),
+            client, answer.rows, answer.id, answer.number, answer.revision,
         )  # fmt: skip
-        self._lines.append(self._encode(line))
+        self._lines.append(self._encode(line) + b"\n")
         if len(self._lines) == 1:
             asyncio.get_running_loop().call_soon(self.flush)
 
     def flush(self) -> None:
         """Write what is there."""
         lines, self._lines = self._lines, []
-        if not lines:
-            return
-        left = memoryview(b"\n".join(lines) + b"\n")
+        while lines:
+            part = [lines.pop(0)]
+            size = len(part[0])
+            while lines and size + len(lines[0]) <= select.PIPE_BUF:
+                size += len(lines[0])
+                part.append(lines.pop(0))
+            if not self._is_written(b"".join(part)):
+                self.lost += len(part) + len(lines)
+                return
+
+    def _is_written(self, part: bytes) -> bool:
+        """Write what fits into a pipe whole; a reader that sleeps, or is gone, must not hold up the loop."""
         try:
-            while left:
-                left = left[os.write(self._descriptor, left) :]
-        except OSError:  # A full disk, or a pipe whose reader left or sleeps.
-            self.lost += len(lines)
+            return bool(self._poll.poll(0)) and os.write(self._descriptor, part) == len(part)
+        except OSError:  # A full disk, or a pipe whose reader left.
+            return False

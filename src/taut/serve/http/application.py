@@ -17,13 +17,13 @@ from taut.serve.http.board import Board, Labels
 from taut.serve.http.pages import Pages
 from taut.serve.http.reading import Question, Receive, Scope, Send, read_question
 from taut.serve.http.routes import Route, Way, hot_routes
+from taut.serve.log import PredictionLog, log_place
 from taut.serve.requests import Request, outputs_of_answer
 from taut.serve.scoring.backend import Backend, Served, backend_of
 from taut.serve.scoring.batcher import Batcher
 from taut.serve.scoring.engine import ModelFailed
 from taut.serve.scoring.health import Health
 from taut.serve.scoring.joining import Columns, plain_lists
-from taut.serve.scoring.journaled import JournaledLog
 from taut.serve.scoring.limits import Limits, UnderWay
 from taut.serve.scoring.pending import Ids, Result
 from taut.serve.scoring.said import Log
@@ -60,7 +60,7 @@ class Application:
     ) -> None:
         backends = [backend_of(served)] if isinstance(served, Served) else [*served]
         if isinstance(served, Served) and served.logs and log is None:
-            log = JournaledLog(home, served.deployment)
+            log = PredictionLog.open(log_place(home), served.deployment)
         self.limits = limits or Limits()
         self.under_way = UnderWay(self.limits)
         self._log, self._pick, self.guard, self._access = log, pick, guard, access
@@ -168,11 +168,7 @@ class Application:
                 if isinstance(result, Exception):
                     raise result
                 assert request is not None, question.path
-                body = hot.write(result, request)
-                answer = Answer(
-                    200, body.data, result.rows, result.id, result.number, result.revision, body.content_type,
-                    body.headers,
-                )  # fmt: skip
+                answer = hot.write(result, request)
             except Exception as problem:  # noqa: BLE001  # As below.
                 answer = self._problem(f"POST {question.path}", problem)
             way.slot.answered(answer.status, time.monotonic() - begun_s)

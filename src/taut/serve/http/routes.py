@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from taut.records import Prediction
+from taut.serve.http.answers import Answer
 from taut.serve.http.board import Slot
 from taut.serve.http.reading import Question
 from taut.serve.requests import (
@@ -39,7 +40,7 @@ class Route:
     """A path that predictions are asked of. `is_free` says that it names no version, so that any may answer."""
 
     read: Callable[[Question, Way], Request]
-    write: Callable[[Prediction, Request], Body]
+    write: Callable[[Prediction, Request], Answer]
     way: Way
     is_free: bool = True
 
@@ -49,14 +50,12 @@ def hot_routes(endpoint: str, ways: list[Way]) -> dict[str, Route]:
     live = ways[0]
     return {
         **{
-            f"/v2/models/{endpoint}/versions/{way.backend.number}/infer": Route(
-                _infer, infer_answer, way, is_free=False
-            )
+            f"/v2/models/{endpoint}/versions/{way.backend.number}/infer": Route(_infer, _inferred, way, is_free=False)
             for way in ways
             if way.backend.role != "shadow"
         },
-        "/invocations": Route(_invoke, invocation_answer, live),
-        f"/v2/models/{endpoint}/infer": Route(_infer, infer_answer, live),
+        "/invocations": Route(_invoke, _invoked, live),
+        f"/v2/models/{endpoint}/infer": Route(_infer, _inferred, live),
     }
 
 
@@ -85,3 +84,15 @@ def _infer(question: Question, way: Way) -> Request:
         moment=header(b"x-event-time"),
         accept=header(b"accept"),
     )
+
+
+def _invoked(said: Prediction, request: Request) -> Answer:
+    return _answer(said, invocation_answer(said, request))
+
+
+def _inferred(said: Prediction, request: Request) -> Answer:
+    return _answer(said, infer_answer(said, request))
+
+
+def _answer(said: Prediction, body: Body) -> Answer:
+    return Answer(200, body.data, said.rows, said.id, said.number, said.revision, body.content_type, body.headers)

@@ -90,6 +90,11 @@ class PredictionLog:
             raise
         return made
 
+    @property
+    def blocks(self) -> bool:
+        """Whether `append` waits for the disk, by the policy."""
+        return self._policy.fsync
+
     def answered(self, ids: Sequence[str]) -> dict[str, Stored]:
         """What was answered before to those of these ids that were used; hold it against `same` before it is sent."""
         return self._ids.find(ids)

@@ -8,16 +8,17 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from taut.errors import TautError
+from taut.records import Prediction
 from taut.serve.requests import Request
 from taut.serve.scoring.backend import Backend
 from taut.serve.scoring.engine import ROWS_MAX, InProcess, ModelFailed, Outcome
 from taut.serve.scoring.joining import Columns, count_rows, join
 from taut.serve.scoring.limits import Limits, UnderWay
 from taut.serve.scoring.pending import Ids, Pending, Result, Tell
-from taut.serve.scoring.said import Known, Log
+from taut.serve.scoring.said import Log
 from taut.serve.scoring.writing import Meter, Writer
 
 LOOP_ROWS = 2 * ROWS_MAX  # A request with more rows than that is answered in a thread: some milliseconds of work.
@@ -58,6 +59,15 @@ class Batcher:
         self.waiting += 1
         self._gather(Pending(request, rows, caller, tell, self._over))
 
+    async def answer(self, request: Request, caller: str = "") -> Prediction:
+        """The same for whoever waits: the prediction, or raised why there is none."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.put(request, caller, lambda result: None if future.done() else future.set_result(result))
+        result = await future
+        if isinstance(result, Exception):
+            raise result
+        return result
+
     def copy(self, request: Request, request_id: str) -> None:
         """Answer a request a second time, for the log alone: a shadow's answer under the id of the real one.
 
@@ -91,6 +101,14 @@ class Batcher:
     def _flush(self) -> None:
         """All that arrived in this turn."""
         gathered, self._gathered = self._gathered, []
+        try:
+            self._begin(gathered)
+        except Exception as problem:  # noqa: BLE001  # A defect of ours: nobody may wait for it for ever.
+            for pending in gathered:
+                if not pending.is_over:
+                    self._resolve(pending, problem)
+
+    def _begin(self, gathered: list[Pending]) -> None:
         self._meter.under_way(self.waiting, self._under_way.bytes)
         if self.writer.log is not None and any(pending.given for pending in gathered):
             leaders = []
@@ -101,23 +119,9 @@ class Batcher:
                         leaders.append(pending)
             gathered = [pending for pending in gathered if not pending.given]
             if leaders:
-                asked = {one.id: one.request.columns for one in leaders}
-                self.writer.start_look_up(asked, lambda found: self._looked_up(leaders, found))
+                self.writer.look_up(leaders, self._score)
         if gathered:
             self._score(gathered)
-
-    def _looked_up(self, leaders: list[Pending], found: Mapping[str, Known] | TautError) -> None:
-        """Those that were answered before get what was said then; the others are asked."""
-        if isinstance(found, TautError):
-            for pending in leaders:
-                self._resolve(pending, found)
-            return
-        new = [pending for pending in leaders if pending.id not in found]
-        for pending in leaders:
-            if pending.id in found:
-                self._resolve(pending, found[pending.id])
-        if new:
-            self._score(new)
 
     def _resolve(self, pending: Pending, result: Result) -> None:
         for other in self._ids.resolve(pending, result):

@@ -1,12 +1,14 @@
 """A request on its way through a backend: who waits for it, since when, and who asked under the same id meanwhile."""
 
 import asyncio
+import sys
 import time
+import traceback
 from collections.abc import Callable
 
-from taut.errors import TautError
+from taut.errors import Conflict
+from taut.ground import wire
 from taut.records import Prediction
-from taut.serve.log import same_inputs
 from taut.serve.requests import Request
 from taut.serve.scoring.joining import plain_lists
 
@@ -18,7 +20,8 @@ class Pending:
     """One accepted request; `tell` is called once, at the deadline at the latest. Then it may still be under way."""
 
     __slots__ = (
-        "_is_told", "_over", "_tell", "_timer", "arrived_s", "caller", "followers", "given", "id", "request", "rows",
+        "_is_told", "_over", "_tell", "_timer", "arrived_s", "caller", "followers", "given", "id", "is_over",
+        "request", "rows",
     )  # fmt: skip
 
     def __init__(self, request: Request, rows: int, caller: str, tell: Tell, over: "Callable[[Pending], None]") -> None:
@@ -28,6 +31,7 @@ class Pending:
         self._tell = tell
         self._over = over  # Called once, when nothing is done for it any more.
         self._is_told = False
+        self.is_over = False
         self.arrived_s = time.monotonic()
         self.id = request.id
         self.given = bool(request.id)
@@ -42,28 +46,27 @@ class Pending:
 
     def resolve(self, result: Result) -> None:
         """Tell whoever still waits; the request is over."""
+        self.is_over = True
         self._over(self)
         if self._timer is not None:
             self._timer.cancel()
-        if not self._is_told:
-            self._is_told = True
-            self._tell(result)
-
-    def same(self, stored: Prediction) -> Result:
-        """What was said under this id, where it was asked the same; else the Conflict."""
-        try:
-            return same_inputs(stored, plain_lists(self.request.columns))
-        except TautError as conflict:
-            return conflict
+        self._say(result)
 
     def asks_like(self, other: "Pending") -> bool:
-        """Whether both ask about the same rows."""
-        return plain_lists(self.request.columns) == plain_lists(other.request.columns)
+        """Whether both ask about the same rows; their columns may stand in another order."""
+        return wire.encode(plain_lists(self.request.columns)) == wire.encode(plain_lists(other.request.columns))
 
     def _give_up(self) -> None:
-        if not self._is_told:
-            self._is_told = True
-            self._tell(TimeoutError())
+        self._say(TimeoutError())
+
+    def _say(self, result: Result) -> None:
+        if self._is_told:
+            return
+        self._is_told = True
+        try:
+            self._tell(result)
+        except Exception:  # noqa: BLE001  # Others of the same batch still wait for theirs.
+            sys.stderr.write(f"request {self.id}: its answer could not be told\n{traceback.format_exc()}")
 
 
 class Ids:
@@ -91,11 +94,18 @@ class Ids:
         del self._leaders[pending.id]
         left = []
         for follower in pending.followers or ():
-            if isinstance(result, Prediction):
-                follower.resolve(follower.same(result))
-            elif follower.asks_like(pending):
+            if follower.asks_like(pending):
                 follower.resolve(result)
+            elif isinstance(result, Prediction):
+                follower.resolve(_conflict(result.id))
             else:
                 left.append(follower)
         pending.followers = None
         return left
+
+
+def _conflict(request_id: str) -> Conflict:
+    return Conflict(
+        f"request id {request_id!r} is used for other inputs at this moment; an id names one request for good",
+        hint="send the request with a new id, or without one",
+    )

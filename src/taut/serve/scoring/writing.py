@@ -10,13 +10,13 @@ from taut.errors import TautError, Unavailable
 from taut.records import Prediction
 from taut.serve.log import Said
 from taut.serve.scoring.backend import Backend
-from taut.serve.scoring.joining import Columns, slices
+from taut.serve.scoring.joining import Columns, plain_lists, slices
 from taut.serve.scoring.pending import Pending, Result
-from taut.serve.scoring.said import Known, Log
+from taut.serve.scoring.said import Log, Stored
 from taut.serve.scoring.workers import Workers
 
 LOG_DISTRUST_S = 5.0  # How long after a failed write the log counts as one that cannot be written.
-THREADS = 2  # For a log that blocks: one writes, one looks up.
+THREADS = 1  # For a log that blocks: it is told one thing after the other.
 
 T = TypeVar("T")
 Resolve = Callable[[Pending, Result], None]
@@ -62,32 +62,39 @@ class Writer:
         """Whether the log could not be written a moment ago."""
         return time.monotonic() - self._failed_s < LOG_DISTRUST_S
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether something is being written; who waits a moment is written with what comes next."""
-        return bool(self._since_s)
-
     def close(self) -> None:
         """Let go of the threads."""
         if self._threads is not None:
             self._threads.close()
 
-    def start_look_up(
-        self, asked: Mapping[str, Columns], told: Callable[[Mapping[str, Known] | TautError], None]
-    ) -> None:
-        """Tell what was answered to these ids before, or why that cannot be known; later, where the log blocks."""
+    def look_up(self, asked: Sequence[Pending], new: Callable[[list[Pending]], None]) -> None:
+        """Answer the requests of which the log knows the ids; `new` gets the others, later where the log blocks."""
         assert self.log is not None
         log = self.log
+
+        def found() -> list[Result | None]:
+            known = log.answered([pending.id for pending in asked])
+            return [None if one.id not in known else self._stored(one, known[one.id]) for one in asked]
+
+        def told(results: list[Result | None] | TautError) -> None:
+            if isinstance(results, TautError):
+                results = [results] * len(asked)
+            for pending, result in zip(asked, results, strict=True):
+                if result is not None:
+                    self._resolve(pending, result)
+            if left := [pending for pending, result in zip(asked, results, strict=True) if result is None]:
+                new(left)
+
         if self._threads is None:
-            told(_tried(lambda: log.answered(asked)))
+            told(_tried(found))
         else:
-            self._start(lambda: log.answered(asked), told)
+            self._start(found, told)
 
     def say(self, part: Sequence[Pending], inputs: Columns, outputs: Columns) -> None:
         """Write down what the requests of `part` were answered, their rows behind one another; then tell them."""
         said, log = self._said(part, inputs, outputs), self.log
         if log is None:
-            self._conclude(part, said, {})
+            self._tell(part, said, {})
         elif self._threads is None:
             self._conclude(part, said, _tried(lambda: log.append(said)))
         else:
@@ -95,10 +102,10 @@ class Writer:
             self._since_s.append(since_s)
             self._meter.unlogged(self._since_s[0])
 
-            def written(came: Mapping[str, Known] | TautError) -> None:
+            def written(kept: Mapping[str, Stored] | TautError) -> None:
                 self._since_s.remove(since_s)
                 self._meter.unlogged(self._since_s[0] if self._since_s else 0.0)
-                self._conclude(part, said, came)
+                self._conclude(part, said, kept)
 
             self._start(lambda: log.append(said), written)
 
@@ -119,30 +126,43 @@ class Writer:
             inputs=dict(inputs), outputs=dict(outputs),
         )  # fmt: skip
 
-    def _conclude(self, part: Sequence[Pending], said: Said, came: Mapping[str, Known] | TautError) -> None:
+    def _conclude(self, part: Sequence[Pending], said: Said, kept: Mapping[str, Stored] | TautError) -> None:
         """Answer what is in the log. What could not be written was not said: it ends in an error."""
-        if not isinstance(came, TautError):
-            self._tell(part, said, came)
-        elif len(part) > 1 and not isinstance(came, Unavailable):
+        if not isinstance(kept, TautError):
+            self._tell(part, said, kept)
+        elif len(part) > 1 and not isinstance(kept, Unavailable):
             inputs, outputs = slices(said.inputs, said.counts), slices(said.outputs, said.counts)
             for pending, asked, answer in zip(part, inputs, outputs, strict=True):
                 self.say([pending], asked, answer)  # Only the guilty one fails.
         else:
             self._failed_s = time.monotonic()
             for pending in part:
-                self._resolve(pending, came)
+                self._resolve(pending, kept)
 
-    def _tell(self, part: Sequence[Pending], said: Said, taken: Mapping[str, Known]) -> None:
+    def _tell(self, part: Sequence[Pending], said: Said, instead: Mapping[str, Stored]) -> None:
         backend, at_ms, resolve = self._backend, said.at_ms, self._resolve
         self._meter.said(sum(said.counts))
         for pending, event_ms, outputs in zip(part, said.event_ms, slices(said.outputs, said.counts), strict=True):
-            if pending.id in taken:
-                resolve(pending, taken[pending.id])
+            if instead and pending.given and (stored := instead.get(pending.id)) is not None:
+                resolve(pending, self._stored(pending, stored))
                 continue
             resolve(pending, Prediction(
                 backend.deployment, pending.id, backend.revision, backend.model, backend.number, at_ms, event_ms,
                 pending.rows, pending.request.columns, outputs,
             ))  # fmt: skip
+
+    def _stored(self, pending: Pending, stored: Stored) -> Result:
+        """What was said under its id before, where it was asked the same; else the Conflict."""
+        assert self.log is not None
+        columns = pending.request.columns
+        try:
+            self.log.same(pending.id, stored, columns)
+        except TautError as conflict:
+            return conflict
+        return Prediction(
+            self._backend.deployment, pending.id, stored.revision, stored.model, stored.number, stored.at_ms,
+            stored.event_ms, stored.rows, plain_lists(columns), plain_lists(stored.outputs),
+        )  # fmt: skip
 
     def _start(self, work: Callable[[], T], told: Callable[[T | TautError], None]) -> None:
         """Do it in a thread and tell what came of it in the loop."""

@@ -19,9 +19,8 @@ from taut.models import find_model, load_packed, load_served, served_graph
 from taut.records import ModelVersion
 from taut.serve.http.application import Application, labels_of
 from taut.serve.http.board import Board
-from taut.serve.log import policy_of
+from taut.serve.log import PredictionLog, log_place, policy_of
 from taut.serve.scoring.backend import Backend, Served, backend_of
-from taut.serve.scoring.journaled import JournaledLog
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +87,7 @@ class Recorded:
         with open_home(self.place, project=self.project) as home:
             wanted = find_deployment(home, self.deployment, self.revision)
             version = find_model(home, f"{wanted.model}@{wanted.number}")
-            log = JournaledLog(home, self.deployment, policy_of(spec_of(wanted).log))
+            log = PredictionLog.open(log_place(home), self.deployment, policy_of(spec_of(wanted).log))
             yield _application(home, [_backend(home, version, self.deployment, wanted.revision)], seat, log)
 
     def at(self, revision: int) -> "Recorded":
@@ -157,6 +156,6 @@ def _backend(home: Home, version: ModelVersion, deployment: str, revision: int) 
     return backend_of(Served(deployment, revision, version.name, version.number, load_served(home, version)))
 
 
-def _application(home: Home, backends: Sequence[Backend], seat: Seat, log: JournaledLog | None = None) -> Application:
+def _application(home: Home, backends: Sequence[Backend], seat: Seat, log: PredictionLog | None = None) -> Application:
     board = Board([labels_of(backend) for backend in backends], seat.fronts, seat.counters)
     return Application(home, backends, log=log, board=board, front=seat.front)
