@@ -25,11 +25,11 @@ def listed_or_array(values: Any) -> Any:
         values = _of_arrow(values)
     elif module == "pandas":
         values = of_pandas(values)
-    if hasattr(values, "dtype"):
-        if values.dtype.kind == "O":
-            return list(values)
-        return values.astype("U") if values.dtype.kind == "T" else values
-    return values
+    elif module != "numpy" or hasattr(values, "mask"):  # What is masked becomes None.
+        return values if isinstance(values, list) else values.tolist() if module == "numpy" else list(values)
+    if values.dtype.kind == "O":
+        return list(values)
+    return values.astype("U") if values.dtype.kind == "T" else values
 
 
 def of_pandas(values: Any) -> Any:
