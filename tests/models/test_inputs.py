@@ -47,13 +47,14 @@ TAKEN: list[tuple[Kind, list[Any], list[Any]]] = [
                                  pa.array(["a", None, ""]).dictionary_encode()]),
     ("string", ["a", "ö"], [np.array(["a", "ö"]), np.array(["a", "ö"], object),
                             pd.Series(["a", "ö"], dtype="category")]),
+    ("binary", ["YWI=", b"\xff"], [np.array([b"ab", b"\xff"]), np.array(["YWI=", "/w=="])]),
     ("binary", ["YWI=", b"\xff", None], [pa.array([b"ab", b"\xff", None]), np.array([b"ab", b"\xff", None], object)]),
     ("datetime", ["2026-01-02", "2026-01-02T03:04:05.000000006", None],
      [np.array(["2026-01-02", "2026-01-02T03:04:05.000000006", "NaT"], "datetime64[ns]")]),
     ("datetime", ["2026-01-02T03:04:05+02:00", "2026-01-02T03:04:05Z", datetime(2026, 1, 2, tzinfo=UTC)],
      [np.array(["2026-01-02T01:04:05", "2026-01-02T03:04:05", "2026-01-02"], "datetime64[s]")]),
-    ("datetime", ["2026-01-02"], [pa.array([datetime(2026, 1, 2)]), pd.Series([pd.Timestamp("2026-01-02")]),
-                                  pa.array([datetime(2026, 1, 2).date()])]),
+    ("datetime", ["2026-01-02"], [np.array(["2026-01-02"]), pa.array([datetime(2026, 1, 2)]),
+                                  pd.Series([pd.Timestamp("2026-01-02")]), pa.array([datetime(2026, 1, 2).date()])]),
 ]  # fmt: skip
 DTYPES = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32", "datetime": "datetime64[ns]"}
 

@@ -85,8 +85,8 @@ def loading(saved: Saved, what: str) -> Iterator[None]:
     except (TautError, MemoryError):
         raise
     except Exception as problem:  # A pickle may raise anything; it is told with the original behind it.
-        versions = [f"{key} {value}" for key, value in saved.model.flavours.get(saved.name, {}).items()
-                    if key.endswith("_version") and isinstance(value, str)]  # fmt: skip
+        said = saved.model.flavours.get(saved.name, {})
+        versions = [f"{key.removesuffix('_version')} {said[key]}" for key in said if key.endswith("_version")]
         raise Invalid(
             f"the model's file {what} cannot be loaded: {type(problem).__name__}: {problem}",
             hint=f"it was saved with {', '.join(versions) or 'libraries of unknown versions'}",
