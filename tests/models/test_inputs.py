@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from taut.errors import Invalid
 from taut.models.inputs import Intake, checked_column, completed
-from taut.models.signature import Kind, Signature, SignatureColumn, Type
+from taut.models.made_up import made_up_rows
+from taut.models.signature import UNSIGNED, Field, Kind, Signature, SignatureColumn, Type
 
 NAN = float("nan")
 
@@ -33,7 +34,9 @@ def said(wanted: SignatureColumn, values: Any) -> str:
 
 TAKEN: list[tuple[Kind, list[Any], list[Any]]] = [
     ("double", [1, 2.5, None, NAN], [np.array([1, 2.5, NAN, NAN]), pa.array([1, 2.5, None, NAN])]),
-    ("double", [1, 0], [np.array([1, 0], "int8"), np.array([1, 0], "uint64"), np.array([1, 0], "float16")]),
+    ("double", [1, None], [np.ma.array([1.0, 5.0], mask=[False, True]), np.array([np.float32(1), None], object)]),
+    ("double", [1, 0], [range(1, -1, -1), (1, 0), np.array([1, 0], "int8"), np.array([1, 0], "float16")]),
+    ("double", [1, 0], [pa.array([1, 0], pa.decimal128(5, 2)), pd.Series([1, 0], dtype="Int8")]),
     ("float", [0.1, 3], [np.array([0.1, 3]), np.array([0.1, 3], "float32"), pa.array([0.1, 3], pa.float32())]),
     ("long", [1, 2.0, 3], [np.array([1, 2, 3], "uint8"), np.array([1.0, 2, 3]), pa.chunked_array([[1, 2], [3]])]),
     ("long", [2**62 + 1, -(2**63)], [np.array([2**62 + 1, -(2**63)]), pd.Series([2**62 + 1, -(2**63)])]),
@@ -44,13 +47,14 @@ TAKEN: list[tuple[Kind, list[Any], list[Any]]] = [
                                  pa.array(["a", None, ""]).dictionary_encode()]),
     ("string", ["a", "ö"], [np.array(["a", "ö"]), np.array(["a", "ö"], object),
                             pd.Series(["a", "ö"], dtype="category")]),
+    ("binary", ["YWI=", b"\xff"], [np.array([b"ab", b"\xff"]), np.array(["YWI=", "/w=="])]),
     ("binary", ["YWI=", b"\xff", None], [pa.array([b"ab", b"\xff", None]), np.array([b"ab", b"\xff", None], object)]),
     ("datetime", ["2026-01-02", "2026-01-02T03:04:05.000000006", None],
      [np.array(["2026-01-02", "2026-01-02T03:04:05.000000006", "NaT"], "datetime64[ns]")]),
     ("datetime", ["2026-01-02T03:04:05+02:00", "2026-01-02T03:04:05Z", datetime(2026, 1, 2, tzinfo=UTC)],
      [np.array(["2026-01-02T01:04:05", "2026-01-02T03:04:05", "2026-01-02"], "datetime64[s]")]),
-    ("datetime", ["2026-01-02"], [pa.array([datetime(2026, 1, 2)]), pd.Series([pd.Timestamp("2026-01-02")]),
-                                  pa.array([datetime(2026, 1, 2).date()])]),
+    ("datetime", ["2026-01-02"], [np.array(["2026-01-02"]), pa.array([datetime(2026, 1, 2)]),
+                                  pd.Series([pd.Timestamp("2026-01-02")]), pa.array([datetime(2026, 1, 2).date()])]),
 ]  # fmt: skip
 DTYPES = {"double": "float64", "float": "float32", "long": "int64", "integer": "int32", "datetime": "datetime64[ns]"}
 
@@ -124,8 +128,6 @@ IMAGE = column("float", dtype="float32", shape=(2, -1))
     ],
 )
 def test_nested_lists_and_arrays_become_the_same_tensor(values: Any):
-    if isinstance(values, list) and isinstance(values[0], list) and isinstance(values[0][0], np.ndarray):
-        values = [[row if isinstance(row, list) else row.tolist() for row in values[0]]]
     made = checked_column(IMAGE, values)
     assert made.dtype == "float32"
     assert np.array_equal(made, np.array([[[1, 2.5, NAN], [4, 5, 6]]], "float32"), equal_nan=True)
@@ -163,6 +165,29 @@ def test_tensors_of_small_whole_numbers_hold_no_more_than_fits():
     assert said(pixel, [[0], [256]]) == "column 'c' takes uint8 of shape [1]; row 1 has int 256"
     assert said(pixel, np.array([[0], [-1]])) == "column 'c' takes uint8 of shape [1]; row 1 has int -1"
     assert said(pixel, [[0], [None]]) == "column 'c' takes uint8 of shape [1]; row 1 has null"
+
+
+def test_a_value_a_row_is_a_tensor_of_one():
+    one = column("float", dtype="float32", shape=(1,))
+    assert checked_column(one, [1.0, 2]).tolist() == checked_column(one, [[1.0], [2]]).tolist() == [[1.0], [2.0]]
+    assert "row 1 has str 'a'" in said(one, [1.0, "a"])
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_made_up_rows_are_rows_that_the_signature_allows(rows: int):
+    inner = Type("object", fields=(Field("a", Type("map")), Field("b", Type("long"), required=False)))
+    kinds: list[Kind] = ["double", "float", "long", "integer", "boolean", "string", "binary", "datetime", "any"]
+    columns = [SignatureColumn(kind, kind) for kind in kinds]
+    columns += [
+        SignatureColumn("list", "array", items=inner),
+        SignatureColumn("o", "object", fields=(Field("i", inner),)),
+    ]
+    table = Signature(tuple(columns))
+    assert set(map(len, Intake(table).arrays(made_up_rows(table, rows)).values())) == {rows}
+    image = SignatureColumn("image", "integer", dtype="uint8", shape=(2, -1, 3))
+    fixed = Signature((image,), form="tensors", rows=5)
+    assert Intake(fixed).arrays(made_up_rows(fixed, rows))["image"].shape == (5, 2, 1, 3)
+    assert made_up_rows(UNSIGNED) == {}
 
 
 # Whole requests
@@ -211,14 +236,14 @@ def test_one_tensor_stands_for_the_columns_of_an_array():
         completed(wide, {"input-0": rows[:, :2]})
 
 
-cells = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=3), st.binary(max_size=3)
-)
+whole, texts = st.integers(-(2**70), 2**70), st.text("a0ö", max_size=3)
+cells = st.one_of(st.none(), st.booleans(), whole, st.floats(), texts, st.binary(max_size=3))
 plain: st.SearchStrategy[Kind] = st.sampled_from(
     ["double", "float", "long", "integer", "boolean", "string", "binary", "datetime"]
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(
     kind=plain,
     required=st.booleans(),

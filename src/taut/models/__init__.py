@@ -28,6 +28,7 @@ from taut.models.keeping import (
     tag_model,
     tag_version,
 )
+from taut.models.made_up import made_up_rows
 from taut.models.package import fetch_model
 from taut.models.packed import load_packed
 from taut.models.predictor import Predictor, load_model
@@ -86,6 +87,7 @@ __all__ = [
     "load_packed",
     "load_served",
     "lower_approvals",
+    "made_up_rows",
     "model_card",
     "model_files",
     "must_be_approved",

@@ -8,15 +8,14 @@ from typing import Any
 from taut.models.signature import Kind, SignatureColumn
 from taut.models.values import dtype_of, objects, refuse_where
 
-ALLOWED: dict[Kind, str] = {  # Letters of numpy's kinds of dtypes.
-    "double": "fiu", "float": "fiu", "long": "iuf", "integer": "iuf", "boolean": "b", "string": "U", "binary": "S",
-    "datetime": "M",
+ALLOWED: dict[Kind, str] = {  # Letters of numpy's kinds of dtypes; texts and bytes are lists.
+    "double": "fiu", "float": "fiu", "long": "iuf", "integer": "iuf", "boolean": "b", "datetime": "M",
 }  # fmt: skip
 LIMITS = {"int64": (-(2.0**63), 2.0**63), "uint64": (0.0, 2.0**64)}  # As floats: the upper ones are past the last.
 
 
 def listed_or_array(values: Any) -> Any:
-    """An array of numpy with a dtype that says what it holds, or a list of plain values.
+    """An array of numbers, truth values or times, or a list of plain values.
 
     Arrow's and pandas' columns become the one or the other: nulls are None, or NaN among floats.
     """
@@ -25,11 +24,11 @@ def listed_or_array(values: Any) -> Any:
         values = _of_arrow(values)
     elif module == "pandas":
         values = of_pandas(values)
-    if hasattr(values, "dtype"):
-        if values.dtype.kind == "O":
-            return list(values)
-        return values.astype("U") if values.dtype.kind == "T" else values
-    return values
+    elif module != "numpy" or hasattr(values, "mask"):  # What is masked becomes None.
+        return values if isinstance(values, list) else values.tolist() if module == "numpy" else list(values)
+    if values.dtype.kind == "O":
+        return list(values)
+    return values.tolist() if values.dtype.kind in "UTS" else values
 
 
 def of_pandas(values: Any) -> Any:
@@ -47,15 +46,13 @@ def array_of(column: SignatureColumn, array: Any) -> Any:
     """The values of an array in the dtype that the model is given. Raises Misfit."""
     import numpy as np
 
-    if array.dtype.kind not in ALLOWED[column.kind]:
+    if array.dtype.kind not in ALLOWED.get(column.kind, ""):
         refuse_where(np.ones(max(1, array.size), bool))
     if column.kind in ("double", "float"):
         return floats(column, array)
     if column.kind in ("long", "integer"):
         return whole_numbers(column, array)
-    if column.kind == "datetime":
-        return moments(array)
-    return array if column.kind == "boolean" else array.astype(object)
+    return moments(array) if column.kind == "datetime" else array
 
 
 def floats(column: SignatureColumn, array: Any) -> Any:

@@ -4,7 +4,7 @@ from taut.ground.clock import iso
 from taut.home import Home
 from taut.models.evidence import list_gates
 from taut.models.registry import deployments_of, find_model
-from taut.models.signature import parse_signature
+from taut.models.signature import SignatureColumn, parse_signature
 from taut.records import ModelVersion
 from taut.runs import get_run
 
@@ -31,8 +31,16 @@ def _inputs(version: ModelVersion) -> str:
     signature = parse_signature(version.signature)
     if signature is None:
         return "## Inputs\n\nSaved without a signature."
-    rows = [f"| {column.name} | {column.kind} | {'yes' if column.required else 'no'} |" for column in signature.inputs]
+    rows = [
+        f"| {column.name} | {_kind(column)} | {'yes' if column.required else 'no'} |" for column in signature.inputs
+    ]
     return "\n".join(["## Inputs", "", "| column | type | required |", "|---|---|---|", *rows])
+
+
+def _kind(column: SignatureColumn) -> str:
+    """The kind of an input; the type and shape of a row of a tensor."""
+    shape = ", ".join("any" if size < 0 else str(size) for size in column.shape)
+    return f"{column.dtype} [{shape}]" if shape else column.dtype or column.kind
 
 
 def _origin(home: Home, version: ModelVersion) -> str:

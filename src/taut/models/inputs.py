@@ -107,7 +107,10 @@ def completed(signature: Signature, columns: Mapping[str, Any]) -> Mapping[str, 
 
 def must_be_even(signature: Signature, columns: Mapping[str, Any]) -> None:
     """Raise Invalid for columns of different lengths or of none, or of another length than each call must have."""
-    sizes = set(map(len, columns.values()))
+    try:
+        sizes = set(map(len, columns.values()))
+    except TypeError:
+        raise Invalid("each column must be a list of values, a value a row") from None
     if len(sizes) == 1 and (rows := sizes.pop()):
         if signature.rows not in (-1, rows):
             raise Invalid(f"the model takes {signature.rows} rows at a time; there are {rows}")

@@ -33,6 +33,9 @@ def array_of_list(column: SignatureColumn, values: Sequence[Any]) -> Any:
     import numpy as np
 
     types = set(map(type, values))
+    if any(hasattr(kind, "dtype") for kind in types):  # Numpy's own numbers among objects.
+        values = [value.item() if hasattr(value, "dtype") and not value.ndim else value for value in values]
+        types = set(map(type, values))
     if strange := types - TAKEN[column.kind]:
         refuse(values, lambda value: type(value) in strange)
     if column.dtype == "str" and types != {str}:  # Numpy would write what is missing as a text.

@@ -59,7 +59,10 @@ class Predictor:
         if self.signature.form == "any":
             data = unchecked_input(columns, frames=self._asked.frames)
         else:
-            data = frame_of(self.signature, self._intake.arrays(columns), frames=self._asked.frames)
+            arrays = self._intake.arrays(columns)
+            if self._asked.leaves_out and len(columns) < len(arrays):
+                arrays = {name: array for name, array in arrays.items() if name in columns}
+            data = frame_of(self.signature, arrays, frames=self._asked.frames)
         return self._answered(data, len(next(iter(columns.values()))), given)
 
     def answered(self, table: Any) -> dict[str, list[Any]]:

@@ -48,9 +48,11 @@ def _must_fit(column: SignatureColumn, shape: tuple[int, ...], row: int = 0) -> 
 def _flattened(column: SignatureColumn, rows: Any) -> tuple[tuple[int, ...], list[Any]]:
     """The shape of nested lists and their values in order; each level is looked at as a whole."""
     shape: list[int] = [len(rows)]
-    level = [row.tolist() if hasattr(row, "tolist") else row for row in rows]
-    rows = level
+    rows = level = _without_arrays(rows)
+    if set(column.shape) == {1} and not set(map(type, level)) & {list, tuple}:
+        return (len(level), *column.shape), level  # A value a row is what the protocols make of [ROWS, 1].
     for wanted in column.shape:
+        level = _without_arrays(level)
         if not set(map(type, level)) <= {list, tuple}:
             _refuse_shape(column, rows)
         sizes = set(map(len, level))
@@ -61,6 +63,13 @@ def _flattened(column: SignatureColumn, rows: Any) -> tuple[tuple[int, ...], lis
     if set(map(type, level)) & {list, tuple}:
         _refuse_shape(column, rows)
     return tuple(shape), level
+
+
+def _without_arrays(level: Any) -> list[Any]:
+    """The same with lists in the place of arrays."""
+    if not any(hasattr(kind, "tolist") for kind in set(map(type, level))):
+        return list(level)
+    return [value.tolist() if hasattr(value, "tolist") else value for value in level]
 
 
 def _refuse_shape(column: SignatureColumn, rows: list[Any]) -> None:
@@ -79,6 +88,7 @@ def _refuse_shape(column: SignatureColumn, rows: list[Any]) -> None:
 
 def _shape(value: Any) -> tuple[int, ...] | None:
     """The shape of nested lists; None where they are ragged."""
+    value = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(value, list | tuple):
         return ()
     if not value:

@@ -1,5 +1,7 @@
 """LightGBM and XGBoost models answer as MLflow's client has them answer, in each way they are saved."""
 
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -102,7 +104,7 @@ def test_a_booster_that_is_no_text_of_lightgbm_is_explained(rows, inputs: pd.Dat
     (folder / "model.lgb").write_text("no trees\n")
     with pytest.raises(Invalid, match=r"model\.lgb cannot be loaded") as caught:
         loaded(folder)
-    assert "lgb_version" in caught.value.hint
+    assert "saved with lgb " in caught.value.hint
 
 
 # XGBoost
@@ -149,3 +151,15 @@ def test_a_class_that_is_not_xgboosts_is_not_imported(rows, inputs: pd.DataFrame
     (folder / "MLmodel").write_text(text.replace("xgboost.sklearn.XGBRegressor", "subprocess.Popen"))
     with pytest.raises(UsageError, match=r"'subprocess\.Popen', which is no class of XGBoost"):
         loaded(folder)
+
+
+def test_mlflow_is_not_imported_for_a_flavour_that_taut_loads(rows, inputs: pd.DataFrame, tmp_path: Path):
+    folder = saved_lightgbm(booster(rows, inputs), inputs, tmp_path / "model")
+    program = (
+        "import sys; from pathlib import Path; from taut.models import load_model\n"
+        f"p = load_model(Path({str(folder)!r}), {digest_of(tree_of_folder(folder))!r})\n"
+        "p.predict({'delay': [1.0], 'wind': [None], 'hour': [2]})\n"
+        "print('mlflow' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr

@@ -176,6 +176,16 @@ def test_rows_that_a_python_model_refuses_are_invalid_and_its_defects_are_not_hi
         predictor.predict({"a": [1.0], "b": ["x"]})
 
 
+def test_an_optional_column_that_is_not_there_is_not_in_the_frame(tmp_path: Path):
+    signature = ModelSignature(inputs=Schema([ColSpec("double", "a"), ColSpec("long", "n", required=False)]))
+    folder = saved(Answers(lambda rows: [", ".join(rows.columns)] * len(rows)), tmp_path / "model", signature)
+    predictor = loaded(folder)
+    assert predictor.predict({"a": [1.0]})["prediction"] == mlflow_says(folder, pd.DataFrame({"a": [1.0]})) == ["a"]
+    assert predictor.predict({"a": [1.0], "n": [1]}) == {"prediction": ["a, n"]}
+    with pytest.raises(Invalid, match="refused these rows: Incompatible input types for column n"):
+        predictor.predict({"a": [1.0], "n": [None]})
+
+
 # Code of its own
 
 

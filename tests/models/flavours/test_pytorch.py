@@ -84,6 +84,7 @@ def test_torchscript_answers_too(tmp_path: Path):
     assert same(answer["prediction_1"], mlflow_says(folder, frame())[1].to_numpy())
 
 
+@pytest.mark.slow
 def test_an_exported_program_answers_too(tmp_path: Path):
     rows = np.random.default_rng(3).normal(size=(4, 3)).astype(SINGLE)
     signature = ModelSignature(inputs=Schema([TensorSpec(SINGLE, (-1, 3))]))

@@ -16,13 +16,13 @@ def add_code(saved: Saved) -> None:
     name would else run the first one's code. From now on this process writes no compiled files, because one beside
     the code would change the model's folder.
     """
-    _forget_others(saved.folder)
+    _forget_others(saved.folder.resolve())
     code = saved.setting("code")
     if not code:
         return
     if not any(path.startswith(f"{code}/") for path in saved.files):
         raise Invalid(f"the {MLMODEL} file names the folder {code!r} of code, which the model does not hold")
-    place = str(saved.folder / code)
+    place = str(saved.folder.resolve() / code)
     sys.dont_write_bytecode = True
     if place not in sys.path:
         sys.path.insert(0, place)

@@ -1,5 +1,7 @@
 """The LightGBM flavour: a booster in its own text, or an estimator of its scikit-learn interface."""
 
+from dataclasses import replace
+
 from taut.models.flavours.code import add_code
 from taut.models.flavours.saved import Loaded, Saved, loading
 from taut.models.flavours.sklearn import of_estimator, unpickled
@@ -16,10 +18,11 @@ def load(saved: Saved) -> Loaded:
     add_code(saved)
     with loading(saved, path):
         import lightgbm
+
+    refusals = (ValueError, TypeError, lightgbm.basic.LightGBMError)
     if saved.setting("model_class", default=BOOSTER) != BOOSTER:
         written_as = saved.setting("serialization_format", default="cloudpickle")
-        return of_estimator(unpickled(saved, path, written_as, trusted=SAVED_WITH))
+        return replace(of_estimator(unpickled(saved, path, written_as, trusted=SAVED_WITH)), refusals=refusals)
     with loading(saved, path):
         booster = lightgbm.Booster(model_str=saved.read(path).decode())
-    refusals = (ValueError, TypeError, lightgbm.basic.LightGBMError)
     return Loaded(booster, lambda data, _: booster.predict(data), refusals)

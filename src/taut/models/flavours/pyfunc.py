@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from functools import partial
 from typing import Any
 
 from taut.models.flavours.code import add_code
@@ -22,12 +23,14 @@ def load(saved: Saved) -> Loaded:
             import mlflow.pyfunc
             from mlflow.exceptions import MlflowException
 
-        model = mlflow.pyfunc.load_model(str(saved.folder), suppress_warnings=True)
-    return Loaded(
-        model, lambda data, params: _ask(model, data, params), (ValueError, TypeError, MlflowException),
-        no_graph=f"a model of {saved.model.loader} has no graph",
-    )  # fmt: skip
+        model = mlflow.pyfunc.load_model(str(saved.folder.resolve()), suppress_warnings=True)
+    refusals = (ValueError, TypeError, MlflowException)
+    no_graph = f"a model of {saved.model.loader} has no graph"
+    return Loaded(model, partial(_ask, model, MlflowException), refusals, no_graph=no_graph, leaves_out=True)
 
 
-def _ask(model: Any, data: Any, params: dict[str, Any]) -> Any:
-    return model.predict(data, params=params or None)
+def _ask(model: Any, refusal: type[Exception], data: Any, params: dict[str, Any]) -> Any:
+    try:
+        return model.predict(data, params=params or None)
+    except refusal as problem:  # Its text holds all rows before it comes to what is wrong with them.
+        raise ValueError(str(problem).rpartition(" Error: ")[2]) from problem

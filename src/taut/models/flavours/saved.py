@@ -13,7 +13,7 @@ from taut.models.signature import Signature
 from taut.models.tree import read_verified
 from taut.records import TreeFile
 
-DISTRIBUTIONS = {"sklearn": "scikit-learn", "skops": "skops", "cv2": "opencv-python", "PIL": "pillow", "yaml": "pyyaml"}
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "cv2": "opencv-python", "PIL": "pillow", "yaml": "pyyaml"}
 EXTRAS = {"sklearn": "ml", "skops": "ml", "cloudpickle": "ml", "pandas": "ml", "mlflow": "mlflow",
           "onnxruntime": "compile"}  # fmt: skip
 
@@ -60,6 +60,7 @@ class Loaded:
     `raw` is the object of the library. `refusals` are what it raises for rows that it cannot score. `shares` says
     that its classes and `predict_proba` may be asked beside, `decides` that `ask` is its plain `predict`. Where
     `frames` is False it takes columns without a data frame. `no_graph` is why it is never compiled, empty where it may.
+    It `leaves_out` optional columns that a request does not have, where others are given missing values in them.
     `in_process` says that nothing but a well-kept runtime runs in it, so that a server may answer by it itself.
     """
 
@@ -70,6 +71,7 @@ class Loaded:
     decides: bool = True
     frames: bool = True
     no_graph: str = ""
+    leaves_out: bool = False
     in_process: bool = False
 
 
@@ -83,8 +85,8 @@ def loading(saved: Saved, what: str) -> Iterator[None]:
     except (TautError, MemoryError):
         raise
     except Exception as problem:  # A pickle may raise anything; it is told with the original behind it.
-        versions = [f"{key} {value}" for key, value in saved.model.flavours.get(saved.name, {}).items()
-                    if key.endswith("_version") and isinstance(value, str)]  # fmt: skip
+        said = saved.model.flavours.get(saved.name, {})
+        versions = [f"{key.removesuffix('_version')} {said[key]}" for key in said if key.endswith("_version")]
         raise Invalid(
             f"the model's file {what} cannot be loaded: {type(problem).__name__}: {problem}",
             hint=f"it was saved with {', '.join(versions) or 'libraries of unknown versions'}",
