@@ -147,7 +147,7 @@ def test_data_of_another_shape_than_declared_is_named(data: list[Any], shape: li
 @pytest.mark.parametrize("size", [2**31, 2**62, 10**30])
 def test_a_huge_declared_shape_costs_nothing(size: int):
     for shape in ([size], [2, size], [size, size]):
-        with pytest.raises(Invalid, match="'n' has 1 values for shape"):
+        with pytest.raises(Invalid, match=r"'n' has (1 values for )?shape"):
             asked(tensor([1.0], shape=shape))
         for datatype in ("FP64", "BYTES", "BOOL"):
             with pytest.raises(Invalid, match="'n'"):

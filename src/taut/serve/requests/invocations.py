@@ -88,7 +88,7 @@ class InvocationReader:
     def _checked(self, params: dict[str, Any] | None) -> dict[str, Any]:
         if params and (unknown := sorted(params.keys() - self._params)):
             takes = ", ".join(sorted(self._params)) or "no params"
-            raise Invalid(f"the model takes {takes}; the request has {', '.join(unknown)}")
+            raise Invalid(f"the model takes {takes}; the request has {', '.join(unknown):.200}")
         return params or {}
 
     def _columns(self, forms: Forms, body: bytes) -> Columns:
@@ -187,7 +187,8 @@ def _found(forms: Forms, body: bytes) -> str:
     given = [form for form in FORMS if getattr(forms, form) is not None]
     if given:
         return ", ".join(given)
-    others = list(json.loads(body))  # Read once already, so it is an object.
+    # Read once already, so it is an object; but names that nobody asked about were not looked at.
+    others = list(msgspec.json.decode(body.decode(errors="replace"), type=dict[str, msgspec.Raw]))
     return f"none, but {', '.join(others[:5])[:200]}" if others else "none"
 
 
