@@ -34,9 +34,16 @@ TAKEN = (JSON, CSV, *ARROW_FORMS)
 class Split(msgspec.Struct, forbid_unknown_fields=True):
     """A data frame as pandas splits it; its index is of no use to a model."""
 
-    data: list[Any]
-    columns: list[str | int] | None = None
+    data: list[list[Any]]
+    columns: list[str] | None = None
     index: Any = None
+
+
+class OddSplit(Split, forbid_unknown_fields=True):
+    """The same with rows that are plain values, and columns called by numbers."""
+
+    data: list[Any]
+    columns: list[str | int] | None = None  # type: ignore[assignment]  # Wider than what nearly all write.
 
 
 class Forms(msgspec.Struct):
@@ -49,7 +56,14 @@ class Forms(msgspec.Struct):
     params: dict[str, Any] | None = None
 
 
+class OddForms(Forms):
+    """The same around the odd form of a data frame."""
+
+    dataframe_split: OddSplit | None = None
+
+
 _decoder = msgspec.json.Decoder(Forms)
+_odd_decoder = msgspec.json.Decoder(OddForms)
 _encoder = msgspec.json.Encoder()
 
 
@@ -97,7 +111,9 @@ class InvocationReader:
         if (split is None) + (records is None) + (instances is None) + (inputs is None) != 3:
             raise Invalid(f"the request needs exactly one of {', '.join(FORMS)}; it has {_found(forms, body)}")
         if split is not None:
-            names = self._names if split.columns is None else list(map(str, split.columns))
+            if not isinstance(split, OddSplit):
+                return columns_of_lists(self._names if split.columns is None else split.columns, split.data)
+            names = self._names if split.columns is None else [str(name) for name in split.columns]
             return columns_of_lists(names, _lists(split.data, "dataframe_split.data"))
         if records is not None:
             return columns_of_rows(records)
@@ -167,19 +183,16 @@ def kind_of(content_type: str) -> str:
 def _forms(body: bytes) -> Forms:
     """The JSON of a request; with NaN, Infinity and a byte order mark, as MLflow's clients write it."""
     try:
-        forms: Forms = decoded(_decoder, body)
-    except Invalid:
-        if b"NaN" not in body and b"Infinity" not in body and not body.startswith(BOM_UTF8):
-            raise
-        return _lenient(body)
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass  # Read again, by readers that take more forms and say where they fail.
+    if b"NaN" in body or b"Infinity" in body or body.startswith(BOM_UTF8):
+        try:
+            return msgspec.convert(json.loads(body.decode("utf-8-sig")), OddForms)
+        except (ValueError, RecursionError) as problem:  # No JSON, no text, and none of these forms are ValueErrors.
+            raise Invalid(f"the request cannot be read: {problem!s:.200}") from None
+    forms: Forms = decoded(_odd_decoder, body)
     return forms
-
-
-def _lenient(body: bytes) -> Forms:
-    try:
-        return msgspec.convert(json.loads(body.decode("utf-8-sig")), Forms)
-    except (ValueError, RecursionError) as problem:  # What is no JSON, no text, or not of these forms, is a ValueError.
-        raise Invalid(f"the request cannot be read: {problem!s:.200}") from None
 
 
 def _found(forms: Forms, body: bytes) -> str:

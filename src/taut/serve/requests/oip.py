@@ -165,14 +165,14 @@ def spread(columns: Columns, signature: Signature) -> Columns:
 
 
 def _plain_columns(tensors: Sequence[Any]) -> Columns | None:
-    """Columns of tensors of shape [rows]; None where one has another shape, or a name is given twice."""
+    """Columns of tensors of shape [rows]; None for another shape, a name that comes twice, or no rows."""
     columns: Columns = {}
+    data: list[Any] = []
     for tensor in tensors:
-        data = tensor.data
-        if tensor.shape != [len(data)] or not data:
+        if tensor.shape != [len(data := tensor.data)]:
             return None
         columns[tensor.name] = data
-    return columns if len(columns) == len(tensors) else None
+    return columns if data and len(columns) == len(tensors) else None
 
 
 def _parted(body: bytes, header_length: str) -> tuple[InferRequest, memoryview | None]:
