@@ -190,14 +190,15 @@ class Inference:
         if is_table(headers.get("content-type", "")):
             request = read_infer_table(
                 question.body,
-                signature,
                 request_id=headers.get("x-request-id", ""),
                 moment=headers.get("x-event-time", ""),
                 accept=headers.get("accept", ""),
             )
         else:
             length = headers.get("inference-header-content-length", "")
-            request = read_infer(question.body, header_length=length, signature=signature)
+            request = read_infer(
+                question.body, header_length=length, accept=headers.get("accept", ""), signature=signature
+            )
         answered = await self._scorer.answer(request)
         return _answer(infer_answer(answered, request), answered.rows)
 

@@ -22,7 +22,7 @@ from taut.models import Predictor
 from taut.models.signature import Signature, SignatureColumn
 from taut.records import Prediction
 from taut.serve.requests import Body, InvocationReader, Request, infer_answer, invocation_answer, read_infer
-from taut.serve.requests.arrow import FILE, PARQUET
+from taut.serve.requests.arrow import PARQUET
 from taut.serve.requests.asked import ARROW
 
 SIGNATURE = Signature(
@@ -114,7 +114,7 @@ def table(kind: str) -> Callable[[pd.DataFrame], Request]:
         if kind == PARQUET:
             pq.write_table(written, sink)
         else:
-            with (pa.ipc.new_file if kind == FILE else pa.ipc.new_stream)(sink, written.schema) as writer:
+            with pa.ipc.new_stream(sink, written.schema) as writer:
                 writer.write_table(written)
         return InvocationReader(SIGNATURE).read(sink.getvalue(), content_type=kind)
 
@@ -150,7 +150,7 @@ def raw_tensors(frame: pd.DataFrame) -> Request:
 FORMS: dict[str, Callable[[pd.DataFrame], Request]] = {
     **{form: json_form(form) for form in ("dataframe_split", "dataframe_records", "instances", "inputs")},
     "csv": csv,
-    **{kind: table(kind) for kind in (ARROW, FILE, PARQUET)},
+    **{kind: table(kind) for kind in (ARROW, PARQUET)},
     "tensors": tensors(lambda rows: [rows]),
     "tensors-n-1": tensors(lambda rows: [rows, 1]),
     "raw-tensors": raw_tensors,

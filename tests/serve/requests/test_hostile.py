@@ -99,6 +99,7 @@ def test_the_reader_that_takes_nan_is_as_strict_in_all_else(word: bytes):
         start + FRAME[1:].replace(b"1.5", b"1.5,"), b"[" + word + b"]", word,
     ):  # fmt: skip
         refused(invoked, body)
+    refused(invoked, b'{"x": ' + word + b"}")
     assert invoked(start + FRAME[1:]).columns == {"a": [1.5]}
 
 

@@ -90,7 +90,7 @@ class InvocationReader:
         elif kind == CSV:
             columns = parsed(self._signature, read_csv(body))
         else:
-            columns = read_arrow(body, kind, self._signature)
+            columns = read_arrow(body, kind)
         return Request(
             columns,
             checked_id(request_id) if request_id else "",
@@ -112,9 +112,11 @@ class InvocationReader:
             raise Invalid(f"the request needs exactly one of {', '.join(FORMS)}; it has {_found(forms, body)}")
         if split is not None:
             if not isinstance(split, OddSplit):
-                return columns_of_lists(self._names if split.columns is None else split.columns, split.data)
-            names = self._names if split.columns is None else [str(name) for name in split.columns]
-            return columns_of_lists(names, _lists(split.data, "dataframe_split.data"))
+                return (
+                    self._of_lists(split.data) if split.columns is None else columns_of_lists(split.columns, split.data)
+                )
+            rows = _lists(split.data, "dataframe_split.data")
+            return self._of_lists(rows) if split.columns is None else columns_of_lists([*map(str, split.columns)], rows)
         if records is not None:
             return columns_of_rows(records)
         if instances is not None:
@@ -131,7 +133,11 @@ class InvocationReader:
             return columns_of_rows(_objects(given, form))
         if len(self._names) == 1:
             return {self._names[0]: _cells(given)}
-        return columns_of_lists(self._names, _lists(given, form))
+        return self._of_lists(_lists(given, form))
+
+    def _of_lists(self, rows: Sequence[list[Any]]) -> Columns:
+        """Rows in the order of the signature; by their places where the model was saved without one."""
+        return columns_of_lists(self._names or [str(place) for place in range(len(rows[0]) if rows else 0)], rows)
 
 
 def read_invocation(
@@ -161,10 +167,10 @@ def invocation_body(answered: Prediction) -> bytes:
 
 def invocation_answer(answered: Prediction, request: Request) -> Body:
     """The answer as it was asked for: JSON, or an Arrow stream of the outputs with the id in its schema."""
-    return arrow_answer(answered) if request.arrow else Body(invocation_body(answered))
+    return arrow_answer(answered, answered.outputs) if request.arrow else Body(invocation_body(answered))
 
 
-@lru_cache(256)
+@lru_cache(32)
 def kind_of(content_type: str) -> str:
     """The media type of a body, JSON where none is said. Raises Unsupported for one that is not taken, or not UTF-8."""
     kind, *parameters = [part.strip() for part in content_type.split(";")]
@@ -200,8 +206,10 @@ def _found(forms: Forms, body: bytes) -> str:
     given = [form for form in FORMS if getattr(forms, form) is not None]
     if given:
         return ", ".join(given)
-    # Read once already, so it is an object; but names that nobody asked about were not looked at.
-    others = list(msgspec.json.decode(body.decode(errors="replace"), type=dict[str, msgspec.Raw]))
+    try:  # It was read once already; but what stands under other names was not looked at, or may be NaN.
+        others = list(msgspec.json.decode(body.decode(errors="replace"), type=dict[str, msgspec.Raw]))
+    except (msgspec.DecodeError, RecursionError):
+        return "none"
     return f"none, but {', '.join(others[:5])[:200]}" if others else "none"
 
 

@@ -80,6 +80,15 @@ def shaped(tensor: Tensor, flat: list[Cell]) -> list[Cell]:
     return cells
 
 
+def tensor_of(values: list[Any]) -> tuple[str, list[int], list[Any]]:
+    """The datatype, the shape and the values in the order of rows of an output, whose cells may be nested lists."""
+    shape, flat = [len(values)], values
+    while flat and type(flat[0]) is list and set(map(type, flat)) == {list} and len(set(map(len, flat))) == 1:
+        shape.append(len(flat[0]))
+        flat = list(chain.from_iterable(flat))
+    return datatype_of(flat), shape, flat
+
+
 def datatype_of(values: list[Cell]) -> str:
     """The narrowest datatype that holds an output; missing values fit each."""
     kinds = set(map(type, values))
