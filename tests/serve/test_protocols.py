@@ -198,7 +198,7 @@ def test_what_does_not_fit_the_signature_is_named(server: Server, change: dict[s
         ({"shape": [3]}, "2 values for shape [3]"),
         ({"shape": [3, 2]}, "shape [3, 2]"),
         ({"shape": []}, "shape []"),
-        ({"shape": [0], "data": []}, "shape [0]"),
+        ({"shape": [0], "data": []}, "'delay'"),
         ({"datatype": "FP65"}, "'FP65'"),
         ({"data": [[1.0, 2.0], [3.0]]}, "expected one value, found 2"),
         ({"shape": [2, 2], "data": [1.0, 2.0, 3.0, 4.0]}, "'delay'"),

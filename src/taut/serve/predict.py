@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import msgspec
 
 from taut.deploy import find_deployment, find_state
-from taut.errors import Conflict, Corrupt, Invalid, NotFound, TautError, Unavailable
+from taut.errors import Conflict, Corrupt, Invalid, NotFound, TautError, TooLarge, Unavailable, Unsupported
 from taut.ground import wire
 from taut.ground.clock import new_id
 from taut.home import Home
@@ -16,7 +16,14 @@ from taut.serve.requests import columns_of_rows, parsed, read_csv, request_body
 CONNECT_WITHIN_S, ANSWER_WITHIN_S = 2.0, 30.0  # The latter past the server's own time-out: its words are better.
 NamedRow = dict[str, str | float | int | bool | None]
 TRIES = 3  # A request has an id, so asking again gets the same answer and never a second prediction.
-STATUS_KINDS: dict[int, type[TautError]] = {400: Invalid, 404: NotFound, 409: Conflict, 413: Invalid, 500: Corrupt}
+STATUS_KINDS: dict[int, type[TautError]] = {
+    400: Invalid,
+    404: NotFound,
+    409: Conflict,
+    413: TooLarge,
+    415: Unsupported,
+    500: Corrupt,
+}
 KINDS: dict[str, Kind] = {"FP64": "double", "FP32": "float", "INT64": "long", "INT32": "integer", "BOOL": "boolean"}
 
 

@@ -83,6 +83,12 @@ def test_every_csv_form_of_invocations_gives_the_same_columns(body: bytes, conte
     assert invoked(body, content_type=content_type) == Request(columns=TABLE)
 
 
+def test_rows_of_a_model_without_a_signature_are_columns_by_their_places():
+    for body in ({"instances": LISTS}, {"inputs": LISTS}, {"dataframe_split": {"data": LISTS}}):
+        found = read_invocation(msgspec.json.encode(body), Signature(()), content_type="").columns
+        assert found == {"0": [1.5, None], "1": ["x", "y"]}
+
+
 def test_one_row_may_be_given_by_plain_values():
     assert invoked({"inputs": {"n": 1.5, "t": "x"}}).columns == {"n": [1.5], "t": ["x"]}
 

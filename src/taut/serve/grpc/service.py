@@ -47,10 +47,14 @@ STATUSES: dict[type[Exception], grpc.StatusCode] = {
 """The narrower kind before the wider; a call that fails in any other way is INTERNAL."""
 
 
-async def started(endpoint: Endpoint, host: str, port: int, message_bytes_max: int) -> tuple[Any, int]:
+async def started(endpoint: Endpoint, host: str, port: int, message_bytes_max: int, *, shared: bool) -> tuple[Any, int]:
     """A server that answers, and its port. Raises Conflict where the port is taken."""
     server = grpc.aio.server(
-        options=[("grpc.max_receive_message_length", message_bytes_max), ("grpc.max_send_message_length", -1)],
+        options=[
+            ("grpc.max_receive_message_length", message_bytes_max),
+            ("grpc.max_send_message_length", -1),
+            ("grpc.so_reuseport", int(shared)),
+        ],
         maximum_concurrent_rpcs=CALLS_MAX,
     )
     server.add_generic_rpc_handlers((_inference(_Calls(endpoint)), _health(endpoint)))

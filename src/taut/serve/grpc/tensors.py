@@ -11,7 +11,7 @@ from taut.serve.requests import Columns, Request, checked_id, event_time
 from taut.serve.requests.binary import column_of_raw, raw_of
 from taut.serve.requests.oip import spread, wanted_outputs
 from taut.serve.requests.rows import first_twice
-from taut.serve.requests.tensors import Tensor, checked_count, column_of, datatype_of
+from taut.serve.requests.tensors import Tensor, checked_count, column_of, tensor_of
 
 FIELDS = {
     "BOOL": "bool_contents", "INT64": "int64_contents", "UINT64": "uint64_contents", "FP32": "fp32_contents",
@@ -54,12 +54,12 @@ def answer_message(answered: Prediction, request: Request) -> Any:
     message.parameters["model"].string_param = answered.model
     message.parameters["revision"].int64_param = answered.revision
     for name, values in wanted_outputs(answered, request.outputs):
-        datatype = datatype_of(values)
-        output = message.outputs.add(name=name, datatype=datatype, shape=[len(values)])
+        datatype, shape, flat = tensor_of(values)
+        output = message.outputs.add(name=name, datatype=datatype, shape=shape)
         if request.binary:
-            message.raw_output_contents.append(raw_of(name, datatype, values))
+            message.raw_output_contents.append(raw_of(name, datatype, flat))
         else:
-            getattr(output.contents, FIELDS[datatype]).extend(_told(name, datatype, values))
+            getattr(output.contents, FIELDS[datatype]).extend(_told(name, datatype, flat))
     return message
 
 

@@ -76,10 +76,10 @@ def _infer(question: Question, way: Way) -> Request:
     must_be_plain(header(b"content-encoding"))
     if not is_table(header(b"content-type")):
         length = header(b"inference-header-content-length")
-        return read_infer(question.body, header_length=length, signature=way.signature)
+        accept = header(b"accept")
+        return read_infer(question.body, header_length=length, accept=accept, signature=way.signature)
     return read_infer_table(
         question.body,
-        way.signature,
         request_id=header(b"x-request-id"),
         moment=header(b"x-event-time"),
         accept=header(b"accept"),

@@ -1,56 +1,51 @@
 """Tables of Arrow and Parquet as columns, and outputs as an Arrow stream. pyarrow is imported by such a request alone.
 
 Bytes that strangers send are held to a size before anything is made of them: compressed batches are refused, for a
-few bytes of them may be gigabytes; so are types whose values may share one memory.
+few bytes of them may be gigabytes, and of Parquet all codecs but Snappy, which packs no more than some twenty into one;
+so are types whose values may share one memory. Texts of Parquet stay dictionaries until they are Python's.
 """
 
-from struct import error as OutOfBytes
+from collections.abc import Mapping
 from struct import unpack_from
 from types import ModuleType
 from typing import Any
 
 from taut.errors import Invalid, Unsupported
 from taut.models.inputs import Cell
-from taut.models.signature import Signature, check_names
 from taut.records import Prediction
 from taut.serve.requests.asked import ARROW, JSON, Body, Columns
 
-FILE, PARQUET = "application/vnd.apache.arrow.file", "application/vnd.apache.parquet"
-FORMS = (ARROW, FILE, PARQUET)
+PARQUET = "application/vnd.apache.parquet"
+FORMS = (ARROW, PARQUET)
 CELLS_MAX = 5_000_000  # As lists some 300 MB; more is work for `taut batch`.
 UNPACKED_MAX = 256 << 20  # What a Parquet file may say that it holds.
-END = b"\xff\xff\xff\xff"
+CODECS = {"UNCOMPRESSED", "SNAPPY"}
+DICTIONARY, RECORDS = 2, 3  # Kinds of messages; a dictionary's values are a record batch of their own.
 
 
-def read_arrow(body: bytes, kind: str, signature: Signature) -> Columns:
-    """The columns of a table: an Arrow stream or file, or a Parquet file. A missing value is None or NaN.
+def read_arrow(body: bytes, kind: str) -> Columns:
+    """The columns of a table: an Arrow stream, or a Parquet file. A missing value is None or NaN.
 
-    Raises Unsupported where pyarrow is not installed, Invalid for bytes that are no such table, for other columns than
-    the signature's, and for a type that no column has.
+    Raises Unsupported where pyarrow is not installed, Invalid for bytes that are no such table, for one that is too
+    large, and for a type that no column of a model has.
     """
     arrow = import_arrow()
     try:
-        table = _table(arrow, body, kind)
+        table = _of_parquet(arrow, body) if kind == PARQUET else _of_stream(arrow, body)
         names: list[str] = table.column_names
         if len(set(names)) != len(names):
             raise Invalid("the table has two columns of one name")
-        check_names(signature, names)
-        _must_be_bounded(table.num_rows * len(names))
         table.validate(full=True)
         return {name: _cells(arrow, name, table.column(name).combine_chunks()) for name in names}
-    except (
-        arrow.ArrowException,
-        OSError,
-        ValueError,
-    ) as problem:  # Also for names that are no text, and ends too early.
+    except (arrow.ArrowException, OSError, ValueError) as problem:  # Also names that are no text, and ends too early.
         raise Invalid(f"the table cannot be read: {problem!s:.200}") from None
 
 
-def arrow_answer(answered: Prediction) -> Body:
-    """The outputs as one batch of an Arrow stream; id, version and revision stand in the metadata of its schema."""
+def arrow_answer(answered: Prediction, outputs: Mapping[str, list[Cell]]) -> Body:
+    """Outputs as one batch of an Arrow stream; id, version and revision stand in the metadata of its schema."""
     arrow = import_arrow()
     said = {"id": answered.id, "version": str(answered.number), "revision": str(answered.revision)}
-    table = arrow.table(answered.outputs).replace_schema_metadata(said)
+    table = arrow.table(dict(outputs)).replace_schema_metadata(said)
     sink = arrow.BufferOutputStream()
     with arrow.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -82,29 +77,34 @@ def import_arrow() -> ModuleType:
     return found
 
 
-def _table(arrow: ModuleType, body: bytes, kind: str) -> Any:
-    buffer = arrow.py_buffer(body)
-    if kind == PARQUET:
-        import pyarrow.parquet
+def _of_parquet(arrow: ModuleType, body: bytes) -> Any:
+    import pyarrow.parquet
 
-        file = pyarrow.parquet.ParquetFile(arrow.BufferReader(buffer))
-        groups = range(file.metadata.num_row_groups)
-        _must_be_bounded(file.metadata.num_rows * file.metadata.num_columns)
-        if sum(file.metadata.row_group(group).total_byte_size for group in groups) > UNPACKED_MAX:
-            raise Invalid(f"the table says that it holds more than {UNPACKED_MAX >> 20} MiB; use `taut batch`")
-        return file.read()
-    if kind == FILE:
-        reader = arrow.ipc.open_file(buffer)
-        batches = (reader.get_batch(place) for place in range(reader.num_record_batches))
-        body = body[8:]  # The messages stand behind the word ARROW1 and its padding.
-    else:
-        reader = arrow.ipc.open_stream(buffer)
-        batches = iter(reader)
-    if _is_compressed(body):
-        raise Invalid("the record batches are compressed; send them as they are")
-    found = []
+    source = arrow.BufferReader(arrow.py_buffer(body))
+    about = pyarrow.parquet.read_metadata(source)
+    _must_be_bounded(about.num_rows * about.num_columns)
+    groups = [about.row_group(place) for place in range(about.num_row_groups)]
+    if sum(group.total_byte_size for group in groups) > UNPACKED_MAX:
+        raise Invalid(f"the table says that it holds more than {UNPACKED_MAX >> 20} MiB; use `taut batch`")
+    codecs = {group.column(place).compression for group in groups for place in range(about.num_columns)}
+    if codecs - CODECS:
+        raise Invalid(f"the table is packed by {min(codecs - CODECS)}; Snappy is taken, or none")
+    texts = [
+        one.name for one in map(about.schema.column, range(about.num_columns)) if one.physical_type == "BYTE_ARRAY"
+    ]
+    return pyarrow.parquet.ParquetFile(source, read_dictionary=texts).read()
+
+
+def _of_stream(arrow: ModuleType, body: bytes) -> Any:
+    """A table whose columns lie in the bytes that came."""
+    buffer = arrow.py_buffer(body)
+    for message in arrow.ipc.MessageReader.open_stream(buffer):
+        if message.metadata is not None and _is_compressed(message.metadata.to_pybytes()):
+            raise Invalid("the record batches are compressed; send them as they are")
+    found: list[Any] = []
     cells = 0
-    for batch in batches:
+    reader = arrow.ipc.open_stream(buffer)
+    for batch in reader:
         cells += batch.num_rows * batch.num_columns
         _must_be_bounded(cells)
         found.append(batch)
@@ -114,33 +114,20 @@ def _table(arrow: ModuleType, body: bytes, kind: str) -> Any:
     return table
 
 
-def _is_compressed(body: bytes) -> bool:
-    """Whether a message says that its buffers are compressed: the fourth field of its record batch.
+def _is_compressed(head: bytes) -> bool:
+    """Whether the head of a message says that its buffers are compressed: the fourth field of its record batch.
 
-    Read by the layout of flatbuffers, for pyarrow tells of it only once it has unpacked them. A message is the word
-    0xFFFFFFFF, the length of its header, the header, and as many bytes as the header's fourth field says.
+    Read by the layout of flatbuffers, which pyarrow has verified; it tells of this only once it has unpacked them.
     """
-    at = 0
-    try:
-        while body[at : at + 4] == END:
-            (size,) = unpack_from("<i", body, at + 4)
-            if size <= 0:
-                return False
-            head = at + 8
-            message = head + int(unpack_from("<I", body, head)[0])
-            kind = _field(body, message, 1)
-            length = _field(body, message, 3)
-            batch = _follow(body, _field(body, message, 2))
-            if kind and body[kind] == 2:  # A dictionary: its values are a record batch of their own.
-                batch = _follow(body, _field(body, batch, 1))
-            if kind and body[kind] in (2, 3) and _field(body, batch, 3):
-                return True
-            at = head + size + (int(unpack_from("<q", body, length)[0]) if length else 0)
-            if at <= head:
-                return False
-    except (OutOfBytes, IndexError):
-        return False  # No whole message: pyarrow says so itself.
-    return False
+    message = _follow(head, 0)
+    kind, content = _field(head, message, 1), _field(head, message, 2)
+    if not kind or not content:
+        return False
+    batch = _follow(head, content)
+    if head[kind] == DICTIONARY:
+        values = _field(head, batch, 1)
+        return bool(values) and bool(_field(head, _follow(head, values), 3))
+    return head[kind] == RECORDS and bool(_field(head, batch, 3))
 
 
 def _field(data: bytes, table: int, place: int) -> int:
@@ -168,7 +155,8 @@ def _cells(arrow: ModuleType, name: str, array: Any) -> list[Cell]:
         if not types.is_integer(kind.index_type):
             raise Invalid(f"column {name!r:.80} is of type {kind}, which no column of a model has")
         words = [*_cells(arrow, name, array.dictionary), None]
-        return [words[place] for place in array.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)]
+        places = array.indices.cast(arrow.int64()).fill_null(len(words) - 1)
+        return [words[place] for place in places.to_numpy(zero_copy_only=False).tolist()]
     if types.is_timestamp(kind) or types.is_date(kind):
         array = array.cast(arrow.timestamp("us")).cast(arrow.string())
     elif types.is_null(kind):

@@ -54,7 +54,7 @@ def decoded(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
     try:
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        raise Invalid(f"the request cannot be read: {problem}") from None
+        raise Invalid(f"the request cannot be read: {problem!s:.300}") from None
 
 
 def must_be_plain(content_encoding: str) -> None:

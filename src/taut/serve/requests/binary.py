@@ -64,6 +64,8 @@ def _texts(tensor: Tensor, raw: memoryview, count: int) -> list[Cell]:
     read = LENGTH.unpack_from
     try:
         while start < size:
+            if len(texts) == count:
+                raise Invalid(f"input {tensor.name!r:.80} has more than {count} values, for shape {tensor.shape}")
             (length,) = read(raw, start)
             start += 4 + length
             if start > size:

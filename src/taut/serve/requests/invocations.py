@@ -34,9 +34,16 @@ TAKEN = (JSON, CSV, *ARROW_FORMS)
 class Split(msgspec.Struct, forbid_unknown_fields=True):
     """A data frame as pandas splits it; its index is of no use to a model."""
 
-    data: list[Any]
-    columns: list[str | int] | None = None
+    data: list[list[Any]]
+    columns: list[str] | None = None
     index: Any = None
+
+
+class OddSplit(Split, forbid_unknown_fields=True):
+    """The same with rows that are plain values, and columns called by numbers."""
+
+    data: list[Any]
+    columns: list[str | int] | None = None  # type: ignore[assignment]  # Wider than what nearly all write.
 
 
 class Forms(msgspec.Struct):
@@ -49,7 +56,14 @@ class Forms(msgspec.Struct):
     params: dict[str, Any] | None = None
 
 
+class OddForms(Forms):
+    """The same around the odd form of a data frame."""
+
+    dataframe_split: OddSplit | None = None
+
+
 _decoder = msgspec.json.Decoder(Forms)
+_odd_decoder = msgspec.json.Decoder(OddForms)
 _encoder = msgspec.json.Encoder()
 
 
@@ -76,7 +90,7 @@ class InvocationReader:
         elif kind == CSV:
             columns = parsed(self._signature, read_csv(body))
         else:
-            columns = read_arrow(body, kind, self._signature)
+            columns = read_arrow(body, kind)
         return Request(
             columns,
             checked_id(request_id) if request_id else "",
@@ -88,7 +102,7 @@ class InvocationReader:
     def _checked(self, params: dict[str, Any] | None) -> dict[str, Any]:
         if params and (unknown := sorted(params.keys() - self._params)):
             takes = ", ".join(sorted(self._params)) or "no params"
-            raise Invalid(f"the model takes {takes}; the request has {', '.join(unknown)}")
+            raise Invalid(f"the model takes {takes}; the request has {', '.join(unknown):.200}")
         return params or {}
 
     def _columns(self, forms: Forms, body: bytes) -> Columns:
@@ -97,8 +111,12 @@ class InvocationReader:
         if (split is None) + (records is None) + (instances is None) + (inputs is None) != 3:
             raise Invalid(f"the request needs exactly one of {', '.join(FORMS)}; it has {_found(forms, body)}")
         if split is not None:
-            names = self._names if split.columns is None else list(map(str, split.columns))
-            return columns_of_lists(names, _lists(split.data, "dataframe_split.data"))
+            if not isinstance(split, OddSplit):
+                return (
+                    self._of_lists(split.data) if split.columns is None else columns_of_lists(split.columns, split.data)
+                )
+            rows = _lists(split.data, "dataframe_split.data")
+            return self._of_lists(rows) if split.columns is None else columns_of_lists([*map(str, split.columns)], rows)
         if records is not None:
             return columns_of_rows(records)
         if instances is not None:
@@ -115,7 +133,11 @@ class InvocationReader:
             return columns_of_rows(_objects(given, form))
         if len(self._names) == 1:
             return {self._names[0]: _cells(given)}
-        return columns_of_lists(self._names, _lists(given, form))
+        return self._of_lists(_lists(given, form))
+
+    def _of_lists(self, rows: Sequence[list[Any]]) -> Columns:
+        """Rows in the order of the signature; by their places where the model was saved without one."""
+        return columns_of_lists(self._names or [str(place) for place in range(len(rows[0]) if rows else 0)], rows)
 
 
 def read_invocation(
@@ -145,10 +167,10 @@ def invocation_body(answered: Prediction) -> bytes:
 
 def invocation_answer(answered: Prediction, request: Request) -> Body:
     """The answer as it was asked for: JSON, or an Arrow stream of the outputs with the id in its schema."""
-    return arrow_answer(answered) if request.arrow else Body(invocation_body(answered))
+    return arrow_answer(answered, answered.outputs) if request.arrow else Body(invocation_body(answered))
 
 
-@lru_cache(256)
+@lru_cache(32)
 def kind_of(content_type: str) -> str:
     """The media type of a body, JSON where none is said. Raises Unsupported for one that is not taken, or not UTF-8."""
     kind, *parameters = [part.strip() for part in content_type.split(";")]
@@ -167,19 +189,16 @@ def kind_of(content_type: str) -> str:
 def _forms(body: bytes) -> Forms:
     """The JSON of a request; with NaN, Infinity and a byte order mark, as MLflow's clients write it."""
     try:
-        forms: Forms = decoded(_decoder, body)
-    except Invalid:
-        if b"NaN" not in body and b"Infinity" not in body and not body.startswith(BOM_UTF8):
-            raise
-        return _lenient(body)
+        return _decoder.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        pass  # Read again, by readers that take more forms and say where they fail.
+    if b"NaN" in body or b"Infinity" in body or body.startswith(BOM_UTF8):
+        try:
+            return msgspec.convert(json.loads(body.decode("utf-8-sig")), OddForms)
+        except (ValueError, RecursionError) as problem:  # No JSON, no text, and none of these forms are ValueErrors.
+            raise Invalid(f"the request cannot be read: {problem!s:.200}") from None
+    forms: Forms = decoded(_odd_decoder, body)
     return forms
-
-
-def _lenient(body: bytes) -> Forms:
-    try:
-        return msgspec.convert(json.loads(body.decode("utf-8-sig")), Forms)
-    except (ValueError, RecursionError) as problem:  # What is no JSON, no text, or not of these forms, is a ValueError.
-        raise Invalid(f"the request cannot be read: {problem!s:.200}") from None
 
 
 def _found(forms: Forms, body: bytes) -> str:
@@ -187,7 +206,10 @@ def _found(forms: Forms, body: bytes) -> str:
     given = [form for form in FORMS if getattr(forms, form) is not None]
     if given:
         return ", ".join(given)
-    others = list(json.loads(body))  # Read once already, so it is an object.
+    try:  # It was read once already; but what stands under other names was not looked at, or may be NaN.
+        others = list(msgspec.json.decode(body.decode(errors="replace"), type=dict[str, msgspec.Raw]))
+    except (msgspec.DecodeError, RecursionError):
+        return "none"
     return f"none, but {', '.join(others[:5])[:200]}" if others else "none"
 
 

@@ -26,7 +26,7 @@ from taut.serve.requests.asked import (
 )
 from taut.serve.requests.binary import column_of_raw, raw_of
 from taut.serve.requests.rows import columns_of_lists, first_twice
-from taut.serve.requests.tensors import LISTS, Tensor, column_of, datatype_of
+from taut.serve.requests.tensors import LISTS, Tensor, column_of, tensor_of
 
 HEADER_LENGTH = b"inference-header-content-length"
 HEADER_DIGITS_MAX = 15
@@ -43,7 +43,7 @@ class InferRequest(msgspec.Struct):
     """The body of an inference request; what the protocol does not know is left alone."""
 
     inputs: list[Tensor]
-    id: str = ""
+    id: str | None = None
     outputs: list[Wanted] | None = None
     parameters: dict[str, Any] | None = None
 
@@ -60,7 +60,11 @@ def _plain_request() -> Any:
         ]
         kind = msgspec.defstruct(datatype, fields, tag_field="datatype", tag=datatype, gc=False)
         tensors = kind if tensors is None else tensors | kind
-    others = [("id", str, ""), ("outputs", list[Wanted] | None, None), ("parameters", dict[str, Any] | None, None)]
+    others = [
+        ("id", str | None, None),
+        ("outputs", list[Wanted] | None, None),
+        ("parameters", dict[str, Any] | None, None),
+    ]
     return msgspec.defstruct("PlainRequest", [("inputs", list[tensors]), *others])
 
 
@@ -69,11 +73,14 @@ _plain_decoder = msgspec.json.Decoder(_plain_request())
 _encoder = msgspec.json.Encoder()
 
 
-def read_infer(body: bytes, *, header_length: str = "", signature: Signature | None = None) -> Request:
+def read_infer(
+    body: bytes, *, header_length: str = "", accept: str = "", signature: Signature | None = None
+) -> Request:
     """Parse an inference request. Raises Invalid with the tensor, the row, what was expected and what was found.
 
     `header_length` is the header Inference-Header-Content-Length: so many bytes of the body are JSON, raw tensors
-    follow. With a signature, one tensor of two dimensions is spread over the columns of a model that takes an array.
+    follow; `accept` is the header Accept. With a signature, one tensor of two dimensions is spread over the columns
+    of a model that takes an array.
     """
     if not header_length:
         try:
@@ -83,22 +90,20 @@ def read_infer(body: bytes, *, header_length: str = "", signature: Signature | N
         else:
             columns = _plain_columns(asked.inputs)
             if columns is not None:
-                return _request(asked, columns, signature)
+                return _request(asked, columns, signature, accept)
     asked, raw = _parted(body, header_length)
     columns = _columns(asked.inputs, raw)
-    return _request(asked, columns, signature)
+    return _request(asked, columns, signature, accept)
 
 
 def is_table(content_type: str) -> bool:
     """Whether a body is an Arrow stream, by its header Content-Type."""
-    return content_type.startswith(ARROW)
+    return content_type.partition(";")[0].strip().lower() == ARROW
 
 
-def read_infer_table(
-    body: bytes, signature: Signature, *, request_id: str = "", moment: str = "", accept: str = ""
-) -> Request:
+def read_infer_table(body: bytes, *, request_id: str = "", moment: str = "", accept: str = "") -> Request:
     """The same from an Arrow stream, whose id and event time stand in the headers X-Request-Id and X-Event-Time."""
-    columns = read_arrow(body, ARROW, signature)
+    columns = read_arrow(body, ARROW)
     return Request(columns, checked_id(request_id), event_time_of_header(moment), arrow=wants_arrow(accept))
 
 
@@ -118,15 +123,14 @@ def infer_answer(answered: Prediction, request: Request) -> Body:
     Raises as `infer_body`.
     """
     if request.arrow:
-        return arrow_answer(answered)
+        return arrow_answer(answered, dict(wanted_outputs(answered, request.outputs)))
     if not request.binary and not request.otherwise:
         return Body(infer_body(answered, request.outputs))
     tensors, parts = [], []
     for name, values in wanted_outputs(answered, request.outputs):
         tensor = _tensor(name, values)
         if (name in request.otherwise) != request.binary:
-            parts.append(raw_of(name, datatype_of(values), values))
-            del tensor["data"]
+            parts.append(raw_of(name, tensor["datatype"], tensor.pop("data")))
             tensor["parameters"] = {"binary_data_size": len(parts[-1])}
         tensors.append(tensor)
     head = _encoder.encode(_answer(answered, tensors))
@@ -165,14 +169,14 @@ def spread(columns: Columns, signature: Signature) -> Columns:
 
 
 def _plain_columns(tensors: Sequence[Any]) -> Columns | None:
-    """Columns of tensors of shape [rows]; None where one has another shape, or a name is given twice."""
+    """Columns of tensors of shape [rows]; None for another shape, a name that comes twice, or no rows."""
     columns: Columns = {}
+    data: list[Any] = []
     for tensor in tensors:
-        data = tensor.data
-        if tensor.shape != [len(data)] or not data:
+        if tensor.shape != [len(data := tensor.data)]:
             return None
         columns[tensor.name] = data
-    return columns if len(columns) == len(tensors) else None
+    return columns if data and len(columns) == len(tensors) else None
 
 
 def _parted(body: bytes, header_length: str) -> tuple[InferRequest, memoryview | None]:
@@ -219,19 +223,21 @@ def _raw_size(tensor: Tensor) -> int | None:
     return size
 
 
-def _request(asked: Any, columns: Columns, signature: Signature | None) -> Request:
+def _request(asked: Any, columns: Columns, signature: Signature | None, accept: str) -> Request:
     """The request, from either reader; most have nothing but inputs."""
+    arrow = wants_arrow(accept)
     if signature is not None and len(columns) == 1:
         columns = spread(columns, signature)
     if asked.outputs is None and asked.parameters is None:
-        return Request(columns, checked_id(asked.id))
+        return Request(columns, checked_id(asked.id) if asked.id else "", arrow=arrow)
     parameters, outputs = asked.parameters or {}, asked.outputs or ()
     binary = parameters.get("binary_data_output") is True
     return Request(
         columns,
-        checked_id(asked.id),
+        checked_id(asked.id or ""),
         event_time(parameters.get("event_time")),
         tuple(one.name for one in outputs),
+        arrow=arrow,
         binary=binary,
         otherwise=frozenset(
             one.name for one in outputs if (one.parameters or {}).get("binary_data", binary) not in (binary, None)
@@ -250,4 +256,5 @@ def _answer(answered: Prediction, tensors: list[dict[str, Any]]) -> dict[str, An
 
 
 def _tensor(name: str, values: list[Any]) -> dict[str, Any]:
-    return {"name": name, "shape": [len(values)], "datatype": datatype_of(values), "data": values}
+    datatype, shape, flat = tensor_of(values)
+    return {"name": name, "shape": shape, "datatype": datatype, "data": flat}

@@ -24,7 +24,7 @@ def columns_of_rows(rows: Sequence[dict[str, Any]]) -> Columns:
 def columns_of_lists(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Columns:
     """Rows without names as columns. Raises Invalid for the first row of another length, and for a name given twice."""
     if len(rows) == 1 and len(rows[0]) == len(names):
-        columns: Columns = {name: [value] for name, value in zip(names, rows[0], strict=True)}
+        columns: Columns = {name: [value] for name, value in zip(names, rows[0], strict=False)}
     else:
         _must_differ(names)
         for place, row in enumerate(rows):

@@ -15,7 +15,7 @@ DATATYPES: dict[Kind, str] = {
     "double": "FP64", "float": "FP32", "long": "INT64", "integer": "INT32", "boolean": "BOOL", "string": "BYTES",
     "datetime": "BYTES",
 }  # fmt: skip
-DIMENSIONS_MAX = 32
+DIMENSIONS_MAX, SIZE_MAX = 32, 2**62
 
 
 def _whole(bits: int, *, signed: bool) -> Any:
@@ -64,9 +64,10 @@ def checked_count(tensor: Tensor) -> int:
     """How many values the shape declares. Raises Invalid for no shape of rows, and for a datatype nobody knows."""
     if tensor.datatype not in CELLS:
         raise Invalid(f"input {tensor.name!r:.80} has the datatype {tensor.datatype!r:.80}, which is not known here")
-    if not 0 < len(tensor.shape) <= DIMENSIONS_MAX or min(tensor.shape) < 1:
-        raise Invalid(f"input {tensor.name!r:.80} has shape {tensor.shape!s:.80}; it starts with the number of rows")
-    return prod(tensor.shape)
+    shape = tensor.shape
+    if not 0 < len(shape) <= DIMENSIONS_MAX or min(shape) < 1 or max(shape) > SIZE_MAX:
+        raise Invalid(f"input {tensor.name!r:.80} has shape {shape!s:.80}; it starts with the number of rows")
+    return prod(shape)
 
 
 def shaped(tensor: Tensor, flat: list[Cell]) -> list[Cell]:
@@ -77,6 +78,15 @@ def shaped(tensor: Tensor, flat: list[Cell]) -> list[Cell]:
     for size in reversed(tensor.shape[1:]):
         cells = [cells[start : start + size] for start in range(0, len(cells), size)]
     return cells
+
+
+def tensor_of(values: list[Any]) -> tuple[str, list[int], list[Any]]:
+    """The datatype, the shape and the values in the order of rows of an output, whose cells may be nested lists."""
+    shape, flat = [len(values)], values
+    while flat and type(flat[0]) is list and set(map(type, flat)) == {list} and len(set(map(len, flat))) == 1:
+        shape.append(len(flat[0]))
+        flat = list(chain.from_iterable(flat))
+    return datatype_of(flat), shape, flat
 
 
 def datatype_of(values: list[Cell]) -> str:
