@@ -13,7 +13,14 @@ from taut.models.approvals import (
     require_approvals,
 )
 from taut.models.card import model_card
-from taut.models.compilations import compile_model, find_compilation, load_served, record_compilation
+from taut.models.compilations import (
+    ServedForm,
+    compile_model,
+    find_compilation,
+    load_served,
+    record_compilation,
+    served_form,
+)
 from taut.models.compiled.predictor import CompiledPredictor
 from taut.models.evidence import list_gates, newest_gate, record_gate
 from taut.models.gate import gate_model, scores_of
@@ -56,6 +63,7 @@ __all__ = [
     "Predictor",
     "Promotion",
     "RegisteredModel",
+    "ServedForm",
     "Signature",
     "SignatureColumn",
     "VersionPage",
@@ -102,6 +110,7 @@ __all__ = [
     "scores_of",
     "search_models",
     "search_versions",
+    "served_form",
     "set_alias",
     "set_stage",
     "settle_imported_model",

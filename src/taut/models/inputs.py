@@ -28,11 +28,17 @@ def table_of(signature: Signature, columns: Mapping[str, Sequence[Cell]]) -> Any
     Missing values (None, NaN) are NaN, as pandas reads them from a file. Raises Invalid for a column that is missing
     or unknown, for ragged or no rows, and for the first value that a column does not take.
     """
-    import numpy as np
-
     check_names(signature, columns)
     must_be_even(signature, columns)
-    arrays = {column.name: checked_column(column, columns[column.name]) for column in signature.inputs}
+    return frame_of(
+        signature, {column.name: checked_column(column, columns[column.name]) for column in signature.inputs}
+    )
+
+
+def frame_of(signature: Signature, arrays: dict[str, Any]) -> Any:
+    """Checked columns in the order of the signature as the model takes them: a DataFrame, or an array."""
+    import numpy as np
+
     if signature.is_array:
         return np.column_stack(list(arrays.values()))
     import pandas as pd

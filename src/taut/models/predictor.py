@@ -39,7 +39,10 @@ class Predictor:
         (of two), or `probability_CLASS` for each of more. Raises Invalid that names the column and what was found,
         and where the model itself refuses the rows.
         """
-        table = table_of(self.signature, columns)
+        return self.answered(table_of(self.signature, columns))
+
+    def answered(self, table: Any) -> Columns:
+        """The answer to rows as the model takes them, see `table_of`. Raises Invalid where it refuses them."""
         try:
             if not self.classes:
                 return {"prediction": _plain(self.estimator.predict(table))}
