@@ -58,6 +58,7 @@ from taut.runs.moved import note_moved
 from taut.runs.tally import Count
 from taut.runs.traces import Assessment, Span, Trace, assess_trace, link_traces, log_spans, start_trace
 from taut.serve import log_labels, log_prediction
+from taut.serve.batch.jobs import start_batch
 from taut.watch import set_reference
 from taut.watch.alerts import raise_alert
 
@@ -154,6 +155,8 @@ def _fill_serving(home: Home) -> None:
     home.clock.pass_ms(5 * HOUR_MS)  # type: ignore[attr-defined]  # It is one that is set.
     log_prediction(home, "late", "r1", 1, 2000, {"x": [0.5]}, {"probability": [0.7]})
     log_labels(home, "late", {"r0.0": 1.0})
+    job = {"deployment": "late@1", "source": "rows.csv", "output": "scored", "plan": "d1", "files": 1, "rows": 2}
+    start_batch(home, "b" * 32, model="late@1", digests=[], **job)  # type: ignore[arg-type]  # As it takes them.
     oid = put(home, b"{}", "profile").oid
     set_reference(home, "late", model="late", version=1, from_ms=0, oid=oid, cause="deployed")
     with home.meta.transaction() as tx:

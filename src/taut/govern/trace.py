@@ -19,6 +19,9 @@ FROM prediction WHERE id = :id ORDER BY deployment
 """
 SELECT_LABEL = "SELECT value, at_ms FROM label WHERE deployment = :deployment AND id = :id AND row_index = :row"
 SELECT_DEPLOYMENT = "SELECT target, cause, at_ms, actor FROM deployment WHERE name = :name AND revision = :revision"
+SELECT_BATCH = """
+SELECT id, model, number, output, source, actor, row_count, status, started_ms, deployment FROM batch_job WHERE id = :id
+"""
 SELECT_VERSION = "SELECT run_id, digest, created_ms, actor FROM model_version WHERE name = :model AND number = :number"
 SELECT_GATE = """
 SELECT id, passed, checks, champion, at_ms FROM gate_result
@@ -74,18 +77,21 @@ class Trace:
 def trace_prediction(home: Home, prediction_id: str) -> Trace:
     """Trace `ID.ROW` (or `ID`, its first row) back to the data, and from that data on to every prediction it reached.
 
+    A prediction of a batch is `JOB.PART.ROW`; those of batches are not among the others that are counted.
     Raises NotFound where no such prediction was ever answered.
     """
     request_id, row = _split(prediction_id)
     with home.meta.read() as tx:
-        found, row = _find(tx, prediction_id, request_id, row)
-        deployment, revision, model, number = str(found[0]), int(str(found[2])), str(found[3]), int(str(found[4]))
-        chain = [
-            _prediction_link(tx, found, row),
-            _deployment_link(tx, deployment, revision),
-            _model_link(tx, model, number),
-            *_gate_links(tx, model, number),
-        ]
+        job = tx.row(SELECT_BATCH, {"id": request_id.rpartition(".")[0]})
+        if job is not None:
+            request_id, model, number = str(job[0]), str(job[1]), int(str(job[2]))
+            first = list(_batch_links(job, prediction_id))
+        else:
+            found, row = _find(tx, prediction_id, request_id, row)
+            deployment, revision, model, number = str(found[0]), int(str(found[2])), str(found[3]), int(str(found[4]))
+            request_id, prediction_id = str(found[1]), f"{found[1]}.{row}"
+            first = [_prediction_link(tx, found, row), _deployment_link(tx, deployment, revision)]
+        chain = [*first, _model_link(tx, model, number), *_gate_links(tx, model, number)]
         data: set[str] = set()
         for point in _ancestors(tx, f"model:{model}@{number}"):
             chain.append(_link(tx, point))
@@ -93,9 +99,10 @@ def trace_prediction(home: Home, prediction_id: str) -> Trace:
                 data.add(point)
         versions = _versions_below(tx, data) | {(model, number)}
         reached = tuple(reached for version in sorted(versions) for reached in _reached(tx, *version))
-        examples = tuple(example for version in sorted(versions) for example in _examples(tx, *version, str(found[1])))
+        examples = tuple(example for version in sorted(versions) for example in _examples(tx, *version, request_id))
     total = sum(one.rows for one in reached)
-    return Trace(f"{found[1]}.{row}", tuple(chain), reached, total - 1, examples[:REACHED_SHOWN])
+    others = total if job is not None else total - 1
+    return Trace(prediction_id, tuple(chain), reached, others, examples[:REACHED_SHOWN])
 
 
 def _split(prediction_id: str) -> tuple[str, int]:
@@ -121,6 +128,16 @@ def _prediction_link(tx: Tx, found: tuple[object, ...], row: int) -> Link:
     facts = [f"said {said}", f"asked {asked}", f"about {iso(int(str(found[6])))}, answered {iso(int(str(found[5])))}"]
     facts.append("its label has not come" if label is None else f"its label came: {_short(label[0])}")
     return Link(f"prediction:{request_id}.{row}", tuple(facts))
+
+
+def _batch_links(job: tuple[object, ...], prediction_id: str) -> Iterable[Link]:
+    """A prediction in a file of a batch, and the job that wrote it."""
+    output, source, actor, rows = str(job[3]), str(job[4]), str(job[5]), str(job[6])
+    _, part, row = prediction_id.rsplit(".", 2)
+    yield Link(f"prediction:{prediction_id}", (f"row {row} of part {part} of the output", f"written below {output}"))
+    by = f", as deployment {job[9]} had it" if job[9] else ""
+    facts = (f"{rows} rows of {source}, {str(job[7]).lower()}", f"begun {iso(int(str(job[8])))} by {actor}{by}")
+    yield Link(f"batch:{job[0]}", facts)
 
 
 def _deployment_link(tx: Tx, name: str, revision: int) -> Link:
