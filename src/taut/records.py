@@ -485,6 +485,43 @@ class Prediction:
     latency_us: int = 0
 
 
+BatchStatus = Literal["RUNNING", "FINISHED", "FAILED"]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchJob:
+    """Rows of files scored by a model version: `rows` were planned, `scored`, `nulled` and `skipped` it came to.
+
+    `data` are the dataset versions that hold files it read. `plan` and `manifest` are digests of the plan and of the
+    list of the parts that were written; `ended_ms` is 0 while nothing has been said of an end.
+    """
+
+    id: str
+    model: str
+    number: int
+    deployment: str
+    source: str
+    output: str
+    plan: str
+    files: int
+    rows: int
+    data: tuple[str, ...]
+    status: BatchStatus
+    parts: int
+    scored: int
+    nulled: int
+    skipped: int
+    manifest: str
+    started_ms: int
+    ended_ms: int
+    actor: str
+
+    @property
+    def point(self) -> str:
+        """Its name in the lineage."""
+        return f"batch:{self.id}"
+
+
 # -- prediction -> window -> alert
 
 

@@ -58,6 +58,7 @@ from taut.runs.moved import note_moved
 from taut.runs.tally import Count
 from taut.runs.traces import Assessment, Span, Trace, assess_trace, link_traces, log_spans, start_trace
 from taut.serve import log_labels, log_prediction
+from taut.serve.batch.jobs import start_batch
 from taut.serve.log import PredictionLog, Said, log_place
 from taut.serve.log.sealing import seal
 from taut.watch import set_reference
@@ -160,6 +161,8 @@ def _fill_serving(home: Home) -> None:
     log.append(Said(["s1"], [True], [1], [3000], now, [90], 1, "late", 1, "live", {"x": [0.5]}, {"probability": [0.7]}))
     log.close()
     seal(home, "late")
+    job = {"deployment": "late@1", "source": "rows.csv", "output": "scored", "plan": "d1", "files": 1, "rows": 2}
+    start_batch(home, "b" * 32, model="late@1", digests=[], **job)  # type: ignore[arg-type]  # As it takes them.
     oid = put(home, b"{}", "profile").oid
     set_reference(home, "late", model="late", version=1, from_ms=0, oid=oid, cause="deployed")
     with home.meta.transaction() as tx:

@@ -4,15 +4,17 @@ import io
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from taut.errors import Conflict, Invalid, NotFound
+from taut.errors import Conflict, Corrupt, Invalid, NotFound
 from taut.govern import check_home
 from taut.ground.ledger import events
 from taut.home import Home
 from taut.models import (
     CompiledPredictor,
     Predictor,
+    ServedForm,
     compile_model,
     find_compilation,
     find_model,
@@ -20,6 +22,7 @@ from taut.models import (
     record_compilation,
     register_folder,
     rename_model,
+    served_form,
 )
 from tests.models.compiled.tables import columns_of
 from tests.models.conftest import COLUMNS, Shelf, flights, saved
@@ -137,3 +140,25 @@ def test_a_sample_that_does_not_fit_is_refused_by_its_column(home: Home, shelf: 
         compile_model(home, "late@1", sample=sample)
     with pytest.raises(NotFound):
         compile_model(home, "late@1", sample=tmp_path / "none.csv")
+
+
+def test_the_form_of_a_version_is_handed_to_another_process_and_loads_there(home: Home, shelf: Shelf, rows_csv: Path):
+    version = register_folder(home, "late", shelf.folders["good"])
+    itself = served_form(home, version)
+    assert itself.graph == b"" and Path(itself.folder).is_dir() and itself.digest == version.digest
+    assert isinstance(itself.load(), Predictor)
+    compile_model(home, "late@1", sample=rows_csv / "rows.csv")
+    graph = served_form(home, version)
+    assert graph.graph and graph.folder == ""
+    again = msgspec.msgpack.decode(msgspec.msgpack.encode(graph), type=ServedForm)
+    assert again == graph
+    loaded = again.load(threads=1)
+    assert isinstance(loaded, CompiledPredictor)
+    assert loaded.predict(asked())["probability"] == pytest.approx(itself.load().predict(asked())["probability"])
+
+
+def test_a_form_whose_folder_was_tampered_with_is_not_loaded(home: Home, shelf: Shelf):
+    form = served_form(home, register_folder(home, "late", shelf.folders["good"]))
+    (Path(form.folder) / "MLmodel").write_text("flavors: {}")
+    with pytest.raises(Corrupt):
+        form.load()

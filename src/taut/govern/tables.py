@@ -152,6 +152,7 @@ SCOPES: tuple[Scope, ...] = (
     Scope("model_version", ("name",), _point("model")),
     Scope("model_alias", ("name",), _point("model")),
     Scope("compilation", ("model", "number"), _numbered("model")),
+    Scope("batch_job", ("id", "model"), lambda key: (f"batch:{key[0]}", f"model:{key[1]}")),
     Scope("gate_result", ("id", "model"), lambda key: (f"gate:{key[0]}", f"model:{key[1]}")),
     Scope("dataset_version", ("name", "number"), _numbered("data")),
     Scope("dataset_profile", ("name", "number"), _numbered("data")),

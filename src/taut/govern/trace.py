@@ -17,6 +17,9 @@ REACHED_SHOWN = 5  # Enough to go and look at; the count says the rest.
 
 SELECT_LABEL = "SELECT value, at_ms FROM label WHERE deployment = :deployment AND id = :id AND row_index = :row"
 SELECT_DEPLOYMENT = "SELECT target, cause, at_ms, actor FROM deployment WHERE name = :name AND revision = :revision"
+SELECT_BATCH = """
+SELECT id, model, number, output, source, actor, row_count, status, started_ms, deployment FROM batch_job WHERE id = :id
+"""
 SELECT_VERSION = "SELECT run_id, digest, created_ms, actor FROM model_version WHERE name = :model AND number = :number"
 SELECT_GATE = """
 SELECT id, passed, checks, champion, at_ms FROM gate_result
@@ -64,21 +67,25 @@ class Trace:
 def trace_prediction(home: Home, prediction_id: str) -> Trace:
     """Trace `ID.ROW` (or `ID`, its first row) back to the data, and from that data on to every prediction it reached.
 
+    A prediction of a batch is `JOB.PART.ROW`; those of batches are not among the others that are counted.
     Raises NotFound where no such prediction was ever answered.
     """
     with open_logs(home) as opened:
-        known = opened.find(prediction_id)
-        if known is None:
-            hint = "taut watch predictions DEPLOYMENT"
-            raise NotFound(f"no prediction {prediction_id!r} was answered here", hint=hint)
-        (found, row), tx = known, opened.tx
-        model, number = found.model, found.number
-        chain = [
-            _prediction_link(tx, found, row),
-            _deployment_link(tx, found.deployment, found.revision),
-            _model_link(tx, model, number),
-            *_gate_links(tx, model, number),
-        ]
+        tx = opened.tx
+        job = tx.row(SELECT_BATCH, {"id": prediction_id.rpartition(".")[0].rpartition(".")[0]})
+        if job is not None:
+            request_id, model, number = str(job[0]), str(job[1]), int(str(job[2]))
+            first = list(_batch_links(job, prediction_id))
+        else:
+            known = opened.find(prediction_id)
+            if known is None:
+                hint = "taut watch predictions DEPLOYMENT"
+                raise NotFound(f"no prediction {prediction_id!r} was answered here", hint=hint)
+            found, row = known
+            request_id, model, number = found.id, found.model, found.number
+            prediction_id = f"{found.id}.{row}"
+            first = [_prediction_link(tx, found, row), _deployment_link(tx, found.deployment, found.revision)]
+        chain = [*first, _model_link(tx, model, number), *_gate_links(tx, model, number)]
         data: set[str] = set()
         for point in _ancestors(tx, f"model:{model}@{number}"):
             chain.append(_link(tx, point))
@@ -87,9 +94,10 @@ def trace_prediction(home: Home, prediction_id: str) -> Trace:
         versions = sorted(_versions_below(tx, data) | {(model, number)})
         logs = opened.logs
         reached = tuple(one for version in versions for log in logs for one in _reached(log, *version))
-        examples = tuple(example for version in versions for example in _examples(logs, *version, found.id))
+        examples = tuple(example for version in versions for example in _examples(logs, *version, request_id))
     total = sum(one.rows for one in reached)
-    return Trace(f"{found.id}.{row}", tuple(chain), reached, total - 1, examples[:REACHED_SHOWN])
+    others = total if job is not None else total - 1
+    return Trace(prediction_id, tuple(chain), reached, others, examples[:REACHED_SHOWN])
 
 
 def _prediction_link(tx: Tx, found: Prediction, row: int) -> Link:
@@ -99,6 +107,16 @@ def _prediction_link(tx: Tx, found: Prediction, row: int) -> Link:
     facts = [f"said {said}", f"asked {asked}", f"about {iso(found.event_ms)}, answered {iso(found.at_ms)}"]
     facts.append("its label has not come" if label is None else f"its label came: {_short(label[0])}")
     return Link(f"prediction:{found.id}.{row}", tuple(facts))
+
+
+def _batch_links(job: tuple[object, ...], prediction_id: str) -> Iterable[Link]:
+    """A prediction in a file of a batch, and the job that wrote it."""
+    output, source, actor, rows = str(job[3]), str(job[4]), str(job[5]), str(job[6])
+    _, part, row = prediction_id.rsplit(".", 2)
+    yield Link(f"prediction:{prediction_id}", (f"row {row} of part {part} of the output", f"written below {output}"))
+    by = f", as deployment {job[9]} had it" if job[9] else ""
+    facts = (f"{rows} rows of {source}, {str(job[7]).lower()}", f"begun {iso(int(str(job[8])))} by {actor}{by}")
+    yield Link(f"batch:{job[0]}", facts)
 
 
 def _deployment_link(tx: Tx, name: str, revision: int) -> Link:

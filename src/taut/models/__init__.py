@@ -13,7 +13,15 @@ from taut.models.approvals import (
     require_approvals,
 )
 from taut.models.card import model_card
-from taut.models.compilations import compile_model, find_compilation, load_served, record_compilation, served_graph
+from taut.models.compilations import (
+    ServedForm,
+    compile_model,
+    find_compilation,
+    load_served,
+    record_compilation,
+    served_form,
+    served_graph,
+)
 from taut.models.compiled.predictor import CompiledPredictor
 from taut.models.evidence import list_gates, newest_gate, record_gate
 from taut.models.gate import gate_model, scores_of
@@ -58,6 +66,7 @@ __all__ = [
     "Predictor",
     "Promotion",
     "RegisteredModel",
+    "ServedForm",
     "Signature",
     "SignatureColumn",
     "VersionPage",
@@ -106,6 +115,7 @@ __all__ = [
     "scores_of",
     "search_models",
     "search_versions",
+    "served_form",
     "served_graph",
     "set_alias",
     "set_stage",

@@ -7,6 +7,7 @@ the right to judge versions, for whoever does says what a version answers.
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -80,13 +81,34 @@ def verify(model: Predictor, compiled: CompiledPredictor, sample: Columns, *, to
     )
 
 
-def load_served(home: Home, found: ModelVersion) -> Predictor | CompiledPredictor:
+@dataclass(frozen=True, slots=True)
+class ServedForm:
+    """What a version is served by, as it can be handed to another process: a graph, or the folder it was fetched to."""
+
+    signature: Signature | None
+    graph: bytes
+    folder: str
+    digest: str
+
+    def load(self, *, threads: int = 1) -> Predictor | CompiledPredictor:
+        """Load it. Raises what `load_compiled` and `load_model` do."""
+        if self.graph and self.signature is not None:
+            return load_compiled(self.graph, self.signature, threads=threads)
+        return load_model(Path(self.folder), self.digest)
+
+
+def served_form(home: Home, found: ModelVersion) -> ServedForm:
     """What a version is served by: its graph where the verdict on these very bytes allows it, else the model itself."""
     verdict = served_graph(home, found)
     signature = parse_signature(found.signature)
     if verdict is None or signature is None:
-        return load_model(fetch_model(home, found), found.digest)
-    return load_compiled(read_object(home.objects, verdict.graph), signature)
+        return ServedForm(signature, b"", str(fetch_model(home, found)), found.digest)
+    return ServedForm(signature, read_object(home.objects, verdict.graph), "", found.digest)
+
+
+def load_served(home: Home, found: ModelVersion) -> Predictor | CompiledPredictor:
+    """Load what a version is served by, see `served_form`."""
+    return served_form(home, found).load()
 
 
 def served_graph(home: Home, found: ModelVersion) -> Compilation | None:

@@ -34,9 +34,13 @@ RENAME_VERSIONS = "UPDATE model_version SET name = :new WHERE name = :name"
 RENAME_ALIASES = "UPDATE model_alias SET name = :new WHERE name = :name"
 RENAME_GATES = "UPDATE gate_result SET model = :new WHERE model = :name"
 RENAME_COMPILATIONS = "UPDATE compilation SET model = :new WHERE model = :name"
+RENAME_BATCHES = "UPDATE batch_job SET model = :new WHERE model = :name"
 RENAME_POLICY = "UPDATE approval_policy SET model = :new WHERE model = :name"
 RENAME_PROMOTIONS = "UPDATE promotion SET model = :new WHERE model = :name"
-RENAMES = (RENAME_VERSIONS, RENAME_ALIASES, RENAME_GATES, RENAME_COMPILATIONS, RENAME_POLICY, RENAME_PROMOTIONS)
+RENAMES = (
+    RENAME_VERSIONS, RENAME_ALIASES, RENAME_GATES, RENAME_COMPILATIONS, RENAME_BATCHES, RENAME_POLICY,
+    RENAME_PROMOTIONS,
+)  # fmt: skip
 MOVE_ARROWS_FROM = "UPDATE lineage SET source = :after WHERE source = :before"
 MOVE_ARROWS_TO = "UPDATE lineage SET target = :after WHERE target = :before"
 SELECT_SERVED = "SELECT target FROM lineage WHERE source = :point AND relation = 'serves' LIMIT 1"

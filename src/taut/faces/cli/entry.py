@@ -32,6 +32,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "deploy": ("deploy:deploy", "Put a model version behind an endpoint"),
         "serve": ("deploy:serve", "Serve one model in this terminal"),
         "predict": ("deploy:predict", "Ask a deployment"),
+        "batch": ("batch:batch", "Score files of any size, each row once"),
         "watch": ("watch:watch", "See windows, alerts and the picture of a deployment"),
         "why": ("trace:why", "Trace a prediction back to the bytes, and on to all they reached"),
     },
