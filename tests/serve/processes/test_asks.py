@@ -123,7 +123,7 @@ def test_how_long_calls_take_is_learnt_by_their_size():
 
 
 @pytest.mark.parametrize(
-    ("usual_s", "left_s", "patience_s"), [(0.0, 10.0, 0.25), (0.5, 10.0, 2.0), (5.0, 10.0, 10 / 3)]
+    ("usual_s", "left_s", "patience_s"), [(0.0, 10.0, 0.25), (0.5, 10.0, 2.0), (2.0, 10.0, 10 / 3), (5.0, 10.0, 7.5)]
 )
 def test_patience_grows_with_what_is_usual_and_leaves_time_for_others(usual_s: float, left_s: float, patience_s: float):
     def work() -> None:

@@ -197,6 +197,53 @@ def test_a_pool_that_was_closed_says_that_it_has_ended(trickster: Saved):
         assert isinstance(outcome, Unavailable) and outcome.message == "trickster has ended"
 
 
+def test_a_pool_that_is_not_started_says_so(trickster: Saved):
+    async def ask() -> None:
+        pool = ModelProcesses(trickster.folder, trickster.digest)
+        (outcome,) = await pool.score([request(1)], time.monotonic() + 10)
+        assert isinstance(outcome, Unavailable) and outcome.message == "model is not started"
+        assert pool.hangs and pool.sizes.processes == 0 and pool.zygote_pid == 0
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("after_s", [0.0, pytest.param(0.5, marks=pytest.mark.slow)])
+def test_a_pool_that_is_closed_while_it_starts_leaves_nothing(trickster: Saved, after_s: float):
+    before = set(children_of(os.getpid()))
+
+    async def start() -> None:
+        pool = ModelProcesses(trickster.folder, trickster.digest)
+        starting = asyncio.ensure_future(pool.start())
+        await asyncio.sleep(after_s)
+        pool.close()
+        with pytest.raises(Unavailable, match="model is ended"):
+            await starting
+
+    asyncio.run(start())
+    assert set(children_of(os.getpid())) <= before
+
+
+def test_processes_that_come_and_go_leave_no_descriptor_behind(shared: Stand):
+    def count() -> int:
+        eventually(lambda: shared.pool.sizes.processes == 1 and not shared.pool.sizes.waiting, what="one process")
+        return len(os.listdir("/proc/self/fd"))
+
+    shared.run(_shrunk(shared.pool))
+    before = count()
+    for number in range(10):
+        shared.score(request(number, "exit:1"))
+    shared.run(_shrunk(shared.pool))
+    assert count() <= before
+
+
+async def _shrunk(pool: ModelProcesses) -> None:
+    """The pool with one process at most, as after a long idle time."""
+    floor = pool._floor
+    for member in list(floor.free)[1:]:
+        floor.drop(member)
+        floor.brood.end(member)
+
+
 SERVER = """
 import asyncio, sys, time
 from pathlib import Path

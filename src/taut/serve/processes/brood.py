@@ -103,7 +103,11 @@ class Brood:
         now_s = time.monotonic()
         if self._nursery is None or not self._is_open or now_s < self._not_before_s:
             return False
-        self._fork(self._nursery, now_s)
+        try:
+            self._fork(self._nursery, now_s)
+        except OSError as problem:
+            self._fail(f"no further process can be started: {problem}")
+            return False
         return True
 
     def end(self, member: Member) -> None:
@@ -127,6 +131,8 @@ class Brood:
         """End all of them; returns when they are gone."""
         if self._reopening is not None:
             self._reopening.cancel()
+        if self._first is not None and not self._first.done():
+            self._first.set_exception(Unavailable(f"{self._source.name} is ended"))
         self._end_zygote()
 
     @property
@@ -137,10 +143,10 @@ class Brood:
     async def _begin(self) -> None:
         """Bring up a zygote and its first process, or leave nothing of them. Raises NotUp too."""
         source, (early, _) = self._source, MANNERS[self._manner]
-        nursery = Nursery(source.name, threads=source.threads, ended=self._on_ended, lost=self._on_lost)
-        self._nursery = nursery
         load = Load(source.folder, source.digest, list(source.trusted), early, source.memory_bytes)
         try:
+            nursery = Nursery(source.name, threads=source.threads, ended=self._on_ended, lost=self._on_lost)
+            self._nursery = nursery
             up = await nursery.load(load, within_s=source.load_s)
             if up.threads:
                 raise NotUp(f"loading it leaves threads behind ({up.threads[0]}), so each process loads it for itself")
@@ -151,6 +157,9 @@ class Brood:
         except TimeoutError:
             self._end_zygote()
             raise NotUp(f"a process was not up within {self._rise_within_s:g} s") from None
+        except OSError as problem:
+            self._end_zygote()
+            raise Unavailable(f"no process can be started for {source.name}: {problem}") from None
         except BaseException:
             self._end_zygote()
             raise
@@ -160,10 +169,11 @@ class Brood:
     def _fork(self, nursery: Nursery, now_s: float) -> None:
         _, warm = MANNERS[self._manner]
         self._numbers += 1
-        member = self.members[self._numbers] = Member(self._numbers, now_s)
+        member = Member(self._numbers, now_s)
         ours = nursery.fork(member.number, warm=warm)
         # That it is gone is told by the zygote, with the reason; here only that it has closed its socket.
         member.link = Link(ours, lambda frame: self._hear(member, frame), lambda: self._on_closed(member))
+        self.members[member.number] = member
 
     def _hear(self, member: Member, frame: bytes) -> None:
         if member.state != "rising":

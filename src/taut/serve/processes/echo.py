@@ -6,6 +6,7 @@ import sys
 import time
 
 READ_BYTES = 1 << 16
+READS_AT_END = 64  # More than a pipe holds, if nobody writes any more.
 LINE_MAX = 8_192
 BYTES_A_SECOND = 1 << 18
 """What a log is meant to hold; a model that says more in a second is cut short, and the log says by how much."""
@@ -29,8 +30,9 @@ class Echo:
         """Write down what is left, and read no more."""
         if self._pipe < 0:
             return
-        while self._read():
-            pass
+        for _ in range(READS_AT_END):
+            if not self._read():
+                break
         self._end()
 
     def _end(self) -> None:

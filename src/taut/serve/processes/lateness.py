@@ -6,6 +6,7 @@ from taut.serve.processes.asks import Ask, Usual, Waiting
 from taut.serve.processes.member import Calling, Member
 
 PATIENCE_S, PATIENCE_TIMES = 0.25, 4.0  # A call that takes longer than both seems to hang.
+PATIENCE_LEAST = 1.5  # Times what is usual, whatever the deadline: a slow model is slow and does not hang.
 PATIENCE_SHARE = 1 / 3  # Of the time that is left: whoever waits beside one that hangs must be answered in the rest.
 SUSPECTS = 2  # Processes for suspects beside the others: most of them are innocent and answered at once.
 
@@ -14,7 +15,7 @@ def patience_with(asks: Sequence[Ask], usual: Usual, calls: int, now_s: float) -
     """How long requests may take together, in so many calls of the model, before it seems to hang."""
     usual_s = usual.expected_s(sum(ask.rows for ask in asks)) * calls
     left_s = min(ask.deadline_s for ask in asks) - now_s
-    return min(max(PATIENCE_S, PATIENCE_TIMES * usual_s), left_s * PATIENCE_SHARE)
+    return max(PATIENCE_LEAST * usual_s, min(max(PATIENCE_S, PATIENCE_TIMES * usual_s), PATIENCE_SHARE * left_s))
 
 
 def is_given_up(calling: Calling, members: Collection[Member], waiting: Waiting, most: int, now_s: float) -> bool:

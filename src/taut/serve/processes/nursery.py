@@ -15,11 +15,14 @@ from taut.serve.processes.failures import death
 from taut.serve.processes.link import Link
 from taut.serve.processes.wire import READ_NEWS, BadFrame, Ended, Failed, Fork, Kill, Load, Up, pack, unpack
 
-GONE_WITHIN_S = 5.0
+GONE_WITHIN_S = 2.0  # It has but to end processes; the event loop waits for that.
 
 
 class Nursery:
-    """One zygote. `ended` hears of each process that is gone, `lost` is called once when the zygote itself is."""
+    """One zygote. `ended` hears of each process that is gone, `lost` is called once when the zygote itself is.
+
+    Making one raises OSError where the system has no room for a process.
+    """
 
     def __init__(self, name: str, *, threads: int, ended: Callable[[Ended], None], lost: Callable[[], None]) -> None:
         self._ended = ended
@@ -28,12 +31,16 @@ class Nursery:
         self._loaded: asyncio.Future[Up | Failed] = asyncio.get_running_loop().create_future()
         ours, theirs = socket.socketpair()
         with theirs:
-            # Started by this thread on purpose: the kernel ends the zygote with the thread that started it.
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "taut.serve.processes.zygote", str(theirs.fileno()), str(os.getpid())],
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment(threads),
-                pass_fds=[theirs.fileno()], start_new_session=True,
-            )  # fmt: skip
+            command = [sys.executable, "-m", "taut.serve.processes.zygote", str(theirs.fileno()), str(os.getpid())]
+            try:
+                # Started by this thread on purpose: the kernel ends the zygote with the thread that started it.
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                    env=environment(threads), pass_fds=[theirs.fileno()], start_new_session=True,
+                )  # fmt: skip
+            except OSError:
+                ours.close()
+                raise
         assert self._process.stdout is not None
         self._echo = Echo(self._process.stdout.fileno(), name)
         self._orders = Link(ours, self._hear, self._on_lost)
@@ -58,7 +65,7 @@ class Nursery:
         return news
 
     def fork(self, number: int, *, warm: bool) -> socket.socket:
-        """A socket to a new model process, which says Up there once it takes calls."""
+        """A socket to a new model process, which says Up there once it takes calls. Raises OSError without room."""
         ours, theirs = socket.socketpair()
         with theirs:
             self._orders.send(pack(Fork(number, warm)), sockets=(theirs,))
@@ -71,13 +78,12 @@ class Nursery:
     def close(self) -> None:
         """End the zygote and all that it forked; returns when they are gone."""
         self._orders.close()
-        self._loaded.cancel()
         self._bury()
+        self._fail(f"{self._name} is ended")
 
     def _bury(self) -> int:
-        """Its exit status. A zygote that has loaded ends at once; one that loads, or hangs in that, is ended."""
-        if not self._loaded.done() or self._loaded.cancelled():
-            self._process.send_signal(signal.SIGTERM)
+        """Its exit status. A zygote ends with its socket; one that hangs as it loads does not see that."""
+        self._process.send_signal(signal.SIGTERM)
         try:
             status = self._process.wait(GONE_WITHIN_S)
         except subprocess.TimeoutExpired:
@@ -102,7 +108,11 @@ class Nursery:
             self._loaded.set_result(news)
 
     def _on_lost(self) -> None:
-        status = self._bury()
-        if not self._loaded.done():
-            self._loaded.set_exception(Unavailable(f"the process that loads {self._name} {death(status)}"))
+        self._fail(f"the process that loads {self._name} {death(self._bury())}")
         self._lost()
+
+    def _fail(self, words: str) -> None:
+        """Tell whoever waits for the model to be loaded, if anybody does."""
+        if not self._loaded.done():
+            self._loaded.set_exception(Unavailable(words))
+            self._loaded.exception()  # Nobody needs to wait for it.

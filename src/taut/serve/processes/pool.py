@@ -14,8 +14,9 @@ from taut.models import Signature
 from taut.serve.processes.asks import Ask, Group, Outcome, Usual, Waiting
 from taut.serve.processes.brood import Brood, Source
 from taut.serve.processes.failures import ModelDied
+from taut.serve.processes.floor import Floor
 from taut.serve.processes.joining import Columns, join, likeness_of
-from taut.serve.processes.lateness import is_given_up, may_ask_suspect, patience_with, wanted_members
+from taut.serve.processes.lateness import may_ask_suspect, patience_with
 from taut.serve.processes.member import Calling, Member
 from taut.serve.processes.trust import Trust
 from taut.serve.processes.wire import READ_REPLY, BadFrame, Call, unpack
@@ -25,7 +26,7 @@ PULSE_S, IDLE_PULSE_S = 0.025, 0.5
 # Whoever was answered is likely to ask again at once. A call waits for most of them for a part of the time that calls
 # take, else a part of the callers goes with every other call: measured with 64 and 8 callers, that costs a third more.
 GATHER_SHARE, GATHER_TIME_SHARE = 0.75, 0.5
-SILENT_S = 1.0  # Replacing a process takes some ms; without any for so long the model does not answer.
+ENDED = "has ended"
 DEATHS = 2  # A process may be ended by somebody else once; twice on the same request is the request's doing.
 NO_PARAMS: Mapping[str, Any] = MappingProxyType({})
 
@@ -65,17 +66,17 @@ class ModelProcesses:
         load_s: float = 300.0,
         idle_s: float = 30.0,
     ) -> None:
-        self._least, self._most, self._idle_s, self._name = least, max(least, most), idle_s, name
+        self._name = name
         source = Source(name, str(folder), digest, tuple(trusted), threads, memory_bytes, load_s)
         self._brood = Brood(source, self)
         self._waiting = Waiting(rows_max=ROWS_MAX, requests_max=REQUESTS_MAX)
+        self._floor = Floor(name, self._brood, self._waiting, least=least, most=most, idle_s=idle_s)
+        self._likeness = likeness_of(None)
         self._usual = Usual()
         self._trust = Trust(exact=exact)
-        self._free: list[Member] = []
         self._suspect_last = False
         self._is_due = False
-        self._is_closed = False
-        self._usable_s = 0.0
+        self._why_not = "is not started"
         self._gather_until_s, self._gather = 0.0, 0
         self._pulse_at: asyncio.TimerHandle | None = None
         self._pulse_is_quick = False
@@ -87,6 +88,7 @@ class ModelProcesses:
         """
         await self._brood.open()
         self._likeness = likeness_of(self.signature)
+        self._why_not = ""
         self._pulse()
 
     @property
@@ -99,7 +101,7 @@ class ModelProcesses:
     @property
     def hangs(self) -> bool:
         """Whether for a while no process was there that could take a call or was in one of the usual length."""
-        return time.monotonic() - self._usable_s > SILENT_S + IDLE_PULSE_S
+        return self._floor.hangs
 
     @property
     def sizes(self) -> Sizes:
@@ -119,8 +121,8 @@ class ModelProcesses:
 
         An outcome is the outputs, or Invalid, ModelFailed, ModelDied, TimeoutError, Unavailable. Raises nothing.
         """
-        if self._is_closed:
-            return [Unavailable(f"{self._name} has ended") for _ in requests]
+        if self._why_not:
+            return [Unavailable(f"{self._name} {self._why_not}") for _ in requests]
         if not requests:
             return []
         group = Group(len(requests))
@@ -131,15 +133,15 @@ class ModelProcesses:
 
     def close(self) -> None:
         """End the processes; whoever waits gets Unavailable. Returns when they are gone."""
-        if self._is_closed:
+        if self._why_not == ENDED:
             return
-        self._is_closed = True
+        self._why_not = ENDED
         if self._pulse_at is not None:
             self._pulse_at.cancel()
         for member in self._brood.members.values():
             if member.calling is not None:
                 self._waiting.suspect(member.calling.asks)
-        self._waiting.refuse(lambda: Unavailable(f"{self._name} has ended"))
+        self._waiting.refuse(lambda: Unavailable(f"{self._name} {ENDED}"))
         self._brood.close()
 
     async def __aenter__(self) -> "ModelProcesses":
@@ -153,10 +155,9 @@ class ModelProcesses:
 
     def on_up(self, member: Member, warm_s: float) -> None:
         """Give a new process work."""
-        self._usable_s = time.monotonic()
         if warm_s > 0:
             self._usual.learn(1, warm_s)
-        self._free.append(member)
+        self._floor.welcome(member)
         self._soon()
 
     def on_frame(self, member: Member, frame: bytes) -> None:
@@ -172,7 +173,7 @@ class ModelProcesses:
             self._brood.lose(member, f"sent {problem}")
             return
         member.free(now_s)
-        self._free.append(member)
+        self._floor.welcome(member)
         for ask, outcome in zip(calling.asks, outcomes, strict=True):
             ask.tell(outcome)
         if calling.compare:
@@ -181,14 +182,13 @@ class ModelProcesses:
             self._usual.learn(max(1, alone), (now_s - calling.began_s) / (1 + calling.compare))
         elif len(reply.parts) == 1:
             self._usual.learn(calling.rows, now_s - calling.began_s)
-        self._usable_s = now_s
         self._gather_until_s = now_s + (now_s - calling.began_s) * GATHER_TIME_SHARE
         self._gather = int((len(calling.asks) + len(self._waiting.fresh)) * GATHER_SHARE)
         self._soon()
 
     def on_gone(self, member: Member, how: str) -> None:
         """Ask the requests of a process that ended again, each alone; who was there twice is told so."""
-        self._drop(member)
+        self._floor.drop(member)
         sys.stderr.write(f"{self._name}: a process {how}\n")
         calling, member.calling = member.calling, None
         for ask in calling.asks if calling is not None else ():
@@ -196,7 +196,7 @@ class ModelProcesses:
             if ask.deaths >= DEATHS:
                 ask.tell(ModelDied(f"a process {how}", f"the process of the model {how}"))
         if calling is not None:
-            self._divide(calling)
+            self._floor.divide(calling)
         self._soon()
 
     def _compared(self, compared: int, same: bool | None) -> None:
@@ -208,7 +208,7 @@ class ModelProcesses:
 
     def _soon(self) -> None:
         """Give out work once everything that arrives in this turn of the event loop has arrived."""
-        if not self._is_due and not self._is_closed:
+        if not self._is_due and not self._why_not:
             self._is_due = True
             loop = asyncio.get_running_loop()
             loop.call_soon(self._turn)
@@ -218,17 +218,17 @@ class ModelProcesses:
 
     def _turn(self) -> None:
         self._is_due = False
-        if self._is_closed:
+        if self._why_not:
             return
         now_s = time.monotonic()
-        if len(self._brood.members) < self._least:
+        if len(self._brood.members) < self._floor.least:
             self._brood.grow()
         wait_s = self._gather_until_s - now_s
         if wait_s > 0 and not self._waiting.suspects and 0 < len(self._waiting.fresh) < self._gather:
             asyncio.get_running_loop().call_later(wait_s, self._turn)
             return
-        while self._free and self._waiting:
-            if not self._call(self._free[-1], now_s):
+        while self._floor.free and self._waiting:
+            if not self._call(self._floor.free[-1], now_s):
                 break
 
     def _call(self, member: Member, now_s: float) -> bool:
@@ -238,20 +238,24 @@ class ModelProcesses:
             return False
         is_suspect, compare = self._suspect_last, self._trust.compare(len(asks))
         patience_s = patience_with(asks, self._usual, 1 + compare, now_s)
-        call = Call(join([ask.columns for ask in asks]), [ask.rows for ask in asks], dict(asks[0].params), compare)
         try:
+            call = Call(join([ask.columns for ask in asks]), [ask.rows for ask in asks], dict(asks[0].params), compare)
             member.call(Calling(asks, now_s, patience_s, is_suspect, compare), call)
-        except (Invalid, TypeError) as problem:  # Too large, or not plain: alone they show whose doing it is.
+        except (
+            Invalid,
+            TypeError,
+            ValueError,
+        ) as problem:  # Too large, or not plain: alone they show whose doing it is.
             if len(asks) == 1:
                 asks[0].tell(problem if isinstance(problem, Invalid) else Invalid(str(problem)))
             self._waiting.suspect(asks)
             return True
-        self._free.pop()
+        self._floor.free.pop()
         return True
 
     def _next(self, now_s: float) -> list[Ask]:
         """What is asked next: suspects and others in turn, and never so many suspects that no process is left."""
-        may_suspect = may_ask_suspect(self._brood.members.values(), self._waiting, self._most, now_s)
+        may_suspect = may_ask_suspect(self._brood.members.values(), self._waiting, self._floor.most, now_s)
         self._suspect_last = may_suspect and not (self._suspect_last and self._waiting.fresh)
         if self._suspect_last and (asks := self._waiting.next_suspect(now_s)):
             return asks
@@ -263,65 +267,11 @@ class ModelProcesses:
         self._pulse_at = asyncio.get_running_loop().call_later(wait_s, self._pulse)
 
     def _pulse(self) -> None:
-        """Look after what takes its time: deadlines, calls that hang, processes that are too few or too many."""
-        now_s = time.monotonic()
-        self._waiting.expire(now_s)
-        for member in list(self._brood.members.values()):
-            self._look_at(member, now_s)
-        self._brood.end_slow(now_s)
-        members = self._brood.members.values()
-        if any(member.state == "free" or (member.calling and not member.is_late(now_s)) for member in members):
-            self._usable_s = now_s
-        elif self._brood.problem:
-            self._waiting.refuse(lambda: Unavailable(f"{self._name} does not come up: {self._brood.problem}"))
-        self._fit(now_s)
+        """Look after what takes its time, again and again."""
+        self._pulse_in(PULSE_S)
+        self._floor.look_after(time.monotonic())
         self._turn()
-        is_busy = bool(self._waiting) or any(member.state != "free" for member in members)
-        self._pulse_in(PULSE_S if is_busy else IDLE_PULSE_S)
-
-    def _look_at(self, member: Member, now_s: float) -> None:
-        """See after a call: deadlines that are past, and others who wait since it takes longer than usual.
-
-        A late call goes on while its requests are asked elsewhere, each alone: it may be slow and not hang, and
-        whichever is first tells them. It is given up once nothing can come of it, or its place is needed.
-        """
-        calling = member.calling
-        if calling is None:
-            return
-        expired = [ask for ask in calling.asks if not ask.is_over and ask.deadline_s <= now_s]
-        for ask in expired:
-            ask.tell(TimeoutError())
-        is_late = calling.is_late(now_s)
-        if len(calling.asks) == 1:
-            calling.asks[0].hangs = is_late
-        elif is_late:
-            self._divide(calling)
-        if expired or is_given_up(calling, self._brood.members.values(), self._waiting, self._most, now_s):
-            self._divide(calling)
-            self._part(member)
-
-    def _divide(self, calling: Calling) -> None:
-        """Have its requests asked alone, unless they are already."""
-        if not calling.is_divided:
-            calling.is_divided = True
-            self._waiting.suspect(calling.asks)
-
-    def _fit(self, now_s: float) -> None:
-        """Have as many processes as the moment asks for."""
-        members = self._brood.members
-        wanted = wanted_members(members.values(), self._waiting, self._least, self._most, now_s)
-        while len(members) < wanted and self._brood.grow():
-            pass
-        if len(members) > wanted:
-            idle = [member for member in self._free if now_s - member.since_s > self._idle_s]
-            for member in idle[: len(members) - wanted]:
-                self._part(member)
-
-    def _part(self, member: Member) -> None:
-        member.calling = None
-        self._drop(member)
-        self._brood.end(member)
-
-    def _drop(self, member: Member) -> None:
-        if member in self._free:
-            self._free.remove(member)
+        if self._floor.is_idle:
+            assert self._pulse_at is not None
+            self._pulse_at.cancel()
+            self._pulse_in(IDLE_PULSE_S)

@@ -14,7 +14,7 @@ from taut.errors import Invalid
 
 T = TypeVar("T")
 
-FRAME_MAX = 1 << 30
+FRAME_MAX = 1 << 28
 """Bytes of one frame; a request has 16 MiB at most by default, so only a defect makes one larger."""
 
 ARRAY, OBJECTS, SCALAR, WHOLE = 1, 2, 3, 4

@@ -14,6 +14,7 @@ import selectors
 import signal
 import socket
 import sys
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
@@ -124,6 +125,8 @@ class Zygote:
             end_with_parent(zygote, signal.SIGKILL)
             for one in (self._selector, self._orders, self._woken, self._wakes):
                 one.close()
+            for unused in self._sockets:  # Of processes that are forked next: nobody else may speak there.
+                os.close(unused)
             status = self._serve(calls, warm=warm)
         except MemoryError:
             status = OUT_OF_MEMORY
@@ -213,6 +216,8 @@ def main() -> None:
     """Serve the socket that the first argument names; the second is who must live."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server, which drains first.
     end_with_parent(int(sys.argv[2]), signal.SIGTERM)
+    # The threads that it means are those that a fork starts again: see `strange_threads`.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     faulthandler.enable()  # A crash in a C library says in the log where it was.
     adopt_orphans()
     for stream in (sys.stdout, sys.stderr):
