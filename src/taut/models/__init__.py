@@ -38,7 +38,7 @@ from taut.models.keeping import (
 )
 from taut.models.made_up import made_up_rows
 from taut.models.package import fetch_model
-from taut.models.packed import load_packed
+from taut.models.packed import packed_form
 from taut.models.predictor import Predictor, load_model
 from taut.models.registry import (
     create_model,
@@ -93,7 +93,6 @@ __all__ = [
     "list_models",
     "list_versions",
     "load_model",
-    "load_packed",
     "load_served",
     "lower_approvals",
     "made_up_rows",
@@ -101,6 +100,7 @@ __all__ = [
     "model_files",
     "must_be_approved",
     "newest_gate",
+    "packed_form",
     "parse_signature",
     "promote_model",
     "read_rows",

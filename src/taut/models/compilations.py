@@ -23,11 +23,11 @@ from taut.models.compiled.predictor import CompiledPredictor, load_compiled
 from taut.models.compiled.probing import Columns, probes, sample_of
 from taut.models.mlmodel import MLMODEL, parse_mlmodel
 from taut.models.package import fetch_model
-from taut.models.predictor import Predictor, load_model
+from taut.models.predictor import Predictor, in_process, load_model
 from taut.models.registry import find_model
 from taut.models.rights import of_model
 from taut.models.rows import read_inputs
-from taut.models.signature import Signature, parse_signature
+from taut.models.signature import UNSIGNED, Signature, parse_signature
 from taut.models.versions import version_in
 from taut.records import Compilation, ModelVersion
 
@@ -85,14 +85,22 @@ def verify(model: Predictor, compiled: CompiledPredictor, sample: Columns, *, to
 class ServedForm:
     """What a version is served by, as it can be handed to another process: a graph, or the folder it was fetched to."""
 
-    signature: Signature | None
+    signature: Signature
     graph: bytes
     folder: str
     digest: str
 
+    @property
+    def in_process(self) -> bool:
+        """Whether a server may answer by it itself: a graph, or a flavour that runs no foreign code.
+
+        Raises Invalid and UsageError for a folder that holds no model which can be loaded.
+        """
+        return bool(self.graph) or in_process(Path(self.folder))
+
     def load(self, *, threads: int = 1) -> Predictor | CompiledPredictor:
         """Load it. Raises what `load_compiled` and `load_model` do."""
-        if self.graph and self.signature is not None:
+        if self.graph:
             return load_compiled(self.graph, self.signature, threads=threads)
         return load_model(Path(self.folder), self.digest)
 
@@ -100,8 +108,8 @@ class ServedForm:
 def served_form(home: Home, found: ModelVersion) -> ServedForm:
     """What a version is served by: its graph where the verdict on these very bytes allows it, else the model itself."""
     verdict = served_graph(home, found)
-    signature = parse_signature(found.signature)
-    if verdict is None or signature is None:
+    signature = parse_signature(found.signature) or UNSIGNED
+    if verdict is None:
         return ServedForm(signature, b"", str(fetch_model(home, found)), found.digest)
     return ServedForm(signature, read_object(home.objects, verdict.graph), "", found.digest)
 

@@ -10,7 +10,7 @@ from taut.errors import Invalid
 from taut.models.flavours.answers import answer_columns, plain
 from taut.models.flavours.saved import Loaded, Saved
 from taut.models.flavours.sklearn import of_estimator
-from taut.models.flavours.table import FLAVOURS, flavour_of
+from taut.models.flavours.table import FLAVOURS, IN_PROCESS, flavour_of
 from taut.models.flavours.unchecked import unchecked_input
 from taut.models.inputs import Cell, Intake, frame_of
 from taut.models.mlmodel import MLMODEL, parse_mlmodel
@@ -156,3 +156,11 @@ def load_model(folder: Path, digest: str, *, trusted: Sequence[str] = ()) -> Pre
     signature = UNSIGNED if model.signature is None else parse_mlflow_signature(model.signature)
     loaded = FLAVOURS[name](Saved(folder, files, model, signature, name, tuple(trusted)))
     return Predictor(signature, loaded.raw, loaded)
+
+
+def in_process(folder: Path) -> bool:
+    """Whether the model in a folder runs no foreign code when it answers. Raises what `load_model` does of MLmodel."""
+    path = folder / MLMODEL
+    if not path.is_file():
+        raise Invalid(f"{folder} holds no {MLMODEL} file, so it is no model")
+    return flavour_of(parse_mlmodel(path.read_bytes())) in IN_PROCESS

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taut.models import Signature, SignatureColumn
-from taut.models.inputs import table_of
+from taut.models.inputs import Intake, frame_of
 from taut.serve.processes.joining import count_rows, cut, join, likeness_of
 
 SIGNATURE = Signature(
@@ -37,10 +37,10 @@ def test_each_request_is_to_the_model_what_it_is_alone(asked: list[list[dict[str
     requests = [columns_of(rows) for rows in asked]
     alike = [columns for columns in requests if likeness(columns) == likeness(requests[0])]
     counts = [count_rows(columns) for columns in alike]
-    together = table_of(SIGNATURE, join(alike))
+    together = frame_of(SIGNATURE, Intake(SIGNATURE).arrays(join(alike)))
     start = 0
     for columns, rows in zip(alike, counts, strict=True):
-        alone = table_of(SIGNATURE, columns)
+        alone = frame_of(SIGNATURE, Intake(SIGNATURE).arrays(columns))
         part = together.iloc[start : start + rows].reset_index(drop=True)
         assert list(part.dtypes) == list(alone.dtypes)
         assert part.equals(alone)

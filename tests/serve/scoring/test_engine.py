@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from taut.errors import Invalid
-from taut.serve.scoring.engine import ROWS_MAX, InProcess, ModelFailed, Outcome, Threaded, answer_all
+from taut.serve.processes import ModelFailed
+from taut.serve.scoring.engine import ROWS_MAX, InProcess, Outcome, Threaded, answer_all
 from taut.serve.scoring.joining import Columns
 from tests.serve.scoring.scenes import Doubling, in_a_loop, until
 

@@ -18,6 +18,9 @@ FLAVOURS: dict[str, Load] = {
     PYFUNC: pyfunc.load,
 }
 
+IN_PROCESS = frozenset({"onnx"})
+"""Of these nothing but a well-kept runtime runs when they answer, so that a server may do it itself."""
+
 
 def flavour_of(model: MLmodel) -> str:
     """The flavour that loads a model: one of taut's own loaders where MLflow itself would use that flavour.

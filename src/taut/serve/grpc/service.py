@@ -27,7 +27,7 @@ from taut.errors import (
 from taut.serve.grpc.asking import Endpoint
 from taut.serve.grpc.messages import CLASSES, HEALTH, HEALTH_CLASSES, NOT_SERVING, SERVICE, SERVING
 from taut.serve.grpc.tensors import answer_message, read_message
-from taut.serve.scoring.engine import ModelFailed
+from taut.serve.processes import ModelFailed
 
 CALLS_MAX = 4096  # Under way at once, over all connections; more are told RESOURCE_EXHAUSTED by gRPC itself.
 STATUSES: dict[type[Exception], grpc.StatusCode] = {

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from taut.errors import TautError
 from taut.home import Home
+from taut.models import made_up_rows
 from taut.serve.http.access_log import AccessLog
 from taut.serve.http.answers import Answer, HttpProblem, error, told
 from taut.serve.http.board import Board, Labels
@@ -18,16 +19,15 @@ from taut.serve.http.pages import Pages
 from taut.serve.http.reading import Question, Receive, Scope, Send, read_question
 from taut.serve.http.routes import Route, Way, hot_routes
 from taut.serve.log import PredictionLog, log_place
+from taut.serve.processes import ModelFailed
 from taut.serve.requests import Request, outputs_of_answer
 from taut.serve.scoring.backend import Backend, Served, backend_of
 from taut.serve.scoring.batcher import Batcher
-from taut.serve.scoring.engine import ModelFailed
 from taut.serve.scoring.health import Health
 from taut.serve.scoring.joining import Columns, plain_lists
 from taut.serve.scoring.limits import Limits, UnderWay
 from taut.serve.scoring.pending import Ids, Result
 from taut.serve.scoring.said import Log
-from taut.serve.scoring.warming import made_up_row
 
 Guard = Callable[[str, str, dict[bytes, bytes]], str]
 """Given method, path and headers, the name of the caller, empty for nobody known; raises Denied and its kin."""
@@ -82,9 +82,12 @@ class Application:
         return self._ways[0] if self._pick is None else self._ways[self._pick(headers, columns)]
 
     async def warm_up(self) -> None:
-        """Ask every model a made-up row, so that no caller meets a cold one. Raises TimeoutError where one hangs."""
+        """Load every model and ask it a made-up row, so that no caller meets a cold one.
+
+        Raises what loading does, TimeoutError where a model hangs.
+        """
         for way in self._ways:
-            outcome = await way.batcher.warm_up(made_up_row(way.signature))
+            outcome = await way.batcher.warm_up(made_up_rows(way.signature))
             if isinstance(outcome, TimeoutError):
                 raise outcome
             if not isinstance(outcome, Exception):

@@ -30,7 +30,7 @@ class Way:
         self.backend = batcher.backend
         self.batcher = batcher
         self.signature = batcher.backend.engine.signature
-        self.reader = InvocationReader(self.signature)
+        self.reader = InvocationReader(self.signature, [param.name for param in self.signature.params])
         self.outputs: dict[str, str] = {}
         self.slot = slot
 

@@ -63,10 +63,12 @@ class ModelProcesses:
         name: str = "model",
         memory_bytes: int = 0,
         exact: bool = True,
+        signature: Signature | None = None,
         load_s: float = 300.0,
         idle_s: float = 30.0,
     ) -> None:
         self._name = name
+        self._signature = signature
         source = Source(name, str(folder), digest, tuple(trusted), threads, memory_bytes, load_s)
         self._brood = Brood(source, self)
         self._waiting = Waiting(rows_max=ROWS_MAX, requests_max=REQUESTS_MAX)
@@ -93,8 +95,8 @@ class ModelProcesses:
 
     @property
     def signature(self) -> Signature:
-        """What the model takes; known once it is started."""
-        signature = self._brood.signature
+        """What the model takes; known once it is started, unless it was said before."""
+        signature = self._brood.signature or self._signature
         assert signature is not None, "the pool is not started"
         return signature
 

@@ -1,9 +1,11 @@
 """One model version behind an endpoint: what it is called there, and the engine that answers for it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from taut.models import CompiledPredictor, Predictor
+from taut.models import CompiledPredictor, Predictor, ServedForm
 from taut.serve.log.said import Role
+from taut.serve.processes import ModelProcesses
 from taut.serve.scoring.engine import Engine, InProcess, Threaded
 
 
@@ -36,3 +38,10 @@ def backend_of(served: Served) -> Backend:
     is_safe = isinstance(served.predictor, CompiledPredictor) or served.predictor.in_process
     engine: Engine = InProcess(served.predictor) if is_safe else Threaded(served.predictor)
     return Backend(served.deployment, served.revision, served.model, served.number, engine)
+
+
+def engine_of(form: ServedForm, name: str) -> Engine:
+    """What answers for a version: a graph in this process, foreign code in processes of its own, called `name`."""
+    if form.in_process:
+        return InProcess(form.load())
+    return ModelProcesses(Path(form.folder), form.digest, name=name, signature=form.signature)

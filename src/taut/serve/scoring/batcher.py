@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 
 from taut.errors import TautError
 from taut.records import Prediction
+from taut.serve.processes import ModelFailed
 from taut.serve.requests import Request
 from taut.serve.scoring.backend import Backend
-from taut.serve.scoring.engine import ROWS_MAX, InProcess, ModelFailed, Outcome
+from taut.serve.scoring.engine import ROWS_MAX, InProcess, Outcome
 from taut.serve.scoring.joining import Columns, count_rows, join
 from taut.serve.scoring.limits import Limits, UnderWay
 from taut.serve.scoring.pending import Ids, Pending, Result, Tell
@@ -47,6 +48,7 @@ class Batcher:
         self._gathered: list[Pending] = []
         self._scored: list[tuple[Pending, Outcome]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_joined = isinstance(backend.engine, InProcess) and backend.engine.signature.rows == -1
 
     def put(self, request: Request, caller: str, tell: Tell) -> None:
         """Answer a request: `tell` gets the prediction once it is in the log, or why there is none.
@@ -82,8 +84,12 @@ class Batcher:
         self._gather(pending)
 
     async def warm_up(self, columns: Columns) -> Outcome:
-        """Ask the model once, unseen by log and counters."""
-        (outcome,) = await self.backend.engine.score([columns], time.monotonic() + self._limits.answer_s)
+        """Load the model and ask it once, unseen by log and counters. Raises what loading does."""
+        engine = self.backend.engine
+        await engine.start()
+        if not columns:
+            return {}  # Nobody knows what a model without a signature takes.
+        (outcome,) = await engine.score([columns], time.monotonic() + self._limits.answer_s)
         return outcome
 
     def close(self) -> None:
@@ -140,7 +146,7 @@ class Batcher:
 
     def _score(self, gathered: Sequence[Pending]) -> None:
         engine = self.backend.engine
-        if not isinstance(engine, InProcess):
+        if not self._is_joined or not isinstance(engine, InProcess):
             for pending in gathered:
                 self._start(pending)
             return
@@ -182,8 +188,8 @@ class Batcher:
         """By the engine, in its own time."""
         deadline_s = self._deadline_s(pending)
         pending.wait_until(deadline_s)
-        begun_s = time.monotonic()
-        (outcome,) = await self.backend.engine.score([pending.request.columns], deadline_s)
+        begun_s, asked = time.monotonic(), pending.request
+        (outcome,) = await self.backend.engine.score([asked.columns], deadline_s, params=asked.params)
         self._meter.called(time.monotonic() - begun_s, 1)
         self._scored.append((pending, outcome))
         if len(self._scored) == 1:
@@ -219,5 +225,5 @@ class Batcher:
         pending.id = pending.id or os.urandom(16).hex()
         if isinstance(problem, ModelFailed):
             sys.stderr.write(f"request {pending.id}: the model failed\n{problem.detail}\n")
-            problem = ModelFailed(problem.detail, pending.id)
+            problem = problem.on(pending.id)
         self._resolve(pending, problem)

@@ -3,11 +3,13 @@
 import asyncio
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from taut.errors import Invalid, TautError
 from taut.models.signature import Signature
+from taut.serve.processes import ModelFailed
 from taut.serve.scoring.joining import Columns, count_rows, join, slices
 from taut.serve.scoring.workers import Workers
 
@@ -16,16 +18,9 @@ ROWS_MAX = 512  # Of one call: past this a call gains nothing more from being la
 Outcome = Columns | Exception
 """What became of one request: its outputs, or Invalid, ModelFailed, TimeoutError, Unavailable."""
 
+Params = Mapping[str, Any]
+NO_PARAMS: Params = MappingProxyType({})
 Predict = Callable[[Columns], Columns]
-
-
-class ModelFailed(Exception):
-    """The model raised. `detail` is for the log of the process, never for an answer; there `request_id` finds it."""
-
-    def __init__(self, detail: str, request_id: str = "") -> None:
-        super().__init__(f"the model failed on request {request_id}; the server's log says how")
-        self.detail = detail
-        self.request_id = request_id
 
 
 class Engine(Protocol):
@@ -46,7 +41,13 @@ class Engine(Protocol):
         """Whether no call comes back in time at this moment."""
         ...
 
-    def score(self, requests: Sequence[Columns], deadline_s: float) -> Awaitable[list[Outcome]]:
+    def start(self) -> Awaitable[None]:
+        """Load what is not loaded yet. Raises what loading does."""
+        ...
+
+    def score(
+        self, requests: Sequence[Columns], deadline_s: float, *, params: Params = NO_PARAMS
+    ) -> Awaitable[list[Outcome]]:
         """One outcome a request, in their order, by `deadline_s` of the monotonic clock. Raises nothing."""
         ...
 
@@ -80,6 +81,9 @@ class InProcess:
         self._predict = model.predict
         self._workers = Workers[list[Outcome]](1, "rows")
 
+    async def start(self) -> None:
+        """Nothing is left to load."""
+
     def answer(self, requests: Sequence[Columns]) -> list[Outcome]:
         """One outcome a request, now."""
         return answer_all(self._predict, requests)
@@ -88,8 +92,10 @@ class InProcess:
         """The outputs of a table of so many rows. Raises what the model raises."""
         return called(self._predict, table, rows)
 
-    async def score(self, requests: Sequence[Columns], deadline_s: float) -> list[Outcome]:
-        """One outcome a request, from a thread."""
+    async def score(
+        self, requests: Sequence[Columns], deadline_s: float, *, params: Params = NO_PARAMS
+    ) -> list[Outcome]:
+        """One outcome a request, from a thread; a graph takes no params."""
         return await asyncio.wrap_future(self._workers.submit(lambda: answer_all(self._predict, requests)))
 
     def close(self) -> None:
@@ -117,7 +123,12 @@ class Threaded:
         """Whether a call is out past the deadline of all who wait for it."""
         return self._late_s > 0 and time.monotonic() > self._late_s
 
-    async def score(self, requests: Sequence[Columns], deadline_s: float) -> list[Outcome]:
+    async def start(self) -> None:
+        """Nothing is left to load."""
+
+    async def score(
+        self, requests: Sequence[Columns], deadline_s: float, *, params: Params = NO_PARAMS
+    ) -> list[Outcome]:
         """One outcome a request; those that still wait at their deadline are never given to the model."""
         future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         self._queue.append((requests, deadline_s, future))

@@ -15,12 +15,12 @@ from taut.errors import Invalid
 from taut.ground.settings import make_folder
 from taut.ground.whole import read_whole
 from taut.home import Home, open_home
-from taut.models import find_model, load_packed, load_served, served_graph
+from taut.models import find_model, packed_form, served_form, served_graph
 from taut.records import ModelVersion
 from taut.serve.http.application import Application, labels_of
 from taut.serve.http.board import Board
 from taut.serve.log import PredictionLog, log_place, policy_of
-from taut.serve.scoring.backend import Backend, Served, backend_of
+from taut.serve.scoring.backend import Backend, engine_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +139,11 @@ class Packed:
     def opened(self, seat: Seat) -> Iterator[Application]:
         """Load the version."""
         name, number = self._named()
-        predictor = load_packed(self.folder, self.digest, self.graph, self.graph_digest)
+        form = packed_form(self.folder, self.digest, self.graph, self.graph_digest)
         with tempfile.TemporaryDirectory(prefix="taut-") as nowhere:
             make_folder(Path(nowhere))
             with open_home(nowhere) as home:
-                yield _application(home, [backend_of(Served(name, 0, name, number, predictor, logs=False))], seat)
+                yield _application(home, [Backend(name, 0, name, number, engine_of(form, self.model))], seat)
 
     def _named(self) -> tuple[str, int]:
         name, _, number = self.model.partition("@")
@@ -153,7 +153,8 @@ class Packed:
 
 
 def _backend(home: Home, version: ModelVersion, deployment: str, revision: int) -> Backend:
-    return backend_of(Served(deployment, revision, version.name, version.number, load_served(home, version)))
+    engine = engine_of(served_form(home, version), f"{version.name}@{version.number}")
+    return Backend(deployment, revision, version.name, version.number, engine)
 
 
 def _application(home: Home, backends: Sequence[Backend], seat: Seat, log: PredictionLog | None = None) -> Application:
