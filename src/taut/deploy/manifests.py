@@ -31,13 +31,16 @@ class Wanted:
     home: str
 
 
-def manifests_of(home: Home, deployment: Deployment, spec: DeploymentSpec, version: ModelVersion) -> list[Manifest]:
+def manifests_of(
+    home: Home, deployment: Deployment, spec: DeploymentSpec, version: ModelVersion, graph: str = ""
+) -> list[Manifest]:
     """The objects that serve a revision: Deployment, Service, NetworkPolicy; with several replicas a
-    PodDisruptionBudget, and a HorizontalPodAutoscaler where `replicas_max` is more than `replicas`.
+    PodDisruptionBudget, and a HorizontalPodAutoscaler where `replicas_max` is more than `replicas`. `graph` is what
+    answers in the version's place, empty where it answers itself.
     """
     if spec.replicas < 1 or (spec.replicas_max and spec.replicas_max < spec.replicas):
         raise Invalid(f"{deployment.name!r} asks for {spec.replicas} to {spec.replicas_max} replicas")
-    tag = default_tag(version)
+    tag = default_tag(version, graph)
     image = f"{spec.image.rstrip('/')}/{tag.removeprefix('taut/')}" if spec.image else tag
     wanted = Wanted(version, image, home.place if home.remote is not None else "")
     scales = spec.replicas_max > spec.replicas
