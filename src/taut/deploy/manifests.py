@@ -132,11 +132,14 @@ def _container(deployment: Deployment, spec: DeploymentSpec, wanted: Wanted) -> 
         },
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108  # Its own, in memory.
     }
+    if spec.workers:
+        container["env"] = [{"name": "TAUT_WORKERS", "value": str(spec.workers)}]
     if wanted.home:
         container["args"] = ["--deployment", deployment.name, "--revision", str(deployment.revision)]
         container["args"] += ["--host", "0.0.0.0", "--port", str(PORT)]  # noqa: S104  # The pod's own addresses.
         token = {"secretKeyRef": {"name": f"{deployment.name}-taut", "key": "token"}}
         container["env"] = [
+            *container.get("env", []),
             {"name": "TAUT_HOME", "value": wanted.home},
             {"name": "TAUT_TOKEN", "valueFrom": token},
         ]

@@ -203,6 +203,8 @@ def run_arguments(
         url = f"http://{reached(spec.host)}:{port}"
     for name, value in container_labels(home, deployment, url).items():
         words += ["--label", f"{name}={value}"]
+    if spec.workers:
+        words += ["--env", f"TAUT_WORKERS={spec.workers}"]
     if home.remote is None:
         return [*words, *network, image], {}
     words += [*network, "--env", "TAUT_HOME", "--env", "TAUT_TOKEN", image]

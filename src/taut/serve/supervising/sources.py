@@ -1,5 +1,6 @@
 """What is served: a recorded deployment, a registered version, or a version in a folder; looked up, and opened."""
 
+import mmap
 import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -34,6 +35,15 @@ class Application(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Seat:
+    """Where a front sits: its place among `count` of one revision, and memory of zeros that all of them share."""
+
+    slot: int
+    count: int
+    memory: mmap.mmap
+
+
+@dataclass(frozen=True, slots=True)
 class Looked:
     """What a supervisor must know before it forks: the very revision, where its files lie, and where it answered last.
 
@@ -55,7 +65,7 @@ class Source(Protocol):
         """What is known of it; raises what keeps it from being served."""
         ...
 
-    def opened(self) -> AbstractContextManager[Application]:
+    def opened(self, seat: Seat) -> AbstractContextManager[Application]:
         """The application, with its model in memory, while the block runs."""
         ...
 
@@ -83,7 +93,7 @@ class Recorded:
             )  # fmt: skip
 
     @contextmanager
-    def opened(self) -> Iterator[Application]:
+    def opened(self, seat: Seat) -> Iterator[Application]:
         """Open the home, load the version."""
         with open_home(self.place, project=self.project) as home:
             wanted = find_deployment(home, self.deployment, self.revision)
@@ -110,7 +120,7 @@ class Registered:
             return Looked(version.name, compiled=served_graph(home, version) is not None)
 
     @contextmanager
-    def opened(self) -> Iterator[Application]:
+    def opened(self, seat: Seat) -> Iterator[Application]:
         """Open the home, load the version."""
         with open_home(self.place, project=self.project) as home:
             version = find_model(home, self.model)
@@ -136,7 +146,7 @@ class Packed:
         return Looked(name, compiled=self.graph is not None)
 
     @contextmanager
-    def opened(self) -> Iterator[Application]:
+    def opened(self, seat: Seat) -> Iterator[Application]:
         """Load the version."""
         name, number = self._named()
         predictor = load_packed(self.folder, self.digest, self.graph, self.graph_digest)
