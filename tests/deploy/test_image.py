@@ -1,18 +1,22 @@
 """Build contexts: what is in them, that they repeat byte for byte, and what is said where nobody can build them."""
 
+import io
 import json
 import re
 import subprocess
+from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from taut.deploy.dockerfile import quoted, render_dockerfile
-from taut.deploy.image import default_tag, labels_of, make_image, render_image
+from taut.deploy.image import default_tag, graph_of, labels_of, make_image, render_image
 from taut.deploy.pins import locked, parse_requirements, pins_of
 from taut.errors import Conflict, Invalid, UsageError
 from taut.home import Home
-from taut.models import fetch_model, register_folder
+from taut.models import fetch_model, record_compilation, register_folder
+from taut.records import ModelVersion
 from tests.deploy.images import MLMODEL, home_of, model_folder, version_in
 from tests.parts import program
 
@@ -136,6 +140,76 @@ def test_who_insists_on_building_is_told_that_nobody_can(
     with home_of(project) as home, pytest.raises(UsageError, match="no container engine answers"):
         make_image(home, version_in(home, tmp_path), folder=tmp_path / "image", build=True)
     assert (tmp_path / "image" / "Dockerfile").exists()
+
+
+# What it compiled to
+
+
+@pytest.fixture
+def compiled(project: Path, tmp_path: Path) -> Iterator[tuple[Home, ModelVersion]]:
+    """A version whose verdict names a graph; nobody runs it here."""
+    mlmodel = MLMODEL.replace('"tensor", "tensor-spec": {"dtype": "int64", "shape": [-1]}', '"long"')
+    with home_of(project) as home:
+        version = register_folder(home, "late", model_folder(tmp_path, mlmodel=mlmodel))
+        graph = home.objects.put(io.BytesIO(b"a graph"))
+        record_compilation(
+            home,
+            "late",
+            1,
+            digest=version.digest,
+            graph=graph,
+            reason="",
+            rows={},
+            gap=0.0,
+            tolerance=1e-9,
+            versions={},
+        )
+        yield home, version
+
+
+def test_the_graph_lies_beside_the_model_with_its_digest(compiled: tuple[Home, ModelVersion], tmp_path: Path):
+    home, version = compiled
+    make_image(home, version, folder=tmp_path / "image", build=False)
+    held = contents(tmp_path / "image")
+    assert held["graph/model.onnx"] == b"a graph"
+    text = held["Dockerfile"].decode()
+    assert instruction(text, "COPY")[-2:] == ["model/ /model/", "graph/ /graph/"]
+    command = json.loads(instruction(text, "CMD")[0])
+    assert command[command.index("--graph") + 1] == "/graph/model.onnx"
+    assert command[command.index("--graph-digest") + 1] == sha256(b"a graph").hexdigest()
+    assert held[".dockerignore"].decode().split()[-1] == "!graph"
+    assert labels_of(home, version)["taut.graph.digest"] == f"sha256:{sha256(b'a graph').hexdigest()}"
+
+
+def test_an_image_with_a_graph_installs_what_runs_it_and_not_what_writes_it(
+    compiled: tuple[Home, ModelVersion], tmp_path: Path
+):
+    home, version = compiled
+    folder = fetch_model(home, version)
+    asked = {given: pins_of(home, version, folder, compiled=given).requirements for given in (True, False)}
+    names = {given: {re.split("[<>=[]", line)[0] for line in lines} for given, lines in asked.items()}
+    assert names[True] - names[False] <= {"onnxruntime", "numpy"}
+    assert "onnxruntime" in names[True]
+    assert "onnx" not in names[True]
+
+
+def test_a_version_that_was_compiled_later_is_another_image(compiled: tuple[Home, ModelVersion], tmp_path: Path):
+    home, version = compiled
+    graph = graph_of(home, version)
+    assert default_tag(version, graph) == f"{default_tag(version)}-{graph[:12]}"
+    assert make_image(home, version, folder=tmp_path / "image", build=False).tag == default_tag(version, graph)
+
+
+def test_a_folder_that_held_a_graph_forgets_it(compiled: tuple[Home, ModelVersion], tmp_path: Path):
+    home, version = compiled
+    make_image(home, version, folder=tmp_path / "image", build=False)
+    record_compilation(
+        home, "late", 1, digest=version.digest, graph="", reason="it differs", rows={}, gap=1.0, tolerance=1e-9,
+        versions={},
+    )  # fmt: skip
+    make_image(home, version, folder=tmp_path / "image", build=False)
+    assert not (tmp_path / "image" / "graph").exists()
+    assert "graph" not in (tmp_path / "image" / "Dockerfile").read_text()
 
 
 # What is installed

@@ -131,6 +131,7 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 case "$*" in
   *current-context*) [ -z "$NO_CLUSTER" ] || {{ echo no context >&2; exit 1; }}; echo here;;
   *view*) printf models;;
+  *diff*) [ -z "$DIFFERS" ] || {{ cat "$DIFFERS"; exit 1; }};;
   *rollout*) [ -z "$NO_ROLLOUT" ] || {{ echo exceeded its progress deadline >&2; exit 1; }};;
   *get*) [ -n "$GONE" ] || echo '{{"status": {{"readyReplicas": 1}}}}';;
   *logs*) echo served;;
@@ -151,6 +152,52 @@ def test_a_rollout_is_applied_awaited_and_told(project: Path, version: ModelVers
     assert [line for line in said if "--namespace models apply --filename" in line] != []
     assert [line for line in said if "rollout status deployment/late" in line] != []
     assert "app.kubernetes.io/managed-by=taut,app.kubernetes.io/instance=late" in said[-1]
+
+
+DIFFERENCE = """\
+diff -u -N /tmp/LIVE-1/apps.v1.Deployment.models.late /tmp/MERGED-1/apps.v1.Deployment.models.late
+--- /tmp/LIVE-1/apps.v1.Deployment.models.late
++++ /tmp/MERGED-1/apps.v1.Deployment.models.late
+@@ -6,7 +6,7 @@
+-    taut/revision: "1"
++    taut/revision: "2"
+     unchanged: yes
+diff -u -N /tmp/LIVE-1/v1.Service.models.late /tmp/MERGED-1/v1.Service.models.late
+--- /tmp/LIVE-1/v1.Service.models.late
++++ /tmp/MERGED-1/v1.Service.models.late
+@@ -0,0 +1,2 @@
++apiVersion: v1
++kind: Service
+"""
+
+
+def test_a_plan_is_what_the_cluster_itself_finds_different(
+    project: Path, version: ModelVersion, kubectl: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with home_of(project) as home:
+        assert kubernetes.plan(home, deployment_of(version, target="kubernetes"), WANTED["one"]) == ()
+        (tmp_path / "difference").write_text(DIFFERENCE)
+        monkeypatch.setenv("DIFFERS", str(tmp_path / "difference"))
+        change, start = kubernetes.plan(home, deployment_of(version, target="kubernetes"), WANTED["one"])
+        assert not (home.project / ".taut" / "cache" / "manifests").exists(), "a plan leaves nothing behind"
+    assert (change.action, change.what, change.text) == ("change", "deployment late", "2 lines differ")
+    assert (start.action, start.what) == ("start", "service late")
+    assert [line for line in kubectl.read_text().splitlines() if " apply " in line] == []
+
+
+def test_a_plan_without_a_cluster_says_so(
+    project: Path, version: ModelVersion, kubectl: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("NO_CLUSTER", "1")
+    with home_of(project) as home, pytest.raises(UsageError, match="kubectl knows no cluster"):
+        kubernetes.plan(home, deployment_of(version, target="kubernetes"), WANTED["one"])
+
+
+def test_a_number_of_workers_reaches_the_pods(project: Path, version: ModelVersion):
+    spec = DeploymentSpec(model="late@1", target="kubernetes", workers=3)
+    with home_of(project) as home:
+        found = container(made(home, version, spec))
+    assert found["env"] == [{"name": "TAUT_WORKERS", "value": "3"}]
 
 
 def test_a_rollout_that_fails_is_told_in_kubectl_s_words(

@@ -33,7 +33,7 @@ ENV PATH=/opt/packages/bin:/usr/local/bin:/usr/bin:/bin PYTHONPATH=/opt/server \
 COPY --from=packages /opt/packages /opt/packages
 COPY --from=server /opt/server /opt/server
 COPY model/ /model/
-LABEL {labels}
+{graph}LABEL {labels}
 USER {user}:{user}
 WORKDIR /
 EXPOSE {port}
@@ -56,14 +56,15 @@ def render_dockerfile(
     python: str,
     wheel: str,
     hermetic: bool,
+    compiled: bool = False,
     labels: Mapping[str, str],
     command: tuple[str, ...],
 ) -> str:
     """The Dockerfile: `hermetic` installs from the wheels beside it alone, else from the index of whoever builds.
 
-    `command` are the arguments of the server, which whoever runs the image may replace. Packages, server and model are
-    layers of their own, so that each changes alone; packages and server are compiled, for a read-only container could
-    not keep what it compiles.
+    `compiled` says that a graph lies beside the model. `command` are the arguments of the server, which whoever runs
+    the image may replace. Packages, server and model are layers of their own, so that each changes alone; packages and
+    server are compiled, for a read-only container could not keep what it compiles.
     """
     return TEMPLATE.format(
         title=title,
@@ -73,6 +74,7 @@ def render_dockerfile(
         compile=COMPILE,
         install_options="" if hermetic else INDEX_SETTINGS,
         install=FROM_WHEELS if hermetic else FROM_INDEX,
+        graph="COPY graph/ /graph/\n" if compiled else "",
         labels=" \\\n    ".join(f"{name}={quoted(value)}" for name, value in sorted(labels.items())),
         user=USER,
         port=PORT,

@@ -12,12 +12,15 @@ from taut.deploy.wheel import write_wheel
 from taut.deploy.wheelhouse import fill_packages
 from taut.errors import Conflict, UsageError
 from taut.ground.clock import iso
+from taut.ground.objects import read_object
 from taut.home import Home
-from taut.models import fetch_model
+from taut.models import fetch_model, served_graph
 from taut.records import ModelVersion
 from taut.runs import get_run
 
 DIGEST_LABEL = "taut.model.digest"
+GRAPH_LABEL = "taut.graph.digest"
+GRAPH = "model.onnx"  # In the folder `graph`, beside that of the model.
 IGNORED = "*\n!Dockerfile\n!packages\n!server\n!model\n"
 MARK = ".taut-image"  # Says that a folder was written here and may be written again.
 
@@ -56,7 +59,7 @@ def make_image(
     the same taut give the same context, byte for byte. Raises Conflict where the folder holds something else,
     UsageError where an engine is asked for and none answers, Unavailable where the build fails.
     """
-    name = tag or default_tag(version)
+    name = tag or default_tag(version, graph_of(home, version))
     write_context(home, version, folder=folder, tag=name, wheelhouse=wheelhouse)
     engine = find_engine() if build in (None, True) else None
     if build and engine is None:
@@ -70,9 +73,10 @@ def make_image(
 
 
 def write_context(home: Home, version: ModelVersion, *, folder: Path, tag: str, wheelhouse: Path | None) -> None:
-    """Write what an engine builds from: Dockerfile, .dockerignore, the packages and the model itself."""
+    """Write what an engine builds from: Dockerfile, .dockerignore, the packages, the model and what it compiled to."""
     model = fetch_model(home, version)
-    pins = pins_of(home, version, model)
+    graph = graph_of(home, version)
+    pins = pins_of(home, version, model, compiled=bool(graph))
     _empty(folder)
     packages = folder / "packages"
     wheel = write_wheel(folder / "server")
@@ -84,15 +88,19 @@ def write_context(home: Home, version: ModelVersion, *, folder: Path, tag: str, 
         (packages / "requirements.txt").unlink()
         (packages / "constraints.txt").unlink()
     shutil.copytree(model, folder / "model", copy_function=shutil.copyfile)
-    (folder / ".dockerignore").write_text(IGNORED)
+    if graph:
+        (folder / "graph").mkdir()
+        (folder / "graph" / GRAPH).write_bytes(read_object(home.objects, graph))
+    (folder / ".dockerignore").write_text(IGNORED + ("!graph\n" if graph else ""))
     text = render_dockerfile(
         title=f"Serves {version.name}@{version.number} ({version.digest[:12]}); written by taut {__version__}",
         build=f"docker build --tag {tag} .",
         python=pins.python,
         wheel=wheel.name,
         hermetic=wheelhouse is not None,
+        compiled=bool(graph),
         labels=labels_of(home, version),
-        command=serving_command(version),
+        command=serving_command(version, graph),
     )
     (folder / "Dockerfile").write_text(text)
     for path in folder.rglob("*"):  # Engines copy modes, and a umask of ours must not keep the server from reading.
@@ -109,26 +117,39 @@ def labels_of(home: Home, version: ModelVersion) -> dict[str, str]:
         "org.opencontainers.image.created": iso(version.created_ms),
         "org.opencontainers.image.revision": git.commit if git is not None else "",
         "taut.model": f"{version.name}@{version.number}",
-        DIGEST_LABEL: f"sha256:{version.digest}",
+        **digests_of(version, graph_of(home, version)),
         "taut.run": version.run_id,
         "taut.version": __version__,
     }
 
 
-def serving_command(version: ModelVersion) -> tuple[str, ...]:
+def graph_of(home: Home, version: ModelVersion) -> str:
+    """The stored object that answers in the version's place, empty where it answers itself."""
+    verdict = served_graph(home, version)
+    return "" if verdict is None else verdict.graph
+
+
+def digests_of(version: ModelVersion, graph: str) -> dict[str, str]:
+    """The labels that say which bytes an image serves."""
+    digests = {DIGEST_LABEL: f"sha256:{version.digest}"}
+    return digests | {GRAPH_LABEL: f"sha256:{graph}"} if graph else digests
+
+
+def serving_command(version: ModelVersion, graph: str) -> tuple[str, ...]:
     """The server's arguments for the model in the image alone: no home, and so no memory of what it said."""
     model = ("--model-folder", "/model", "--model", f"{version.name}@{version.number}", "--digest", version.digest)
-    return (*model, "--host", "0.0.0.0", "--port", str(PORT))  # noqa: S104  # The container's own addresses.
+    compiled = ("--graph", f"/graph/{GRAPH}", "--graph-digest", graph) if graph else ()
+    return (*model, *compiled, "--host", "0.0.0.0", "--port", str(PORT))  # noqa: S104  # The container's own addresses.
 
 
-def default_tag(version: ModelVersion) -> str:
-    """A tag that engines accept, and that names the very bytes of the model.
+def default_tag(version: ModelVersion, graph: str = "") -> str:
+    """A tag that engines accept, and that names the very bytes of the model, and of the graph that answers for it.
 
     Names of models may hold anything, repositories small letters, digits and single separators.
     """
     words = "".join(c if c.isascii() and c.isalnum() else "-" for c in version.name.lower())
     name = "-".join(word for word in words.split("-") if word) or "model"
-    return f"taut/{name}:{version.number}-{version.digest[:12]}"
+    return f"taut/{name}:{version.number}-{version.digest[:12]}" + (f"-{graph[:12]}" if graph else "")
 
 
 def render_image(image: Image) -> str:
@@ -142,7 +163,8 @@ def _empty(folder: Path) -> None:
     """Make the folder, or take away what an earlier image left in it."""
     if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():
         raise Conflict(f"{folder} holds other things than an image", hint="name another folder: --out FOLDER")
-    shutil.rmtree(folder / "model", ignore_errors=True)
+    for name in ("model", "graph"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("packages", "server"):
         shutil.rmtree(folder / name, ignore_errors=True)
         (folder / name).mkdir(parents=True)

@@ -31,13 +31,16 @@ class Wanted:
     home: str
 
 
-def manifests_of(home: Home, deployment: Deployment, spec: DeploymentSpec, version: ModelVersion) -> list[Manifest]:
+def manifests_of(
+    home: Home, deployment: Deployment, spec: DeploymentSpec, version: ModelVersion, graph: str = ""
+) -> list[Manifest]:
     """The objects that serve a revision: Deployment, Service, NetworkPolicy; with several replicas a
-    PodDisruptionBudget, and a HorizontalPodAutoscaler where `replicas_max` is more than `replicas`.
+    PodDisruptionBudget, and a HorizontalPodAutoscaler where `replicas_max` is more than `replicas`. `graph` is what
+    answers in the version's place, empty where it answers itself.
     """
     if spec.replicas < 1 or (spec.replicas_max and spec.replicas_max < spec.replicas):
         raise Invalid(f"{deployment.name!r} asks for {spec.replicas} to {spec.replicas_max} replicas")
-    tag = default_tag(version)
+    tag = default_tag(version, graph)
     image = f"{spec.image.rstrip('/')}/{tag.removeprefix('taut/')}" if spec.image else tag
     wanted = Wanted(version, image, home.place if home.remote is not None else "")
     scales = spec.replicas_max > spec.replicas
@@ -129,11 +132,14 @@ def _container(deployment: Deployment, spec: DeploymentSpec, wanted: Wanted) -> 
         },
         "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108  # Its own, in memory.
     }
+    if spec.workers:
+        container["env"] = [{"name": "TAUT_WORKERS", "value": str(spec.workers)}]
     if wanted.home:
         container["args"] = ["--deployment", deployment.name, "--revision", str(deployment.revision)]
         container["args"] += ["--host", "0.0.0.0", "--port", str(PORT)]  # noqa: S104  # The pod's own addresses.
         token = {"secretKeyRef": {"name": f"{deployment.name}-taut", "key": "token"}}
         container["env"] = [
+            *container.get("env", []),
             {"name": "TAUT_HOME", "value": wanted.home},
             {"name": "TAUT_TOKEN", "valueFrom": token},
         ]

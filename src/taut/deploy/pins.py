@@ -17,6 +17,7 @@ from taut.runs import get_run
 
 # What MLflow writes into every model's requirements and taut does not need to serve it: 100 MB, and as many packages.
 NOT_SERVED = {"mlflow", "mlflow-skinny", "mlflow-tracing", "pytest", "taut"}
+WRITES_GRAPHS = re.compile(r"onnx\b(?!runtime)")  # Who answers by a graph writes none.
 REQUIREMENT = re.compile(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)\s*([^#]*)")
 PINNED = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([A-Za-z0-9][A-Za-z0-9.!+_-]*)")
 PYTHON = re.compile(r"(\d+\.\d+)(\.|$)")
@@ -45,13 +46,16 @@ class Pins:
     constraints: tuple[str, ...]
 
 
-def pins_of(home: Home, version: ModelVersion, folder: Path) -> Pins:
-    """The pins of a model in a folder: its requirements.txt, then the environment of its run, then ours."""
+def pins_of(home: Home, version: ModelVersion, folder: Path, *, compiled: bool = False) -> Pins:
+    """The pins of a model in a folder: its requirements.txt, then the environment of its run, then ours.
+
+    `compiled` asks for what a graph is run with, besides.
+    """
     file = folder / "requirements.txt"
     asked = parse_requirements(file.read_text()) if file.exists() else ()
     known = {**_installed(), **_environment(home, version), **_exact(asked)}
     constraints = tuple(f"{name}=={known[name]}" for name in sorted(known) if name not in NOT_SERVED)
-    return Pins(_python(folder), (*_needed_to_serve(), *asked), constraints)
+    return Pins(_python(folder), (*_needed_to_serve(compiled), *asked), constraints)
 
 
 def parse_requirements(text: str) -> tuple[str, ...]:
@@ -77,10 +81,12 @@ def locked(wheels: Path) -> str:
     return "\n".join([*lines, ""])
 
 
-def _needed_to_serve() -> tuple[str, ...]:
-    """What taut itself asks for, with what it takes to load a model."""
+def _needed_to_serve(compiled: bool) -> tuple[str, ...]:
+    """What taut itself asks for, with what it takes to load a model, or to run its graph."""
+    extras = ['extra == "ml"', *(['extra == "compile"'] if compiled else [])]
     wanted = [line.partition(";") for line in importlib.metadata.requires("taut") or []]
-    return tuple(sorted(name.strip() for name, _, marker in wanted if not marker or 'extra == "ml"' in _plain(marker)))
+    found = {n.strip() for n, _, marker in wanted if not marker or any(one in _plain(marker) for one in extras)}
+    return tuple(sorted(name for name in found if not WRITES_GRAPHS.match(name)))
 
 
 def _plain(marker: str) -> str:

@@ -1,11 +1,13 @@
 """`python -m taut.serve`: what targets start: a recorded deployment, or in an image the model that lies in it."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from taut.errors import TautError
+from taut.project import WORKERS_MAX
 from taut.serve.supervising import Packed, Recorded, Source, serve
 
 
@@ -22,8 +24,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--graph-digest", default="", help="the digest that the graph must have")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=None, help="processes that answer; 0: one a core")
+    parser.add_argument(
+        "--workers", type=int, default=os.environ.get("TAUT_WORKERS"),
+        help="processes that answer; 0: one a core  [default: TAUT_WORKERS, else what the deployment asks for]",
+    )  # fmt: skip
     given = parser.parse_args(arguments)
+    if given.workers is not None and not 0 <= given.workers <= WORKERS_MAX:
+        parser.error(f"there are 0 to {WORKERS_MAX} workers, not {given.workers}")
     source: Source = Recorded("", "", given.deployment, given.revision)
     if given.model_folder is not None:
         source = Packed(given.model_folder, given.model, given.digest, given.graph, given.graph_digest)

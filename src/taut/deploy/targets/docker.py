@@ -11,7 +11,7 @@ from taut import __version__
 from taut.deploy.containers import ANY_PORT, Found, container_labels, home_digest, list_containers
 from taut.deploy.dockerfile import PORT
 from taut.deploy.engines import Engine, require_engine
-from taut.deploy.image import DIGEST_LABEL, default_tag, make_image
+from taut.deploy.image import default_tag, digests_of, graph_of, make_image
 from taut.deploy.quantities import bytes_of, cores_of
 from taut.deploy.running import locked, reached, run_folder
 from taut.deploy.targets import Step
@@ -43,8 +43,9 @@ def plan(home: Home, deployment: Deployment, spec: DeploymentSpec) -> tuple[Step
     steps: list[Step] = []
     if current is None:
         version = find_model(home, f"{deployment.model}@{deployment.number}")
-        if not _has_image(engine, version):
-            steps.append(Step("build", f"image {default_tag(version)}", f"{version.name}@{version.number}"))
+        graph = graph_of(home, version)
+        if not _has_image(engine, version, graph):
+            steps.append(Step("build", f"image {default_tag(version, graph)}", f"{version.name}@{version.number}"))
         where = f"{spec.host}:{spec.port}" if spec.port else f"{spec.host}, on a free port"
         steps.append(Step("start", "container", f"revision {deployment.revision} at {where}"))
     steps += [
@@ -140,24 +141,25 @@ def _replaced(engine: Engine, home: Home, deployment: Deployment, spec: Deployme
 
 def _image(engine: Engine, home: Home, version: ModelVersion) -> str:
     """The tag of the version's image, built where the engine does not have it with this very digest."""
-    tag = default_tag(version)
-    if _has_image(engine, version):
+    graph = graph_of(home, version)
+    tag = default_tag(version, graph)
+    if _has_image(engine, version, graph):
         return tag
     cache = cache_folder(home).parent
-    make_image(
-        home, version, folder=cache / "images" / version.digest, tag=tag, build=True, wheelhouse=cache / "wheels"
-    )
+    folder = cache / "images" / f"{version.digest}{graph}"
+    make_image(home, version, folder=folder, tag=tag, build=True, wheelhouse=cache / "wheels")
     return tag
 
 
-def _has_image(engine: Engine, version: ModelVersion) -> bool:
-    """Whether the engine has the version's image, made by this very taut."""
-    form = f'{{{{index .Config.Labels "{DIGEST_LABEL}"}}}} {{{{index .Config.Labels "taut.version"}}}}'
+def _has_image(engine: Engine, version: ModelVersion, graph: str) -> bool:
+    """Whether the engine has the image of the version and its graph, made by this very taut."""
+    labels = {**digests_of(version, graph), "taut.version": __version__}
+    form = " ".join(f'{{{{index .Config.Labels "{name}"}}}}' for name in labels)
     try:
-        said = engine.run("image", "inspect", "--format", form, default_tag(version)).strip()
+        said = engine.run("image", "inspect", "--format", form, default_tag(version, graph)).strip()
     except Unavailable:
         return False  # It has no such image yet.
-    return said == f"sha256:{version.digest} {__version__}"
+    return said == " ".join(labels.values())
 
 
 def _started(engine: Engine, home: Home, deployment: Deployment, spec: DeploymentSpec, image: str) -> Found:
@@ -201,6 +203,8 @@ def run_arguments(
         url = f"http://{reached(spec.host)}:{port}"
     for name, value in container_labels(home, deployment, url).items():
         words += ["--label", f"{name}={value}"]
+    if spec.workers:
+        words += ["--env", f"TAUT_WORKERS={spec.workers}"]
     if home.remote is None:
         return [*words, *network, image], {}
     words += [*network, "--env", "TAUT_HOME", "--env", "TAUT_TOKEN", image]

@@ -9,6 +9,7 @@ import msgspec
 
 from taut.deploy.dockerfile import PORT
 from taut.deploy.engines import run_program
+from taut.deploy.image import graph_of
 from taut.deploy.manifests import manifests_of, render_manifests
 from taut.deploy.targets import Step
 from taut.errors import Unavailable, UsageError
@@ -110,7 +111,7 @@ def logs(home: Home, state: DeploymentState, *, lines: int = 100) -> str:
 def write_manifests(home: Home, deployment: Deployment, spec: DeploymentSpec, folder: Path | None = None) -> Path:
     """Write `NAME.yaml` into a folder (by default one of the home's own); returns its path."""
     version = find_model(home, f"{deployment.model}@{deployment.number}")
-    text = render_manifests(manifests_of(home, deployment, spec, version))
+    text = render_manifests(manifests_of(home, deployment, spec, version, graph_of(home, version)))
     place = folder or cache_folder(home).parent / "manifests"
     place.mkdir(parents=True, exist_ok=True)
     (place / f"{deployment.name}.yaml").write_text(text)

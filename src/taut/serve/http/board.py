@@ -26,7 +26,6 @@ HELD = WAITING + 1
 UNLOGGED = HELD + 1
 CELLS = UNLOGGED + 1
 BYTES = 8
-BACKENDS_MAX = 16  # Behind one endpoint: a live one, its canary, and shadows.
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,18 +38,19 @@ class Labels:
     revision: str
 
 
-def shared_memory(fronts: int, backends: int = BACKENDS_MAX) -> mmap.mmap:
-    """Room for the counters of so many processes, to be made in their common parent."""
-    return mmap.mmap(-1, BYTES * CELLS * fronts * backends)
-
-
 class Board:
-    """The counters of `fronts` processes for each backend of one endpoint, in `memory` that all of them share."""
+    """The counters of `fronts` processes for each backend of one endpoint, in `memory` that all of them share.
+
+    Raises ValueError for less memory than that takes.
+    """
 
     def __init__(self, backends: Sequence[Labels], fronts: int = 1, memory: mmap.mmap | None = None) -> None:
         self.backends = tuple(backends)
         self.fronts = fronts
-        self._cells = memoryview(memory or shared_memory(fronts, len(backends))).cast("d")
+        size = BYTES * CELLS * fronts * len(backends)
+        self._cells = memoryview(memory or mmap.mmap(-1, size))[:size].cast("d")
+        if self._cells.nbytes < size:
+            raise ValueError(f"{fronts} processes with {len(backends)} backends count in {size} bytes; there are fewer")
 
     def meter(self, front: int, backend: int) -> "Slot":
         """The counters that one front writes for one backend; what was under way in its predecessor is over."""

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 from taut.deploy.control import Failure
 from taut.deploy.running import FrontState
-from taut.serve.http.board import shared_memory
-from taut.serve.supervising.children import Child, Message, fork
+from taut.serve.supervising.children import Child, Line, Message, fork
 from taut.serve.supervising.front import ENDED_WITHIN_S, HANG_S, run_front
 from taut.serve.supervising.sources import Seat, Source
 
 BEAT = struct.Struct("d")
+SHARED_BYTES = 4 << 20  # For what the fronts count together.
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +73,13 @@ class Fleet:
     opened: bool = False
     """Whether its fronts may answer as soon as they can: they may once all of them could."""
     beats: mmap.mmap = field(init=False)
-    counters: mmap.mmap = field(init=False)
+    memory: mmap.mmap = field(init=False)
 
     def __post_init__(self) -> None:
         self.places = [Place() for _ in range(self.count)]
-        self.beats = mmap.mmap(-1, max(1, self.count) * BEAT.size)  # Shared with the forks; of no file.
-        self.counters = shared_memory(max(1, self.count))
+        # Of no file, and shared with the forks; what nobody touches takes no room.
+        self.beats = mmap.mmap(-1, max(1, self.count) * BEAT.size)
+        self.memory = mmap.mmap(-1, SHARED_BYTES)
 
     @property
     def fronts(self) -> list[Front]:
@@ -112,15 +113,14 @@ class Fleet:
 
     def start(self, slot: int) -> Front | None:
         """Fork a front for a place; None where the kernel has no process left for us, to be tried again."""
-        now_s, seat = time.monotonic(), Seat(slot, self.count, self.counters)
+        now_s = time.monotonic()
+        seat = Seat(slot, self.count, self.memory)
+
+        def work(line: Line) -> None:
+            run_front(self.source.opened(seat), self.listener, line, lambda: self._beat(slot), self.patience.hang_s)
+
         try:
-            child = fork(
-                lambda line: run_front(
-                    self.source.opened(seat), self.listener, line, lambda: self._beat(slot), self.patience.hang_s
-                ),
-                let_go=self.let_go,
-                death=signal.SIGTERM,
-            )
+            child = fork(work, let_go=self.let_go, death=signal.SIGTERM)
         except OSError as problem:
             self.places[slot].problem = f"front {slot} cannot be started: {problem}"
             self.places[slot].due_s = now_s + self.patience.pause_s

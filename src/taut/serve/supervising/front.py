@@ -22,6 +22,7 @@ SETTLE_S = 0.1  # How long a connection that the kernel is about to open may tak
 DRAIN_S = 15  # Past the time-out of a request: whatever was accepted is answered by then.
 ENDED_WITHIN_S = DRAIN_S + LINGER_S + SETTLE_S + 1.0
 HANG_S = 10.0  # An event loop that does nothing for so long answers none of its requests in time.
+AFTER_S = 3.0  # So much later than the supervisor, who can say why, the kernel ends what hangs.
 POLL_S = 0.02
 
 Beat = Callable[[], None]
@@ -100,7 +101,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: show the supervisor, and the kernel, that the loop turns."""
         self._beat()
-        self._end_in(self._hang_s)
+        self._end_in(self._hang_s + AFTER_S)
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -25,11 +25,11 @@ from taut.serve.scoring.backend import Backend, engine_of
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """Which of its fleet a front is, and the memory of counters that it shares with the others."""
+    """Where a front sits: its place among `count` of one revision, and memory of zeros that all of them share."""
 
-    front: int
-    fronts: int
-    counters: mmap.mmap
+    slot: int
+    count: int
+    memory: mmap.mmap
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,5 +158,5 @@ def _backend(home: Home, version: ModelVersion, deployment: str, revision: int) 
 
 
 def _application(home: Home, backends: Sequence[Backend], seat: Seat, log: PredictionLog | None = None) -> Application:
-    board = Board([labels_of(backend) for backend in backends], seat.fronts, seat.counters)
-    return Application(home, backends, log=log, board=board, front=seat.front)
+    board = Board([labels_of(backend) for backend in backends], seat.count, seat.memory)
+    return Application(home, backends, log=log, board=board, front=seat.slot)

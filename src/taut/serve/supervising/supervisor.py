@@ -253,8 +253,8 @@ class Supervisor:
         """How long nothing is due."""
         if self._signals.waiting:
             return 0.0
-        due_s = self._current.next_s() - time.monotonic() if self._current is not None else WAKE_S
-        return max(0.0, min(WAKE_S, due_s))
+        due_s = [fleet.next_s() - time.monotonic() for fleet in (self._current, self._coming) if fleet is not None]
+        return max(0.0, min(WAKE_S, *due_s))
 
     def _let_go(self) -> None:
         """Close what is ours alone; in a fork this leaves our own ends open."""
