@@ -20,11 +20,10 @@ from taut.serve.http.routes import Route, Way, hot_routes
 from taut.serve.requests import Request
 from taut.serve.scoring.backend import Backend, Served, backend_of
 from taut.serve.scoring.batcher import Batcher
-from taut.serve.scoring.engine import ModelFailed
 from taut.serve.scoring.health import Health
 from taut.serve.scoring.joining import Columns
 from taut.serve.scoring.limits import Limits, UnderWay
-from taut.serve.scoring.pending import Ids, Result
+from taut.serve.scoring.pending import Ids, RequestFailed, Result, TimedOut
 from taut.serve.scoring.said import Log
 from taut.serve.scoring.sqllog import SqlLog
 from taut.serve.scoring.warming import made_up_row
@@ -78,11 +77,13 @@ class Application:
         self._pages = Pages(home, endpoint, self._ways, self.hot, board, self.health, keeps=log is not None)
 
     async def warm_up(self) -> None:
-        """Ask every model a made-up row, so that no caller meets a cold one.
+        """Bring every model up and ask it a made-up row, so that no caller meets a cold one.
 
-        What it says of that row is nobody's business. Raises TimeoutError where it hangs, Unavailable where it is gone.
+        What it says of that row is nobody's business. Raises TimeoutError where it hangs, Unavailable where it is
+        gone, and what loading raises.
         """
         for way in self._ways:
+            await way.start()
             outcome = await way.batcher.warm_up(made_up_row(way.signature))
             if isinstance(outcome, TimeoutError | Unavailable):
                 raise outcome
@@ -167,7 +168,7 @@ class Application:
                 assert request is not None, question.path
                 answer = hot.write(result, request)
             except Exception as problem:  # noqa: BLE001  # As below.
-                answer = self._problem(f"POST {question.path}", problem)
+                answer = self._problem(f"POST {question.path}", problem, "" if request is None else request.id)
             way.slot.answered(answer.status, time.monotonic() - begun_s)
             told(answer)
             if self._shadows and answer.status == 200 and request is not None:
@@ -175,27 +176,28 @@ class Application:
                     shadow.batcher.copy(request, answer.id)
 
         try:
-            request = hot.read(question, way.signature)
+            request = hot.read(question, way)
             if self._pick is not None and hot.is_free:
                 way = self._ways[self._pick(question.headers, request.columns)]
                 if way.signature != hot.way.signature:  # A form without names of columns takes them from there.
-                    request = hot.read(question, way.signature)
+                    request = hot.read(question, way)
             way.batcher.put(request, caller, said)
         except Exception as problem:  # noqa: BLE001  # The edge of the process: whatever it is, it is told here.
             said(problem)
 
-    def _problem(self, what: str, problem: Exception) -> Answer:
+    def _problem(self, what: str, problem: Exception, request_id: str = "") -> Answer:
         """The answer to a request that failed; only what nobody foresaw is written down."""
         if isinstance(problem, HttpProblem):
             return error(problem.status, str(problem))
         if isinstance(problem, TautError):
-            return told(problem)
-        if isinstance(problem, ModelFailed):
+            return told(problem, request_id)
+        if isinstance(problem, RequestFailed):
             return error(500, str(problem), problem.request_id)
-        if isinstance(problem, TimeoutError):
-            return error(504, f"no answer within {self.limits.answer_s:g} s; the model is slow or hangs")
+        if isinstance(problem, TimedOut):
+            words = f"no answer within {self.limits.answer_s:g} s; the model is slow or hangs"
+            return error(504, words, problem.request_id)
         sys.stderr.write(f"{what} failed\n{''.join(traceback.format_exception(problem))}")
-        return error(500, "the server failed on this request; its log says how")
+        return error(500, "the server failed on this request; its log says how", request_id)
 
     async def _send(self, send: Send, answer: Answer) -> None:
         headers = [(b"content-type", answer.content_type), (b"content-length", str(len(answer.body)).encode())]

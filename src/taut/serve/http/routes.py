@@ -16,22 +16,27 @@ from taut.serve.scoring.batcher import Batcher
 
 
 class Way:
-    """A backend as requests reach it: its batcher and its counters."""
+    """A backend as requests reach it: its batcher and its counters, and, once it is started, what it takes."""
 
     __slots__ = ("backend", "batcher", "signature", "slot")
+    signature: Signature
 
     def __init__(self, batcher: Batcher, slot: Slot) -> None:
         self.backend = batcher.backend
         self.batcher = batcher
-        self.signature = batcher.backend.engine.signature
         self.slot = slot
+
+    async def start(self) -> None:
+        """Bring the model up. Raises what loading it raises."""
+        await self.backend.engine.start()
+        self.signature = self.backend.engine.signature
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """A path that predictions are asked of. `is_free` says that it names no version, so that any may answer."""
 
-    read: Callable[[Question, Signature], Request]
+    read: Callable[[Question, Way], Request]
     write: Callable[[Prediction, Request], Answer]
     way: Way
     is_free: bool = True
@@ -51,10 +56,10 @@ def hot_routes(endpoint: str, ways: list[Way]) -> dict[str, Route]:
     }
 
 
-def _invoke(question: Question, signature: Signature) -> Request:
+def _invoke(question: Question, way: Way) -> Request:
     return read_invocation(
         question.body,
-        signature,
+        way.signature,
         content_type=question.header(b"content-type"),
         request_id=question.header(b"x-request-id"),
         moment=question.header(b"x-event-time"),
@@ -65,7 +70,7 @@ def _invoked(said: Prediction, _: Request) -> Answer:
     return _answer(said, invocation_body(said))
 
 
-def _infer(question: Question, _: Signature) -> Request:
+def _infer(question: Question, _: Way) -> Request:
     if b"inference-header-content-length" in question.headers:
         raise Invalid("this server takes tensors as JSON; leave binary_data out")
     return read_infer(question.body)

@@ -5,7 +5,6 @@ other is asked request by request through its engine, which gathers while it is 
 """
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from taut.serve.scoring.backend import Backend
 from taut.serve.scoring.engine import ROWS_MAX, InProcess, ModelFailed, Outcome
 from taut.serve.scoring.joining import Columns, count_rows, join
 from taut.serve.scoring.limits import Limits, UnderWay
-from taut.serve.scoring.pending import Ids, Pending, Result, Tell
+from taut.serve.scoring.pending import Ids, Pending, RequestFailed, Result, Tell, TimedOut
 from taut.serve.scoring.said import Log
 from taut.serve.scoring.writing import Meter, Writer
 
@@ -51,7 +50,7 @@ class Batcher:
     def put(self, request: Request, caller: str, tell: Tell) -> None:
         """Answer a request: `tell` gets the prediction once it is in the log, or why there is none.
 
-        That is TimeoutError, ModelFailed, or a kind of TautError. Raises at once Unavailable where too many wait
+        That is TimedOut, RequestFailed, or a kind of TautError. Raises at once Unavailable where too many wait
         already, Throttled where too many of this caller do, Invalid for columns of different lengths.
         """
         rows = count_rows(request.columns)
@@ -216,8 +215,9 @@ class Batcher:
             self.writer.say(part, inputs, outputs)
 
     def _fail(self, pending: Pending, problem: Exception) -> None:
-        pending.id = pending.id or os.urandom(16).hex()
         if isinstance(problem, ModelFailed):
-            sys.stderr.write(f"request {pending.id}: the model failed\n{problem.detail}\n")
-            problem = ModelFailed(problem.detail, pending.id)
+            sys.stderr.write(f"request {pending.named()}: {problem}\n{problem.detail}\n")
+            problem = RequestFailed(pending.id)
+        elif isinstance(problem, TimeoutError):
+            problem = TimedOut(pending.named())
         self._resolve(pending, problem)

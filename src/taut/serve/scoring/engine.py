@@ -20,12 +20,11 @@ Predict = Callable[[Columns], Columns]
 
 
 class ModelFailed(Exception):
-    """The model raised. `detail` is for the log of the process, never for an answer; there `request_id` finds it."""
+    """The model raised. `detail` is for the log of the process, never for an answer."""
 
-    def __init__(self, detail: str, request_id: str = "") -> None:
-        super().__init__(f"the model failed on request {request_id}; the server's log says how")
+    def __init__(self, detail: str, message: str = "the model failed") -> None:
+        super().__init__(message)
         self.detail = detail
-        self.request_id = request_id
 
 
 class Engine(Protocol):
@@ -44,6 +43,10 @@ class Engine(Protocol):
     @property
     def hangs(self) -> bool:
         """Whether no call comes back in time at this moment."""
+        ...
+
+    async def start(self) -> None:
+        """Bring it up; nothing else is asked of it before. Raises what loading a model raises, and Unavailable."""
         ...
 
     def score(self, requests: Sequence[Columns], deadline_s: float) -> Awaitable[list[Outcome]]:
@@ -79,6 +82,9 @@ class InProcess:
         self.signature = model.signature
         self._predict = model.predict
         self._workers = Workers[list[Outcome]](1, "rows")
+
+    async def start(self) -> None:
+        """It is up once it is loaded."""
 
     def answer(self, requests: Sequence[Columns]) -> list[Outcome]:
         """One outcome a request, now."""
@@ -116,6 +122,9 @@ class Threaded:
     def hangs(self) -> bool:
         """Whether a call is out past the deadline of all who wait for it."""
         return self._late_s > 0 and time.monotonic() > self._late_s
+
+    async def start(self) -> None:
+        """It is up once it is loaded."""
 
     async def score(self, requests: Sequence[Columns], deadline_s: float) -> list[Outcome]:
         """One outcome a request; those that still wait at their deadline are never given to the model."""
