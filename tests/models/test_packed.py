@@ -14,8 +14,8 @@ from taut.models import (
     compile_model,
     fetch_model,
     find_model,
-    load_packed,
     load_served,
+    packed_form,
     register_folder,
     served_graph,
 )
@@ -39,7 +39,7 @@ def packed(home: Home, shelf: Shelf, tmp_path: Path) -> tuple[Path, str, Path, s
 
 
 def test_the_graph_answers_as_it_does_at_home(home: Home, packed: tuple[Path, str, Path, str]):
-    loaded, served = load_packed(*packed), load_served(home, find_model(home, "late@1"))
+    loaded, served = packed_form(*packed).load(), load_served(home, find_model(home, "late@1"))
     assert isinstance(loaded, CompiledPredictor)
     assert loaded.predict(asked()) == served.predict(asked())
 
@@ -50,7 +50,7 @@ def test_the_digest_of_a_graph_is_that_of_its_bytes(packed: tuple[Path, str, Pat
 
 def test_without_a_graph_the_model_answers_itself(packed: tuple[Path, str, Path, str]):
     folder, digest, _, _ = packed
-    assert isinstance(load_packed(folder, digest, None, ""), Predictor)
+    assert isinstance(packed_form(folder, digest, None, "").load(), Predictor)
 
 
 def test_what_is_not_what_it_was_is_not_loaded(packed: tuple[Path, str, Path, str], tmp_path: Path):
@@ -64,9 +64,9 @@ def test_what_is_not_what_it_was_is_not_loaded(packed: tuple[Path, str, Path, st
         ("nonsense.onnx", nonsense, Corrupt, "cannot be read"),
     ):
         with pytest.raises(kind, match=words):
-            load_packed(folder, digest, tmp_path / file, claimed)
+            packed_form(folder, digest, tmp_path / file, claimed).load()
     with pytest.raises(Corrupt):
-        load_packed(folder, "0" * 64, graph, graph_digest)
+        packed_form(folder, "0" * 64, graph, graph_digest).load()
 
 
 def test_a_model_without_a_signature_has_no_graph_to_ask(packed: tuple[Path, str, Path, str], tmp_path: Path):
@@ -74,7 +74,7 @@ def test_a_model_without_a_signature_has_no_graph_to_ask(packed: tuple[Path, str
     (tmp_path / "bare" / "MLmodel").write_text("flavors: {sklearn: {pickled_model: model.pkl}}\n")
     digest = digest_of(tree_of_folder(tmp_path / "bare"))
     with pytest.raises(Invalid, match="no signature"):
-        load_packed(tmp_path / "bare", digest, packed[2], packed[3])
+        packed_form(tmp_path / "bare", digest, packed[2], packed[3]).load()
 
 
 def test_a_verdict_serves_only_where_it_has_a_graph(home: Home, shelf: Shelf):

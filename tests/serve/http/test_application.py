@@ -169,6 +169,20 @@ def test_a_failure_of_ours_carries_the_id_of_the_request(home: Home, way: Any):
         assert got.json["id"] in got.json["error"]
 
 
+@WAYS
+def test_a_late_answer_and_a_failing_log_are_told_with_the_id(home: Home, way: Any):
+    with endpoint(home, Limits(answer_s=0.1), compiled=False) as served, served.line() as line:
+        served.models[0].gate.clear()
+        late = line.ask(way(post(do="wait", request_id="late-1")))
+        unnamed = line.ask(way(post(do="wait")))
+        assert (late.status, late.json["id"], unnamed.status, len(unnamed.json["id"])) == (504, "late-1", 504, 32)
+        served.models[0].gate.set()
+        eventually(lambda: served.held == (0, 0), what="the late answers")
+        served.log.fails = Unavailable("the disk is full")
+        refused = line.ask(way(post(request_id="full-1")))
+        assert (refused.status, refused.json) == (503, {"error": "the disk is full", "id": "full-1"})
+
+
 # Ready
 
 

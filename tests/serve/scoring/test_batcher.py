@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from taut.errors import Conflict, Corrupt, Invalid, NotFound, Unavailable
 from taut.records import Prediction
-from taut.serve.processes import ModelFailed
 from taut.serve.requests import Request
 from taut.serve.scoring.batcher import LOOP_ROWS
 from taut.serve.scoring.engine import ROWS_MAX
 from taut.serve.scoring.limits import Limits
+from taut.serve.scoring.pending import RequestFailed, TimedOut
 from tests.serve.scoring.scenes import NOW_MS, KeptLog, Scene, asks, in_a_loop, outcome_of, until
 
 # The property: answers are never mixed up
@@ -76,9 +76,9 @@ async def _told(story: list[Asked], log: KeptLog, *, compiled: bool) -> None:
             assert log.kept[got.id].inputs == request.columns
             assert log.kept[got.id].outputs == got.outputs
         elif asked.id and any(other.id == asked.id for other, _, _ in good):
-            assert isinstance(got, Conflict | Invalid | ModelFailed)
+            assert isinstance(got, Conflict | Invalid | RequestFailed)
         else:
-            assert isinstance(got, ModelFailed if asked.do == "raise" and not asked.odd else Invalid)
+            assert isinstance(got, RequestFailed if asked.do == "raise" and not asked.odd else Invalid)
     assert len({got.id for _, _, got in good}) == len(good) == len(log.kept)
     assert scene.meter.rows == sum(got.rows for _, _, got in good)
     assert (scene.batcher.waiting, scene.under_way.waiting) == (0, 0)
@@ -169,8 +169,8 @@ async def test_who_asks_other_things_under_the_id_of_a_request_that_fails_is_ask
         outcome_of(scene.batcher, asks(1.0, do="raise", request_id="a")),
         outcome_of(scene.batcher, asks(2.0, request_id="a")),
     )
-    assert isinstance(failed, ModelFailed)
-    assert isinstance(same, ModelFailed)
+    assert isinstance(failed, RequestFailed)
+    assert isinstance(same, RequestFailed)
     assert isinstance(other, Prediction)
     assert other.outputs["prediction"] == [4.0]
 
@@ -252,6 +252,19 @@ async def test_the_meter_knows_since_when_an_answer_waits_for_the_log():
 
 
 @in_a_loop
+async def test_a_late_answer_is_kept_under_the_id_that_was_told():
+    log = KeptLog()
+    scene = Scene(compiled=False, log=log, limits=Limits(answer_s=0.05))
+    scene.model.gate.clear()
+    problem = await outcome_of(scene.batcher, asks(1.0, do="wait"))
+    assert isinstance(problem, TimedOut)
+    scene.model.gate.set()
+    await until(lambda: scene.batcher.waiting == 0)
+    assert log.kept.keys() == {problem.request_id}
+    scene.batcher.close()
+
+
+@in_a_loop
 async def test_who_waited_too_long_goes_and_the_late_answer_is_kept_for_the_next_try():
     scene = Scene(compiled=False, log=KeptLog(), limits=Limits(answer_s=0.05))
     scene.model.gate.clear()
@@ -270,7 +283,7 @@ async def test_who_follows_a_request_that_hangs_goes_at_his_own_deadline():
     scene = Scene(compiled=False, log=KeptLog(), limits=Limits(answer_s=0.05))
     scene.model.gate.clear()
     asked = [outcome_of(scene.batcher, asks(1.0, do="wait", request_id="a")) for _ in range(3)]
-    assert [type(one) for one in await asyncio.gather(*asked)] == [TimeoutError] * 3
+    assert [type(one) for one in await asyncio.gather(*asked)] == [TimedOut] * 3
     scene.model.gate.set()
     await until(lambda: scene.batcher.waiting == 0)
     assert scene.under_way.waiting == 0
@@ -306,7 +319,7 @@ async def test_a_full_queue_takes_no_more_and_uneven_columns_are_no_part_of_it()
 async def test_a_failure_of_the_model_is_told_by_an_id_and_written_by_it(capfd: pytest.CaptureFixture[str]):
     scene = Scene(log=KeptLog())
     problem = await outcome_of(scene.batcher, asks(1.0, do="raise"))
-    assert isinstance(problem, ModelFailed)
+    assert isinstance(problem, RequestFailed)
     assert problem.request_id in str(problem)
     assert f"request {problem.request_id}: the model failed\nTraceback" in (written := capfd.readouterr().err)
     assert "RuntimeError: told to" in written

@@ -27,7 +27,7 @@ from taut.errors import (
 from taut.serve.grpc.asking import Endpoint
 from taut.serve.grpc.messages import CLASSES, HEALTH, HEALTH_CLASSES, NOT_SERVING, SERVICE, SERVING
 from taut.serve.grpc.tensors import answer_message, read_message
-from taut.serve.processes import ModelFailed
+from taut.serve.scoring.pending import RequestFailed
 
 CALLS_MAX = 4096  # Under way at once, over all connections; more are told RESOURCE_EXHAUSTED by gRPC itself.
 STATUSES: dict[type[Exception], grpc.StatusCode] = {
@@ -123,7 +123,7 @@ def _told(call: Call, name: str) -> Call:
             status, words = status_of(problem), problem.message
         except TimeoutError as problem:
             status, words = status_of(problem), "no answer in time; the model is slow or hangs"
-        except ModelFailed as problem:  # It names the request; whoever raised it has written it down.
+        except RequestFailed as problem:  # It names the request; whoever raised it has written it down.
             status, words = grpc.StatusCode.INTERNAL, str(problem)
         except Exception as problem:  # noqa: BLE001  # The edge of the process.
             status, words = grpc.StatusCode.INTERNAL, "the server failed on this request; its log says how"

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 
-from taut.errors import TautError
+from taut.errors import TautError, Unavailable
 from taut.home import Home
 from taut.models import made_up_rows
 from taut.serve.http.access_log import AccessLog
@@ -19,14 +19,13 @@ from taut.serve.http.pages import Pages
 from taut.serve.http.reading import Question, Receive, Scope, Send, read_question
 from taut.serve.http.routes import Route, Way, hot_routes
 from taut.serve.log import PredictionLog, log_place
-from taut.serve.processes import ModelFailed
 from taut.serve.requests import Request, outputs_of_answer
 from taut.serve.scoring.backend import Backend, Served, backend_of
 from taut.serve.scoring.batcher import Batcher
 from taut.serve.scoring.health import Health
 from taut.serve.scoring.joining import Columns, plain_lists
 from taut.serve.scoring.limits import Limits, UnderWay
-from taut.serve.scoring.pending import Ids, Result
+from taut.serve.scoring.pending import Ids, RequestFailed, Result, TimedOut
 from taut.serve.scoring.said import Log
 
 Guard = Callable[[str, str, dict[bytes, bytes]], str]
@@ -82,13 +81,15 @@ class Application:
         return self._ways[0] if self._pick is None else self._ways[self._pick(headers, columns)]
 
     async def warm_up(self) -> None:
-        """Load every model and ask it a made-up row, so that no caller meets a cold one.
+        """Bring every model up and ask it a made-up row, so that no caller meets a cold one.
 
-        Raises what loading does, TimeoutError where a model hangs.
+        What it says of that row is nobody's business. Raises TimeoutError where it hangs, Unavailable where it is
+        gone, and what loading raises.
         """
         for way in self._ways:
+            await way.start()
             outcome = await way.batcher.warm_up(made_up_rows(way.signature))
-            if isinstance(outcome, TimeoutError):
+            if isinstance(outcome, TimeoutError | Unavailable):
                 raise outcome
             if not isinstance(outcome, Exception):
                 way.outputs = outputs_of_answer(plain_lists(outcome))
@@ -173,7 +174,7 @@ class Application:
                 assert request is not None, question.path
                 answer = hot.write(result, request)
             except Exception as problem:  # noqa: BLE001  # As below.
-                answer = self._problem(f"POST {question.path}", problem)
+                answer = self._problem(f"POST {question.path}", problem, "" if request is None else request.id)
             way.slot.answered(answer.status, time.monotonic() - begun_s)
             told(answer)
             if self._shadows and answer.status == 200 and request is not None:
@@ -190,18 +191,19 @@ class Application:
         except Exception as problem:  # noqa: BLE001  # The edge of the process: whatever it is, it is told here.
             said(problem)
 
-    def _problem(self, what: str, problem: Exception) -> Answer:
+    def _problem(self, what: str, problem: Exception, request_id: str = "") -> Answer:
         """The answer to a request that failed; only what nobody foresaw is written down."""
         if isinstance(problem, HttpProblem):
             return error(problem.status, str(problem))
         if isinstance(problem, TautError):
-            return told(problem)
-        if isinstance(problem, ModelFailed):
+            return told(problem, request_id)
+        if isinstance(problem, RequestFailed):
             return error(500, str(problem), problem.request_id)
-        if isinstance(problem, TimeoutError):
-            return error(504, f"no answer within {self.limits.answer_s:g} s; the model is slow or hangs")
+        if isinstance(problem, TimedOut):
+            words = f"no answer within {self.limits.answer_s:g} s; the model is slow or hangs"
+            return error(504, words, problem.request_id)
         sys.stderr.write(f"{what} failed\n{''.join(traceback.format_exception(problem))}")
-        return error(500, "the server failed on this request; its log says how")
+        return error(500, "the server failed on this request; its log says how", request_id)
 
     async def _send(self, send: Send, answer: Answer) -> None:
         headers = [(b"content-type", answer.content_type), (b"content-length", str(len(answer.body)).encode())]

@@ -24,7 +24,8 @@ class Question:
 
     def header(self, name: bytes) -> str:
         """One header, empty where it is missing."""
-        return self.headers.get(name, b"").decode("latin-1")
+        value = self.headers.get(name)
+        return value.decode("latin-1") if value else ""
 
 
 async def read_question(scope: Scope, receive: Receive, limits: Limits, under_way: UnderWay) -> Question:

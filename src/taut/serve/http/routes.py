@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from taut.models.signature import Signature
 from taut.records import Prediction
 from taut.serve.http.answers import Answer
 from taut.serve.http.board import Slot
@@ -22,17 +23,26 @@ from taut.serve.scoring.batcher import Batcher
 
 
 class Way:
-    """A backend as requests reach it: its batcher, its counters, and the datatypes that its first answer had."""
+    """A backend as requests reach it: its batcher and counters; once it is started, what it takes and how it is read.
+
+    `outputs` are the datatypes that its first answer had.
+    """
 
     __slots__ = ("backend", "batcher", "outputs", "reader", "signature", "slot")
+    reader: InvocationReader
+    signature: Signature
 
     def __init__(self, batcher: Batcher, slot: Slot) -> None:
         self.backend = batcher.backend
         self.batcher = batcher
-        self.signature = batcher.backend.engine.signature
-        self.reader = InvocationReader(self.signature, [param.name for param in self.signature.params])
         self.outputs: dict[str, str] = {}
         self.slot = slot
+
+    async def start(self) -> None:
+        """Bring the model up. Raises what loading it raises."""
+        await self.backend.engine.start()
+        self.signature = self.backend.engine.signature
+        self.reader = InvocationReader(self.signature, [param.name for param in self.signature.params])
 
 
 @dataclass(frozen=True, slots=True)

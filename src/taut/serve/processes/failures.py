@@ -11,15 +11,9 @@ OUT_OF_MEMORY = 87  # The exit status of a model process that could not have mor
 class ModelFailed(Exception):
     """The model raised, or answered what is no answer. `detail` is for the server's log, never for an answer."""
 
-    def __init__(self, detail: str, message: str = "the model failed", request_id: str = "") -> None:
-        super().__init__(f"{message} on request {request_id}; the server's log says how" if request_id else message)
+    def __init__(self, detail: str, message: str = "the model failed") -> None:
+        super().__init__(message)
         self.detail = detail
-        self.message = message
-        self.request_id = request_id
-
-    def on(self, request_id: str) -> "ModelFailed":
-        """The same, as it is told to whoever asked: by the id, the log of the server has the details."""
-        return type(self)(self.detail, self.message, request_id)
 
 
 class ModelDied(ModelFailed):

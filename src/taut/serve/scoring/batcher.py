@@ -5,7 +5,6 @@ other is asked request by request through its engine, which gathers while it is 
 """
 
 import asyncio
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +17,7 @@ from taut.serve.scoring.backend import Backend
 from taut.serve.scoring.engine import ROWS_MAX, InProcess, Outcome
 from taut.serve.scoring.joining import Columns, count_rows, join
 from taut.serve.scoring.limits import Limits, UnderWay
-from taut.serve.scoring.pending import Ids, Pending, Result, Tell
+from taut.serve.scoring.pending import Ids, Pending, RequestFailed, Result, Tell, TimedOut
 from taut.serve.scoring.said import Log
 from taut.serve.scoring.writing import Meter, Writer
 
@@ -53,7 +52,7 @@ class Batcher:
     def put(self, request: Request, caller: str, tell: Tell) -> None:
         """Answer a request: `tell` gets the prediction once it is in the log, or why there is none.
 
-        That is TimeoutError, ModelFailed, or a kind of TautError. Raises at once Unavailable where too many wait
+        That is TimedOut, RequestFailed, or a kind of TautError. Raises at once Unavailable where too many wait
         already, Throttled where too many of this caller do, Invalid for columns of different lengths.
         """
         rows = count_rows(request.columns)
@@ -84,12 +83,10 @@ class Batcher:
         self._gather(pending)
 
     async def warm_up(self, columns: Columns) -> Outcome:
-        """Load the model and ask it once, unseen by log and counters. Raises what loading does."""
-        engine = self.backend.engine
-        await engine.start()
+        """Ask the model once, unseen by log and counters."""
         if not columns:
             return {}  # Nobody knows what a model without a signature takes.
-        (outcome,) = await engine.score([columns], time.monotonic() + self._limits.answer_s)
+        (outcome,) = await self.backend.engine.score([columns], time.monotonic() + self._limits.answer_s)
         return outcome
 
     def close(self) -> None:
@@ -213,17 +210,18 @@ class Batcher:
         part = [pending for pending, _ in good]
         counts = [pending.rows for pending in part]
         try:
-            inputs = join([pending.request.columns for pending in part], counts)
+            inputs = join([pending.columns for pending in part], counts)
             outputs = join([outcome for _, outcome in good], counts)
         except TautError:  # Requests whose columns differ, which the model took all the same.
             for pending, outcome in good:
-                self.writer.say([pending], pending.request.columns, outcome)
+                self.writer.say([pending], pending.columns, outcome)
         else:
             self.writer.say(part, inputs, outputs)
 
     def _fail(self, pending: Pending, problem: Exception) -> None:
-        pending.id = pending.id or os.urandom(16).hex()
         if isinstance(problem, ModelFailed):
-            sys.stderr.write(f"request {pending.id}: the model failed\n{problem.detail}\n")
-            problem = problem.on(pending.id)
+            sys.stderr.write(f"request {pending.named()}: {problem}\n{problem.detail}\n")
+            problem = RequestFailed(pending.id)
+        elif isinstance(problem, TimeoutError):
+            problem = TimedOut(pending.named())
         self._resolve(pending, problem)

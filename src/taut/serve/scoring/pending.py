@@ -8,12 +8,29 @@ from collections.abc import Callable
 
 from taut.errors import Conflict
 from taut.ground import wire
+from taut.ground.clock import new_id
 from taut.records import Prediction
 from taut.serve.requests import Request
-from taut.serve.scoring.joining import plain_lists
+from taut.serve.scoring.joining import Columns, plain_lists
 
 Result = Prediction | Exception
 Tell = Callable[[Result], None]
+
+
+class RequestFailed(Exception):
+    """The model failed on a request; by `request_id` the log of the process tells more."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"the model failed on request {request_id}; the server's log says how")
+        self.request_id = request_id
+
+
+class TimedOut(TimeoutError):
+    """A request was not answered in time; what the model says of it later is kept under `request_id`."""
+
+    def __init__(self, request_id: str) -> None:
+        super().__init__(f"request {request_id} was not answered in time")
+        self.request_id = request_id
 
 
 class Pending:
@@ -44,6 +61,11 @@ class Pending:
             left_s = max(0.0, deadline_s - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(left_s, self._give_up)
 
+    def named(self) -> str:
+        """Its id; it gets one where it has none."""
+        self.id = self.id or new_id()
+        return self.id
+
     def resolve(self, result: Result) -> None:
         """Tell whoever still waits; the request is over."""
         self.is_over = True
@@ -52,12 +74,20 @@ class Pending:
             self._timer.cancel()
         self._say(result)
 
+    @property
+    def columns(self) -> Columns:
+        """What is written down of what it asks: its columns, and the params for the model, the same in each row."""
+        asked = self.request
+        if not asked.params:
+            return asked.columns
+        return {**asked.columns, **{f"params.{name}": [value] * self.rows for name, value in asked.params.items()}}
+
     def asks_like(self, other: "Pending") -> bool:
         """Whether both ask about the same rows; their columns may stand in another order."""
-        return wire.encode(plain_lists(self.request.columns)) == wire.encode(plain_lists(other.request.columns))
+        return wire.encode(plain_lists(self.columns)) == wire.encode(plain_lists(other.columns))
 
     def _give_up(self) -> None:
-        self._say(TimeoutError())
+        self._say(TimedOut(self.named()))
 
     def _say(self, result: Result) -> None:
         if self._is_told:

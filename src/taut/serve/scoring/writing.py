@@ -154,7 +154,7 @@ class Writer:
     def _stored(self, pending: Pending, stored: Stored) -> Result:
         """What was said under its id before, where it was asked the same; else the Conflict."""
         assert self.log is not None
-        columns = pending.request.columns
+        columns = pending.columns
         try:
             self.log.same(pending.id, stored, columns)
         except TautError as conflict:
