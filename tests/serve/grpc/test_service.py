@@ -227,7 +227,7 @@ def odd(change: Callable[[Any], object], message: Any = None) -> Any:
         (lambda: odd(lambda m: m.inputs[2].contents.bytes_contents.append(b"\xff")), "INVALID_ARGUMENT", "UTF-8"),
         (lambda: odd(lambda m: m.raw_input_contents.pop(0), raw_infer()), "INVALID_ARGUMENT", "2 raw_input"),
         (lambda: odd(lambda m: setattr(m, "model_name", "lat")), "NOT_FOUND", "no model 'lat'"),
-        (lambda: infer(model_version="2"), "NOT_FOUND", "no model"),
+        (lambda: infer(model_version="2"), "NOT_FOUND", " here"),
         (lambda: infer({**ROWS, "carrier": ["raise", "AA"]}), "INTERNAL", "the model failed"),
     ],
 )  # fmt: skip
