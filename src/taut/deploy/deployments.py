@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Mapping
 
 from taut.errors import Conflict, Invalid, NotFound, Refused
 from taut.ground import wire
@@ -10,11 +11,11 @@ from taut.ground.meta import Row, Tx, Value
 from taut.home import Home, verb
 from taut.models import must_be_approved
 from taut.project import DeploymentSpec
-from taut.records import Deployment
+from taut.records import Deployment, Setting
 
 # Targets name processes, containers and cluster objects after a deployment; the strictest of them takes this much.
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
-Config = dict[str, str | int | float | bool]
+Config = dict[str, Setting]
 
 SELECT_NEWEST = """
 SELECT name, revision, model, number, target, config, cause, at_ms, actor FROM deployment
@@ -39,7 +40,14 @@ ON CONFLICT (name, revision) DO NOTHING
 
 @verb("deployment.record", needs="deployment:write")
 def record_deployment(
-    home: Home, name: str, model: str, number: int, target: str, config: Config, cause: str, gated: bool = False
+    home: Home,
+    name: str,
+    model: str,
+    number: int,
+    target: str,
+    config: Mapping[str, Setting],
+    cause: str,
+    gated: bool = False,
 ) -> Deployment:
     """Say what shall serve under a name; a new revision only where something differs from the newest one.
 
@@ -56,8 +64,8 @@ def record_deployment(
         gate = _allowed(tx, model, number, gated)
         at_ms = home.clock.now_ms()
         revision = 1 if newest is None else newest.revision + 1
-        made = Deployment(name, revision, model, number, target, config, cause, at_ms, home.actor.name)
-        if not tx.execute(INSERT, {**wire.plain(made), "config": wire.text(config)}):
+        made = Deployment(name, revision, model, number, target, dict(config), cause, at_ms, home.actor.name)
+        if not tx.execute(INSERT, {**wire.plain(made), "config": wire.text(made.config)}):
             raise Conflict(f"somebody else deploys {name!r} at this moment", hint=f"taut deploy {name}, once more")
         home.append(tx, "deployment.recorded", subject=made.point, body={"model": f"{model}@{number}", "cause": cause})
         draw_arrow(tx, f"model:{model}@{number}", "serves", made.point, at_ms=at_ms)
