@@ -4,7 +4,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 
 import pytest
 
@@ -16,8 +16,8 @@ from taut.errors import Invalid, NotFound, Refused, TautError, Unavailable
 from taut.ground.compute import stop_process
 from taut.home import Home
 from taut.models import record_gate
-from taut.project import DeploymentSpec
-from taut.records import Deployment, DeploymentState, GateCheck
+from taut.records import DeploymentState, GateCheck
+from tests.deploy.recorded import Shelf
 from tests.serve.scenes import make_home, register
 
 GATE = "models:\n  late:\n    gate: {data: holdout.csv, target: late}\n"
@@ -37,30 +37,6 @@ def home(tmp_path: Path) -> Iterator[Home]:
 def test_every_target_keeps_the_protocol(module: Target):
     assert all(callable(getattr(module, name)) for name in ("start", "status", "stop", "logs"))
     assert module in [load_target(name) for name in table.TARGETS]
-
-
-class Shelf(ModuleType):
-    """A target that only puts deployments on a shelf, to see what is asked of targets and in which order."""
-
-    def __init__(self) -> None:
-        super().__init__("tests.shelf")
-        self.asked: list[str] = []
-        self.fails = False
-
-    def start(self, home: Home, deployment: Deployment, spec: DeploymentSpec) -> DeploymentState:
-        self.asked.append(f"start {deployment.revision}")
-        if self.fails:
-            raise Unavailable("the shelf is full")
-        return DeploymentState(deployment.name, deployment.revision, "running", "http://shelf", "box", 1)
-
-    def status(self, home: Home, state: DeploymentState) -> DeploymentState:
-        return state
-
-    def stop(self, home: Home, state: DeploymentState) -> None:
-        self.asked.append(f"stop {state.revision}")
-
-    def logs(self, home: Home, state: DeploymentState, *, lines: int = 100) -> str:
-        return ""
 
 
 @pytest.fixture
