@@ -3,6 +3,7 @@
 from types import ModuleType
 
 from taut.errors import Unavailable
+from taut.ground.clock import Clock
 from taut.home import Home
 from taut.models import record_gate
 from taut.project import DeploymentSpec
@@ -26,8 +27,10 @@ def judge(home: Home, number: int, *, passed: bool) -> str:
 class Shelf(ModuleType):
     """A target that only puts deployments on a shelf, to see what is asked of targets and in which order."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str = "http://shelf") -> None:
         super().__init__("tests.shelf")
+        self.url = url
+        self.clock: Clock | None = None
         self.asked: list[str] = []
         self.fails = False
 
@@ -35,7 +38,8 @@ class Shelf(ModuleType):
         self.asked.append(f"start {deployment.revision}")
         if self.fails:
             raise Unavailable("the shelf is full")
-        return DeploymentState(deployment.name, deployment.revision, "running", "http://shelf", "box", 1)
+        at_ms = 1 if self.clock is None else self.clock.now_ms()
+        return DeploymentState(deployment.name, deployment.revision, "running", self.url, "box", at_ms)
 
     def status(self, home: Home, state: DeploymentState) -> DeploymentState:
         return state

@@ -18,7 +18,7 @@ from taut.deploy.apply import (
     stop_deployment,
     try_model,
 )
-from taut.deploy.backends import told
+from taut.deploy.backends import told, with_canary
 from taut.deploy.deployments import (
     check_deployment,
     config_of,
@@ -28,12 +28,14 @@ from taut.deploy.deployments import (
     record_deployment,
     spec_of,
 )
+from taut.deploy.revisions import canary_since_in
 from taut.deploy.rollouts import Changed, is_rollback, promote_canary, roll_back, taken_back
 from taut.deploy.states import find_state, list_states, report_state
 
 __all__ = [
     "Changed",
     "Reconciled",
+    "canary_since_in",
     "check_deployment",
     "config_of",
     "deploy_model",
@@ -64,4 +66,5 @@ __all__ = [
     "taken_back",
     "told",
     "try_model",
+    "with_canary",
 ]

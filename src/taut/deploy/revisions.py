@@ -30,6 +30,10 @@ SELECT_ALL = f"""
     SELECT max(revision) FROM deployment AS newer WHERE newer.name = deployment.name) {ORDER}
 """  # noqa: S608  # As above.
 SELECT_SOME = f"{SELECT} deployment.name = :name AND deployment.revision BETWEEN :first AND :last {ORDER}"
+SELECT_TRIED = """
+SELECT revision FROM deployment_backend WHERE name = :name AND role = 'canary' AND model = :model AND number = :number
+ORDER BY revision DESC
+"""
 INSERT = """
 INSERT INTO deployment (name, revision, model, number, target, config, cause, at_ms, actor, reason)
 VALUES (:name, :revision, :model, :number, :target, :config, :cause, :at_ms, :actor, :reason)
@@ -54,6 +58,19 @@ def newest_in(tx: Tx) -> list[Deployment]:
 def revisions_in(tx: Tx, name: str, first: int, last: int) -> list[Deployment]:
     """The revisions from `first` to `last`, newest first."""
     return list(_deployments(tx.rows(SELECT_SOME, {"name": name, "first": first, "last": last})))
+
+
+def canary_since_in(tx: Tx, newest: Deployment) -> int:
+    """The revision with which the newest one's canary became one, whatever its share was since; 0 without a canary."""
+    canary, began = newest.canary, 0
+    if canary is None:
+        return 0
+    tried: dict[str, Value] = {"name": newest.name, "model": canary.model, "number": canary.number}
+    for (revision,) in tx.rows(SELECT_TRIED, tried):
+        if began and revision != began - 1:
+            break
+        began = int(str(revision))
+    return began
 
 
 def write_revision(home: Home, tx: Tx, made: Deployment, gates: Iterable[str] = ()) -> Deployment:

@@ -16,10 +16,14 @@ SELECT_REVISION = """
 SELECT COALESCE(max(CASE WHEN at_ms <= :at_ms THEN revision END), max(revision), 0) FROM deployment
 WHERE name = :deployment AND model = :model AND number = :version
 """
+# Canaries and shadows answer under the same revision; the reference is about the version that is live in it.
 SELECT_NEWER = """
-SELECT revision, model, number FROM prediction
-WHERE deployment = :deployment AND event_ms >= :start_ms AND event_ms < :end_ms AND revision > :revision
-ORDER BY revision DESC LIMIT 1
+SELECT prediction.revision, prediction.model, prediction.number FROM prediction
+JOIN deployment ON deployment.name = prediction.deployment AND deployment.revision = prediction.revision
+    AND deployment.model = prediction.model AND deployment.number = prediction.number
+WHERE prediction.deployment = :deployment AND event_ms >= :start_ms AND event_ms < :end_ms
+    AND prediction.revision > :revision
+ORDER BY prediction.revision DESC LIMIT 1
 """
 
 

@@ -16,7 +16,6 @@ ALTER TABLE deployment ADD COLUMN reason TEXT NOT NULL DEFAULT '';
 CREATE TABLE rollout (
     name TEXT NOT NULL,
     began BIGINT NOT NULL,
-    looks BIGINT NOT NULL,
     state TEXT NOT NULL,
     at_ms BIGINT NOT NULL,
     PRIMARY KEY (name, began)
