@@ -16,6 +16,7 @@ from taut.errors import Invalid, NotFound, Refused, TautError, Unavailable
 from taut.ground.compute import stop_process
 from taut.home import Home
 from taut.models import record_gate
+from taut.project import read_project
 from taut.records import DeploymentState, GateCheck
 from tests.deploy.recorded import Shelf
 from tests.serve.scenes import make_home, register
@@ -113,3 +114,20 @@ def test_deployers_side_by_side_end_with_one_server(home: Home):
     assert len(states) == 3
     assert len({(state.handle, state.url, state.revision) for state in states}) == 1
     assert [one.revision for one in serving_now(run_folder(home), "late")] == [1]
+
+
+def test_a_project_file_says_how_a_version_takes_over(tmp_path: Path):
+    text = "deployments:\n  late: {model: late@champion, rollout: {steps: [5, 25, 100], rollback: {errors: 0.02}}}\n"
+    (tmp_path / "taut.yaml").write_text(text)
+    spec = read_project(tmp_path).deployments["late"].rollout
+    assert spec is not None
+    assert (spec.steps, spec.hold, spec.rollback.errors, spec.rollback.alpha) == ((5, 25, 100), "10min", 0.02, 0.01)
+    for wrong, says in (
+        ("[5, 25, 100]", "[25, 5]"), ("[5, 25, 100]", "[5, 5]"), ("[5, 25, 100]", "[0, 5]"), ("[5, 25, 100]", "[101]"),
+        ("errors: 0.02", "errors: 2"), ("errors: 0.02", "alpha: 0"), ("errors: 0.02", "latency_ms: -1"),
+        ("errors: 0.02", "eerrors: 1"), ("rollback: {", "hold: 10m, rollback: {"),
+        ("rollback:", "requests: -1, rollback:"),
+    ):  # fmt: skip
+        (tmp_path / "taut.yaml").write_text(text.replace(wrong, says))
+        with pytest.raises(Invalid, match=r"taut\.yaml:2:"):
+            read_project(tmp_path)

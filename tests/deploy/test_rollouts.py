@@ -28,7 +28,10 @@ from taut.models import delete_version, deployments_of
 from taut.models.signature import Signature, SignatureColumn, signature_text
 from taut.records import Backend, Deployment, DeploymentState
 from tests.deploy.recorded import CONFIG, judge
+from tests.marks import slow_on_postgresql
 from tests.serve.scenes import register
+
+pytestmark = slow_on_postgresql
 
 CANARY = Backend("late", 2, 0.05, "canary")
 SHADOW = Backend("late", 2, 0.0, "shadow")

@@ -12,12 +12,15 @@ from taut.deploy import (
     drop_model,
     find_deployment,
     find_state,
+    go_back,
+    go_live,
     list_revisions,
     promote_canary,
     reconcile_deployments,
     roll_back,
     roll_out,
     start_deployment,
+    stop_deployment,
     told,
     try_model,
 )
@@ -28,7 +31,10 @@ from taut.models import set_alias
 from taut.pipelines.plan import Change, apply_project, plan_project
 from taut.project import DeploymentSpec, ProjectFile, RolloutSpec
 from tests.deploy.recorded import Shelf
+from tests.marks import slow_on_postgresql
 from tests.serve.scenes import register
+
+pytestmark = slow_on_postgresql
 
 STEPS = DeploymentSpec(model="late@champion", rollout=RolloutSpec(steps=(5, 25, 100)))
 AT_ONCE = DeploymentSpec(model="late@champion")
@@ -188,24 +194,22 @@ def test_of_two_rollouts_at_once_one_goes_ahead_and_a_rollback_beside_them_leave
     assert state.revision == len(revisions)
 
 
-def test_a_project_file_says_how_a_version_takes_over(tmp_path: Path):
-    from taut.errors import Invalid
-    from taut.project import read_project
+def test_going_back_is_started_and_what_was_stopped_since_stays_stopped(home: Home, shelf: Shelf):
+    deploy_model(home, "late", model="late@2")
+    assert go_back(home, "late", reason="slow").changed
+    assert shelf.asked[-1] == "start 3"
+    stop_deployment(home, "late")
+    assert not go_back(home, "late").changed
+    assert shelf.asked[-1] == "stop 3"
+    with pytest.raises(Conflict, match="no canary"):
+        go_live(home, "late")
 
-    text = "deployments:\n  late: {model: late@champion, rollout: {steps: [5, 25, 100], rollback: {errors: 0.02}}}\n"
-    (tmp_path / "taut.yaml").write_text(text)
-    spec = read_project(tmp_path).deployments["late"].rollout
-    assert spec is not None
-    assert (spec.steps, spec.hold, spec.rollback.errors, spec.rollback.alpha) == ((5, 25, 100), "10min", 0.02, 0.01)
-    for wrong, says in (
-        ("[5, 25, 100]", "[25, 5]"), ("[5, 25, 100]", "[5, 5]"), ("[5, 25, 100]", "[0, 5]"), ("[5, 25, 100]", "[101]"),
-        ("errors: 0.02", "errors: 2"), ("errors: 0.02", "alpha: 0"), ("errors: 0.02", "latency_ms: -1"),
-        ("errors: 0.02", "eerrors: 1"), ("rollback: {", "hold: 10m, rollback: {"),
-        ("rollback:", "requests: -1, rollback:"),
-    ):  # fmt: skip
-        (tmp_path / "taut.yaml").write_text(text.replace(wrong, says))
-        with pytest.raises(Invalid, match=r"taut\.yaml:2:"):
-            read_project(tmp_path)
+
+def test_what_was_decided_and_not_started_any_more_is_started_by_the_next_call(home: Home, shelf: Shelf):
+    try_model(home, "late", model="late@2", percent=5)
+    promote_canary(home, "late")  # Killed here.
+    assert not go_live(home, "late").changed
+    assert shelf.asked[-1] == "start 3"
 
 
 def test_what_taut_yaml_leaves_out_is_not_stored_so_that_an_endpoint_of_an_older_taut_is_the_same(home, shelf):

@@ -98,17 +98,14 @@ def drop_model(home: Home, name: str, *, model: str, reason: str = "") -> Deploy
 
 def go_live(home: Home, name: str, *, reason: str = "") -> Changed:
     """Let the canary of an endpoint answer everything, and return when it does. Raises as `promote_canary`."""
-    canary = find_deployment(home, name).canary
-    changed = promote_canary(home, name, reason=reason, gated=canary is not None and is_gated(home, canary.model))
-    start_deployment(home, changed.deployment)
-    return changed
+    seen = find_deployment(home, name)
+    gated = seen.canary is not None and any(is_gated(home, one.model) for one in seen.backends)
+    return _made_so(home, promote_canary(home, name, reason=reason, gated=gated, after=seen.revision))
 
 
 def go_back(home: Home, name: str, *, to: int = 0, reason: str = "") -> Changed:
     """Take back what came last, or go to a revision, and return when that answers. Raises as `roll_back`."""
-    changed = roll_back(home, name, to=to, reason=reason)
-    start_deployment(home, changed.deployment)
-    return changed
+    return _made_so(home, roll_back(home, name, to=to, reason=reason))
 
 
 def roll_out(home: Home, name: str, *, spec: DeploymentSpec, cause: str, again: bool = False) -> DeploymentState:
@@ -208,6 +205,15 @@ def deployment_logs(home: Home, name: str, *, lines: int = 100) -> str:
 
 def _spec(model: str, target: str) -> DeploymentSpec:
     return wire.convert({"model": model, "target": target}, DeploymentSpec, what="the deployment")
+
+
+def _made_so(home: Home, changed: Changed) -> Changed:
+    """Start what was decided, also where somebody was killed before; what was stopped since stays stopped."""
+    state = find_state(home, changed.deployment.name)
+    rests = state is not None and (state.status, state.revision) == ("stopped", changed.deployment.revision)
+    if not rests:
+        start_deployment(home, changed.deployment)
+    return changed
 
 
 def _steps(spec: DeploymentSpec) -> tuple[float, ...]:

@@ -23,7 +23,7 @@ from taut.home import Home
 from taut.pipelines.steps import Facts, StepDone, Told
 from taut.project import RolloutSpec
 from taut.records import Alert, Backend, Deployment
-from taut.serve.rollout.canaries import Judged, judge_rollout, show_standing
+from taut.serve.rollout.canaries import Judged, judge_rollout
 from taut.serve.rollout.counted import read_tally
 from taut.watch import handle_alert, list_alerts
 
@@ -50,7 +50,9 @@ def _follow(home: Home, deployment: Deployment, canary: Backend) -> Iterator[Ste
     if state is None or state.status != "running" or state.revision != deployment.revision:
         return
     tally = read_tally(state.url, deployment, state.handle)
-    judged = show_standing(home, deployment.name) if tally is None else judge_rollout(home, deployment.name, tally)
+    if tally is None:
+        return  # Who does not say how it does is given nothing more.
+    judged = judge_rollout(home, deployment.name, tally)
     if judged.taken_back:
         facts: Facts = {"canary": canary.version, "revision": judged.revision, "because": judged.text}
         yield StepDone(f"deployment:{deployment.name}", "rollback", facts)

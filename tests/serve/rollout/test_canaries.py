@@ -26,7 +26,7 @@ from tests.serve.scenes import register
 BOUNDS_MS = (5.0, 50.0)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
     """A home whose endpoint `late` has version 1 live and 2 as its canary, in revision 1."""
     here = request.param == "sqlite"

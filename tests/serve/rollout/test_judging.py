@@ -209,3 +209,10 @@ def test_counts_that_cannot_be_are_refused(bad: Counts):
     for live, canary in ((bad, counts(1)), (counts(1), bad)):
         with pytest.raises(Invalid, match="do not fit"):
             look(Limits(), Standing(), live, canary, BOUNDS_MS)
+
+
+@pytest.mark.parametrize("bounds", [(), (5.0, 1.0), (1.0, 1.0), (0.0, 1.0), (1.0, float("nan"))])
+def test_bounds_that_do_not_rise_are_refused(bounds: tuple[float, ...]):
+    one = Counts(1, 0, (1,) + (0,) * len(bounds))
+    with pytest.raises(Invalid, match="bounds of a latency rise"):
+        look(Limits(), Standing(), one, one, bounds)

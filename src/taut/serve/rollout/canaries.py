@@ -29,6 +29,8 @@ ON CONFLICT (name, began) DO UPDATE SET state = excluded.state, at_ms = excluded
 class Tally:
     """What one set of counters says since it began: `source` tells it from every other, also from one before a restart.
 
+    It is the handle of the serving process, as the state of its deployment has it: whoever else reads the same counters
+    must call them the same.
     It counts what was answered under `revision`, and nothing from before that. `bounds_ms` are the upper bounds of both
     histograms.
     """

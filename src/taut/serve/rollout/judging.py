@@ -22,6 +22,7 @@ stopping, JSPI 230, 2024 (the e-variable and its margin); Ville, Etude critique 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import exp, inf, log, log1p
 from typing import Literal
 
@@ -113,6 +114,8 @@ def look(limits: Limits, before: Standing, live: Counts, canary: Counts, bounds_
     A look without requests of both is to be put off until there are some. Raises Invalid where counts and bounds do
     not fit each other.
     """
+    if not bounds_ms or any(not lower < upper for lower, upper in pairwise((0.0, *bounds_ms))):
+        raise Invalid(f"bounds of a latency rise from above 0, not {list(bounds_ms)[:20]}")
     for one in (live, canary):
         if len(one.latency) != len(bounds_ms) + 1 or not 0 <= one.errors <= one.requests or min(one.latency) < 0:
             raise Invalid(f"{len(bounds_ms)} bounds and counts that do not fit them: {one}")
