@@ -9,16 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from taut.deploy import find_deployment, list_revisions, record_deployment, roll_back, told
+from taut.deploy import Changed, find_deployment, list_revisions, record_deployment, roll_back, told
 from taut.errors import Denied, Invalid, NotFound
+from taut.ground import wire
 from taut.ground.access import Actor
 from taut.ground.clock import SetClock
 from taut.ground.ledger import events
 from taut.ground.meta import connect_metadata
 from taut.ground.objects import connect_objects
 from taut.home import Home
-from taut.records import Backend
-from taut.serve.rollout.canaries import Tally, judge_rollout, show_standing
+from taut.records import Backend, Deployment
+from taut.serve.rollout.canaries import Judged, Tally, judge_rollout, show_standing
 from taut.serve.rollout.counted import tally_of
 from taut.serve.rollout.judging import Counts
 from tests.serve.scenes import register
@@ -225,3 +226,18 @@ def test_counters_are_read_off_what_prometheus_reads(home: Home):
 def test_a_counter_that_cannot_be_read_is_told(home: Home, good: str, bad: str):
     with pytest.raises(Invalid, match="cannot be read"):
         tally_of(EXPOSED.replace(good, bad), find_deployment(home, "late"), "7:1")
+
+
+def test_all_of_it_can_be_asked_for_over_http(home: Home):
+    """The words of each verb as a client sends them, and its answer as one reads it."""
+    said = wire.decode(judge_rollout.receive(home, wire.encode({"deployment": "late", "tally": GOOD})), Judged)
+    assert (said.answered, said.canary) == (50, "late@2")
+    body = {"name": "late", "cause": "rollback", "evidence": {"e_value": 300.5, "seen": [1, 2]}}
+    done = wire.decode(roll_back.receive(home, wire.encode(body)), Changed)
+    assert (done.changed, told(done.deployment.backends)) == (True, "late@1")
+    others = [{"model": "late", "number": 2, "weight": 0.05, "role": "canary"}]
+    made = {"name": "late", "model": "late", "number": 1, "target": "process", "config": {}, "cause": "x"}
+    answer = record_deployment.receive(home, wire.encode({**made, "others": others, "after": 2}))
+    assert wire.decode(answer, Deployment) == find_deployment(home, "late")
+    with pytest.raises(Invalid):
+        record_deployment.receive(home, wire.encode({**made, "others": [{"model": "late", "number": "2"}]}))
