@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from taut.errors import NotFound
+from taut.errors import Invalid, NotFound
+from taut.ground.clock import duration_ms
 from taut.ground.yaml import read_yaml
 
 FILE = "taut.yaml"
@@ -73,6 +74,57 @@ class LogSpec(_Section, frozen=True):
     asynchronous_records: int = 1000
 
 
+class RollbackSpec(_Section, frozen=True):
+    """What a canary may do worse than the live version before it is taken away, and how sure that has to be.
+
+    `errors` and `slower` are shares of requests beyond live's: those that fail, and those that take longer than
+    `latency_ms` (0: `latency_factor` times live's 99th percentile). `alpha` bounds the chance that a canary as good as
+    that is ever taken away, over all steps; none is before it has answered `min_requests`.
+    """
+
+    automatic: bool = True
+    errors: float = 0.01
+    slower: float = 0.01
+    latency_ms: float = 0.0
+    latency_factor: float = 2.0
+    alpha: float = 0.01
+    min_requests: int = 100
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which readers of YAML tell with the place, for what is no share, bound or count."""
+        if not (0.0 <= self.errors < 1.0 and 0.0 <= self.slower < 1.0 and 0.0 < self.alpha < 1.0):
+            raise ValueError("errors and slower are shares from 0 to below 1, alpha lies between 0 and 1")
+        if not (0.0 <= self.latency_ms < 1e9 and 0.0 < self.latency_factor < 1e9 and self.min_requests >= 0):
+            raise ValueError("latency_ms, latency_factor and min_requests are not below 0")
+
+
+class RolloutSpec(_Section, frozen=True):
+    """How a new version takes over: by which shares in percent, each for at least `hold` and `requests` of its own.
+
+    Without steps it takes over at once. `by_key` is the input column, or `header:NAME`, whose value decides who gets
+    the canary; empty is the header `x-routing-key` where there is one. `ungated_shadows` lets versions be shadows that
+    no gate has judged.
+    """
+
+    steps: tuple[float, ...] = ()
+    hold: str = "10min"
+    requests: int = 100
+    by_key: str = ""
+    ungated_shadows: bool = False
+    rollback: RollbackSpec = RollbackSpec()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the steps do not rise or go past 100 %, or `hold` is no duration."""
+        if any(not 0.0 < step <= 100.0 for step in self.steps) or list(self.steps) != sorted(set(self.steps)):
+            raise ValueError("steps are percent, each larger than the one before, the last 100 at most")
+        if self.requests < 0:
+            raise ValueError("requests are not below 0")
+        try:
+            duration_ms(self.hold)
+        except Invalid as problem:
+            raise ValueError(problem.message) from None
+
+
 class DeploymentSpec(_Section, frozen=True):
     """What shall serve: `model` is `name@alias` or `name@number`; port 0 takes a free one.
 
@@ -92,6 +144,7 @@ class DeploymentSpec(_Section, frozen=True):
     replicas_max: int = 0
     log: LogSpec = LogSpec()
     workers: Annotated[int, msgspec.Meta(ge=0, le=WORKERS_MAX)] = 0
+    rollout: RolloutSpec | None = None
 
 
 class MonitorSpec(_Section, frozen=True):

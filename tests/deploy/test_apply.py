@@ -4,20 +4,21 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 
 import pytest
 
 from taut.deploy import deploy_model, find_state, list_deployments, reconcile_deployments, stop_deployment
 from taut.deploy import targets as table
 from taut.deploy.running import run_folder, serving_now
-from taut.deploy.targets import Step, Target, docker, kubernetes, load_target, process
+from taut.deploy.targets import Target, docker, kubernetes, load_target, process
 from taut.errors import Invalid, NotFound, Refused, TautError, Unavailable
 from taut.ground.compute import stop_process
 from taut.home import Home
 from taut.models import record_gate
-from taut.project import DeploymentSpec
-from taut.records import Deployment, DeploymentState, GateCheck
+from taut.project import read_project
+from taut.records import DeploymentState, GateCheck
+from tests.deploy.recorded import Shelf
 from tests.serve.scenes import make_home, register
 
 GATE = "models:\n  late:\n    gate: {data: holdout.csv, target: late}\n"
@@ -37,33 +38,6 @@ def home(tmp_path: Path) -> Iterator[Home]:
 def test_every_target_keeps_the_protocol(module: Target):
     assert all(callable(getattr(module, name)) for name in ("plan", "apply", "status", "remove"))
     assert module in [load_target(name) for name in table.TARGETS]
-
-
-class Shelf(ModuleType):
-    """A target that only puts deployments on a shelf, to see what is asked of targets and in which order."""
-
-    def __init__(self) -> None:
-        super().__init__("tests.shelf")
-        self.asked: list[str] = []
-        self.fails = False
-
-    def plan(self, home: Home, deployment: Deployment, spec: DeploymentSpec) -> tuple[Step, ...]:
-        return (Step("start", "box", f"revision {deployment.revision}"),)
-
-    def apply(self, home: Home, deployment: Deployment, spec: DeploymentSpec) -> DeploymentState:
-        self.asked.append(f"start {deployment.revision}")
-        if self.fails:
-            raise Unavailable("the shelf is full")
-        return DeploymentState(deployment.name, deployment.revision, "running", "http://shelf", "box", 1)
-
-    def status(self, home: Home, state: DeploymentState) -> DeploymentState:
-        return state
-
-    def remove(self, home: Home, state: DeploymentState) -> None:
-        self.asked.append(f"stop {state.revision}")
-
-    def logs(self, home: Home, state: DeploymentState, *, lines: int = 100) -> str:
-        return ""
 
 
 @pytest.fixture
@@ -140,3 +114,20 @@ def test_deployers_side_by_side_end_with_one_server(home: Home):
     assert len(states) == 3
     assert len({(state.handle, state.url, state.revision) for state in states}) == 1
     assert [one.revision for one in serving_now(run_folder(home), "late")] == [1]
+
+
+def test_a_project_file_says_how_a_version_takes_over(tmp_path: Path):
+    text = "deployments:\n  late: {model: late@champion, rollout: {steps: [5, 25, 100], rollback: {errors: 0.02}}}\n"
+    (tmp_path / "taut.yaml").write_text(text)
+    spec = read_project(tmp_path).deployments["late"].rollout
+    assert spec is not None
+    assert (spec.steps, spec.hold, spec.rollback.errors, spec.rollback.alpha) == ((5, 25, 100), "10min", 0.02, 0.01)
+    for wrong, says in (
+        ("[5, 25, 100]", "[25, 5]"), ("[5, 25, 100]", "[5, 5]"), ("[5, 25, 100]", "[0, 5]"), ("[5, 25, 100]", "[101]"),
+        ("errors: 0.02", "errors: 2"), ("errors: 0.02", "alpha: 0"), ("errors: 0.02", "latency_ms: -1"),
+        ("errors: 0.02", "eerrors: 1"), ("rollback: {", "hold: 10m, rollback: {"),
+        ("rollback:", "requests: -1, rollback:"),
+    ):  # fmt: skip
+        (tmp_path / "taut.yaml").write_text(text.replace(wrong, says))
+        with pytest.raises(Invalid, match=r"taut\.yaml:2:"):
+            read_project(tmp_path)

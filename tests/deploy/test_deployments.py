@@ -1,8 +1,6 @@
 """Deployments as records, on both databases: revisions, gates, arrows and states."""
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,48 +16,11 @@ from taut.deploy import (
 )
 from taut.errors import Denied, Invalid, NotFound, Refused
 from taut.ground.access import Actor
-from taut.ground.clock import SetClock
 from taut.ground.ledger import Arrow, events, upstream
-from taut.ground.meta import connect_metadata
-from taut.ground.objects import connect_objects
 from taut.home import Home
-from taut.models import record_gate
 from taut.project import DeploymentSpec
-from taut.records import DeploymentState, GateCheck
-from tests.serve.scenes import register
-
-CONFIG: dict[str, str | int | float | bool] = {
-    "host": "127.0.0.1",
-    "port": 0,
-    "replicas": 1,
-    "cpu": "1",
-    "memory": "1Gi",
-}
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
-    """A home with two versions of a model, on either database."""
-    url = (
-        f"sqlite:///{tmp_path / 'meta.db'}"
-        if request.param == "sqlite"
-        else request.getfixturevalue("migrated_postgres_url")
-    )
-    folder = tmp_path / "project" / ".taut"
-    folder.mkdir(parents=True)
-    made = Home(
-        str(folder.parent), folder, connect_metadata(url), connect_objects(f"file://{folder / 'objects'}"),
-        Actor("ada", "owner"), SetClock(1_000),
-    )  # fmt: skip
-    with made:
-        for factor in (0.1, 0.2):
-            register(made, factor=factor)
-        yield made
-
-
-def judge(home: Home, number: int, *, passed: bool) -> str:
-    checks = [GateCheck("brier", passed, 0.1, 0.2, "a sentence")]
-    return record_gate(home, "late", number, checks=checks).id
+from taut.records import DeploymentState
+from tests.deploy.recorded import CONFIG, judge
 
 
 def test_the_first_deployment_is_revision_1_and_draws_its_arrow(home: Home):

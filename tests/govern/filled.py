@@ -36,7 +36,7 @@ from taut.models import (
     require_approvals,
 )
 from taut.pipelines.steps import record_step
-from taut.records import Alert, DeploymentState, GateCheck, Reproduction, TreeFile
+from taut.records import Alert, Backend, DeploymentState, GateCheck, Reproduction, TreeFile
 from taut.runs import (
     DatasetInput,
     MetricPoint,
@@ -150,7 +150,9 @@ def _fill_models(home: Home) -> None:
 def _fill_serving(home: Home) -> None:
     from taut.watch.windows import INSERT_WINDOW, UPSERT_STATE
 
-    record_deployment(home, "late", "late", 1, "process", {}, "manual")
+    record_model(home, "rain", [put(home, MLMODEL, "MLmodel")], source="test")
+    shadow = Backend("rain", 1, 0.0, "shadow")
+    record_deployment(home, "late", "late", 1, "process", {}, "manual", others=(shadow,), reason="to see")
     now = home.clock.now_ms()
     report_state(home, DeploymentState("late", 1, "running", "http://127.0.0.1:9", "17", now))
     log_prediction(home, "late", "r0", 1, 1000, {"x": [0.5]}, {"probability": [0.7]})

@@ -180,7 +180,7 @@ def test_a_table_trigger_or_column_that_somebody_makes_or_drops_is_found(copied,
 
 def test_what_a_flaw_says_leads_to_the_row(copied):
     home, edit, signed = copied
-    edit.execute("UPDATE model_version SET digest = 'other'")
+    edit.execute("UPDATE model_version SET digest = 'other' WHERE name = 'late'")
     (flaw,) = verify_home(home, anchors=[signed.note]).flaws
     assert (flaw.where, flaw.subject) == ("model_version", "model:late")
     assert flaw.text == f"model_version (late) was changed after entry {signed.size - 1} and no entry says so"

@@ -11,8 +11,9 @@ from taut.errors import NotFound
 from taut.ground.objects import read_object
 from taut.home import Home
 from taut.models import find_model, gate_model, register_folder
-from taut.pipelines.loop import StepDone, reconcile
+from taut.pipelines.loop import reconcile
 from taut.pipelines.plan import apply_project, begin_watching
+from taut.pipelines.steps import StepDone
 from taut.project import read_project
 from taut.watch import find_reference, list_alerts, list_references, list_windows
 from tests.pipelines.scenes import BEGIN_MS, DAY_MS, PROJECT, ROWS_A_DAY, Simulated, day_of, fitted, simulated

@@ -13,9 +13,10 @@ from taut.deploy import find_deployment, find_state
 from taut.govern import check_home, show_ledger, show_line, trace_prediction
 from taut.ground.compute import is_alive
 from taut.models import find_model, list_gates
-from taut.pipelines.loop import StepDone, reconcile
+from taut.pipelines.loop import reconcile
 from taut.pipelines.plan import apply_project, plan_project
 from taut.pipelines.retrain import RETRAIN
+from taut.pipelines.steps import StepDone
 from taut.runs import get_run, search_runs
 from taut.watch import list_alerts, list_references, list_windows
 from tests.pipelines.scenes import BEGIN_MS, DAY_MS, ROWS_A_DAY, Simulated, simulated

@@ -8,6 +8,7 @@ from taut.deploy import record_deployment
 from taut.ground.access import Actor
 from taut.home import Home
 from taut.project import MonitorSpec
+from taut.records import Backend
 from taut.watch import (
     Successor,
     close_windows,
@@ -184,6 +185,24 @@ def test_the_same_number_of_another_model_is_another_version(home):
     set_reference(home, "late", model="punctual", version=1, from_ms=newer.from_ms, oid=oid, cause=newer.point)
     close_windows(home, "late", SPEC)
     assert seen(home) == [(0, 2, 1, ROWS)]
+
+
+def test_what_a_canary_answers_takes_no_reference_away_and_is_not_counted(home):
+    watched(home)
+    serve(home, 0)
+    register(home, factor=0.2)
+    canary = Backend("late", 2, 0.5, "canary")
+    revision = record_deployment(home, "late", "late", 1, "process", {}, "manual", others=(canary,)).revision
+    serve(home, 1, revision=revision)
+    serve(home, 1.2, revision=revision)
+    with home.meta.transaction() as tx:
+        answered = {"revision": revision, "event_ms": BEGIN_MS + round(1.6 * DAY_MS)}
+        sql = "UPDATE prediction SET number = 2 WHERE revision = :revision AND event_ms > :event_ms"
+        assert tx.execute(sql, answered) > 0
+    serve(home, 2, revision=revision)
+    assert find_successor(home, "late", SPEC) is None
+    close_windows(home, "late", SPEC)
+    assert seen(home) == [(0, 1, 1, ROWS), (1, 1, 1, ROWS)]
 
 
 def test_who_is_not_watched_has_no_successor(home):

@@ -1,70 +1,67 @@
-"""What shall serve: deployments and their revisions, each a model version on a target."""
+"""What shall serve: deployments and their revisions, each with the model versions behind it, on a target."""
 
 import difflib
 import re
+from collections.abc import Mapping
 
-from taut.errors import Conflict, Invalid, NotFound, Refused
+from taut.deploy.allowing import allowed_in
+from taut.deploy.backends import behind, check_others
+from taut.deploy.revisions import newest_in, revision_in, revisions_in, write_revision
+from taut.errors import Conflict, Invalid, NotFound
 from taut.ground import wire
-from taut.ground.ledger import draw_arrow
-from taut.ground.meta import Row, Tx, Value
+from taut.ground.meta import Tx
 from taut.home import Home, verb
-from taut.models import must_be_approved
-from taut.project import DeploymentSpec, LogSpec
-from taut.records import Deployment
+from taut.project import DeploymentSpec
+from taut.records import Backend, Deployment, Setting
 
 # Targets name processes, containers and cluster objects after a deployment; the strictest of them takes this much.
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
-Config = dict[str, str | int | float | bool]
-YOUNGER = ("workers",)
+Config = dict[str, Setting]
+HISTORY = 100
+YOUNGER = ("workers", "rollout", "log")
 
-SELECT_NEWEST = """
-SELECT name, revision, model, number, target, config, cause, at_ms, actor FROM deployment
-WHERE name = :name AND (:revision = 0 OR revision = :revision) ORDER BY revision DESC LIMIT 1
-"""
-SELECT_ALL = """
-SELECT name, revision, model, number, target, config, cause, at_ms, actor FROM deployment
-WHERE revision = (SELECT max(revision) FROM deployment AS newer WHERE newer.name = deployment.name) ORDER BY name
-"""
 SELECT_NAMES = "SELECT DISTINCT name FROM deployment ORDER BY name"
-SELECT_VERSION = "SELECT digest FROM model_version WHERE name = :model AND number = :number"
-SELECT_VERDICT = """
-SELECT id, passed FROM gate_result WHERE model = :model AND number = :number ORDER BY at_ms DESC, id LIMIT 1
-"""
-SELECT_ANY_VERDICT = "SELECT id FROM gate_result WHERE model = :model LIMIT 1"
-INSERT = """
-INSERT INTO deployment (name, revision, model, number, target, config, cause, at_ms, actor)
-VALUES (:name, :revision, :model, :number, :target, :config, :cause, :at_ms, :actor)
-ON CONFLICT (name, revision) DO NOTHING
-"""
 
 
 @verb("deployment.record", needs="deployment:write")
 def record_deployment(
-    home: Home, name: str, model: str, number: int, target: str, config: Config, cause: str, gated: bool = False
+    home: Home,
+    name: str,
+    model: str,
+    number: int,
+    target: str,
+    config: Mapping[str, Setting],
+    cause: str,
+    gated: bool = False,
+    others: tuple[Backend, ...] = (),
+    reason: str = "",
+    after: int = 0,
 ) -> Deployment:
     """Say what shall serve under a name; a new revision only where something differs from the newest one.
 
-    A model that was ever judged by a gate, or is `gated` by its project, needs a pass for this very version.
-    Raises Invalid for a bad name, NotFound for an unknown version, Refused where the gate said no or was not asked.
+    `model` and `number` are live; `others` are a canary, whose share live does without, and shadows. A model that was
+    ever judged by a gate, or is `gated` by its project, needs a pass for this very version. `after` is the revision
+    that the caller has seen as the newest, 0 for whichever. Raises Invalid for a bad name or shares that cannot be,
+    NotFound for an unknown version, Refused where the gate said no or was not asked, Conflict where there is a newer
+    revision than `after`.
     """
     _check_name(name)
+    live = Backend(model, number)
+    check_others(name, target, live, others)
+    backends = behind(live, others)
     with home.meta.transaction() as tx:
-        newest = _newest(tx, name)
-        if newest is not None and (newest.model, newest.number, newest.target, newest.config) == (
-            model, number, target, config,
-        ):  # fmt: skip
+        newest = revision_in(tx, name)
+        wanted = (backends, target, config)
+        if newest is not None and (newest.backends, newest.target, newest.config) == wanted:
             return newest
-        gate = _allowed(tx, model, number, gated)
-        at_ms = home.clock.now_ms()
+        must_be_newest(name, newest, after)
+        gates = allowed_in(tx, backends, config, gated=gated)
         revision = 1 if newest is None else newest.revision + 1
-        made = Deployment(name, revision, model, number, target, config, cause, at_ms, home.actor.name)
-        if not tx.execute(INSERT, {**wire.plain(made), "config": wire.text(config)}):
-            raise Conflict(f"somebody else deploys {name!r} at this moment", hint=f"taut deploy {name}, once more")
-        home.append(tx, "deployment.recorded", subject=made.point, body={"model": f"{model}@{number}", "cause": cause})
-        draw_arrow(tx, f"model:{model}@{number}", "serves", made.point, at_ms=at_ms)
-        if gate:
-            draw_arrow(tx, f"gate:{gate}", "allowed", made.point, at_ms=at_ms)
-    return made
+        now_ms = home.clock.now_ms()
+        made = Deployment(
+            name, revision, model, number, target, dict(config), cause, now_ms, home.actor.name, backends, reason
+        )
+        return write_revision(home, tx, made, gates)
 
 
 @verb("deployment.check", needs="deployment:read")
@@ -72,42 +69,60 @@ def check_deployment(home: Home, name: str, model: str, number: int, gated: bool
     """Whether `record_deployment` would take this version under this name; raises what it would. Changes nothing."""
     _check_name(name)
     with home.meta.read() as tx:
-        _allowed(tx, model, number, gated)
+        allowed_in(tx, (Backend(model, number),), {}, gated=gated)
 
 
 @verb("deployment.list", needs="deployment:read")
 def list_deployments(home: Home) -> list[Deployment]:
     """The newest revision of every deployment, by name."""
     with home.meta.read() as tx:
-        return [_deployment(row) for row in tx.rows(SELECT_ALL)]
+        return newest_in(tx)
+
+
+@verb("deployment.history", needs="deployment:read")
+def list_revisions(home: Home, name: str, limit: int = HISTORY) -> list[Deployment]:
+    """The newest `limit` revisions of a deployment, newest first. Raises NotFound with the nearest name there is."""
+    with home.meta.read() as tx:
+        newest = deployment_in(tx, name).revision
+        return revisions_in(tx, name, newest - limit + 1, newest)
 
 
 @verb("deployment.show", needs="deployment:read")
 def find_deployment(home: Home, name: str, revision: int = 0) -> Deployment:
     """One revision of a deployment, the newest for 0. Raises NotFound with the nearest name there is."""
     with home.meta.read() as tx:
-        found = _newest(tx, name, revision)
-        if found is not None:
-            return found
-        newest = _newest(tx, name) if revision else None
-        names = [str(row[0]) for row in tx.rows(SELECT_NAMES)]
+        return deployment_in(tx, name, revision)
+
+
+def deployment_in(tx: Tx, name: str, revision: int = 0) -> Deployment:
+    """The same inside a transaction."""
+    found = revision_in(tx, name, revision)
+    if found is not None:
+        return found
+    newest = revision_in(tx, name) if revision else None
     if newest is not None:
-        raise NotFound(f"deployment {name!r} has no revision {revision}; it has 1 to {newest.revision}")
+        raise NotFound(
+            f"deployment {name!r} has no revision {revision}; it has 1 to {newest.revision}",
+            hint=f"taut deployments {name}",
+        )
+    names = [str(row[0]) for row in tx.rows(SELECT_NAMES)]
     near = difflib.get_close_matches(name, names, n=1)
     meant = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(names)}" if names else ""
     raise NotFound(f"there is no deployment {name!r}{meant}", hint=f"taut deploy {name} --model MODEL@champion")
 
 
+def must_be_newest(name: str, newest: Deployment | None, after: int) -> None:
+    """Raises Conflict where there is a newer revision than the one that was looked at; 0 is whichever."""
+    if after and (newest is None or newest.revision != after):
+        raise Conflict(
+            f"{name!r} is at revision {newest.revision if newest else 0} by now, not {after}",
+            hint=f"taut deployments {name}",
+        )
+
+
 def spec_of(deployment: Deployment) -> DeploymentSpec:
-    """The section of taut.yaml that would ask for this deployment: its target and configuration, its very version."""
-    wanted: dict[str, object] = {
-        **deployment.config,
-        "model": f"{deployment.model}@{deployment.number}",
-        "target": deployment.target,
-    }
-    if "log" in wanted:
-        what = f"the log's policy of {deployment.point}"
-        wanted["log"] = wire.decode(str(wanted["log"]), LogSpec, what=what)
+    """The section of taut.yaml that would ask for this deployment: its target and configuration, its live version."""
+    wanted = {**deployment.config, "model": deployment.backends[0].version, "target": deployment.target}
     return wire.convert(wanted, DeploymentSpec, what=f"the configuration of {deployment.point}")
 
 
@@ -115,12 +130,12 @@ def config_of(spec: DeploymentSpec) -> Config:
     """What of a spec is stored with a revision: all but the model and the target, which have columns of their own.
 
     A setting that younger versions of taut brought is stored where it says something, so that what was recorded
-    before it came is still the same; the policy of the log stands there as JSON.
+    before it came is still the same.
     """
-    fields: Config = wire.plain(spec)
-    left_out = {"model", "target", "log"} | {name for name in YOUNGER if not fields[name]}
-    kept = {name: value for name, value in fields.items() if name not in left_out}
-    return kept if spec.log == LogSpec() else {**kept, "log": wire.text(spec.log)}
+    fields = wire.decode(wire.encode(spec), Config, what="a deployment")  # As it will be read again.
+    usual = wire.decode(wire.encode(DeploymentSpec(model="")), Config, what="a deployment")
+    left_out = {"model", "target"} | {name for name in YOUNGER if fields[name] == usual[name]}
+    return {name: value for name, value in fields.items() if name not in left_out and value is not None}
 
 
 def _check_name(name: str) -> None:
@@ -129,36 +144,3 @@ def _check_name(name: str) -> None:
             f"a deployment cannot be called {name!r}; take small letters, digits and hyphens, 53 at most",
             hint="taut deploy late --model MODEL@champion",
         )
-
-
-def _newest(tx: Tx, name: str, revision: int = 0) -> Deployment | None:
-    chosen: dict[str, Value] = {"name": name, "revision": revision}
-    found = tx.row(SELECT_NEWEST, chosen)
-    return None if found is None else _deployment(found)
-
-
-def _allowed(tx: Tx, model: str, number: int, gated: bool) -> str:
-    """The id of the gate result that lets this version go live, empty where the model has no gate."""
-    version: dict[str, Value] = {"model": model, "number": number}
-    if tx.row(SELECT_VERSION, version) is None:
-        raise NotFound(f"model {model!r} has no version {number}", hint=f"taut model show {model}")
-    verdict = tx.row(SELECT_VERDICT, version)
-    if verdict is None and (gated or tx.row(SELECT_ANY_VERDICT, {"model": model}) is not None):
-        raise Refused(
-            f"{model}@{number} may not be deployed: it was not judged by its gate", hint=f"taut gate {model}@{number}"
-        )
-    if verdict is not None and not verdict[1]:
-        raise Refused(
-            f"{model}@{number} may not be deployed: the gate refused it", hint=f"taut model show {model}@{number}"
-        )
-    must_be_approved(tx, model, number)
-    return "" if verdict is None else str(verdict[0])
-
-
-def _deployment(row: Row) -> Deployment:
-    name, revision, model, number, target, config, cause, at_ms, actor = row
-    return Deployment(
-        name=str(name), revision=int(str(revision)), model=str(model), number=int(str(number)), target=str(target),
-        config=wire.decode(str(config), Config, what="a stored configuration"), cause=str(cause),
-        at_ms=int(str(at_ms)), actor=str(actor),
-    )  # fmt: skip

@@ -17,10 +17,13 @@ ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, status = excluded
 
 @verb("deployment.report", needs="deployment:write")
 def report_state(home: Home, state: DeploymentState) -> DeploymentState:
-    """Store what a target found. A report that says nothing new is no event, and keeps the time of the first."""
+    """Store what a target found. A report that says nothing new is no event, and keeps the time of the first.
+
+    One about an older revision than is known comes from somebody who was overtaken meanwhile, and is not stored.
+    """
     with home.meta.transaction() as tx:
         known = _state_of(tx, state.name)
-        if known is not None and _facts(known) == _facts(state):
+        if known is not None and (known.revision > state.revision or _facts(known) == _facts(state)):
             return known
         tx.execute(UPSERT_STATE, wire.plain(state))
         home.append(

@@ -21,6 +21,10 @@ SELECT_ORPHANS = """
 SELECT 'deployment:' || deployment.name || '@' || CAST(revision AS TEXT) FROM deployment
 LEFT JOIN model_version ON model_version.name = deployment.model AND model_version.number = deployment.number
 WHERE model_version.name IS NULL
+UNION
+SELECT 'deployment:' || other.name || '@' || CAST(revision AS TEXT) FROM deployment_backend AS other
+LEFT JOIN model_version ON model_version.name = other.model AND model_version.number = other.number
+WHERE model_version.name IS NULL
 """
 
 

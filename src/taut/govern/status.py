@@ -121,17 +121,20 @@ def _deploy(home: Home, opened: PredictionReaders, now_ms: int) -> Station:
     found = opened.tx.row(NEWEST_STATE)
     if found is None:
         return Station("deploy", "missing", "nothing is deployed", "", "taut deploy NAME --model MODEL@champion")
-    from taut.deploy import find_deployment, find_state  # Heavy, and a project without deployments needs none of it.
+    # Heavy, and a project without deployments needs none of it.
+    from taut.deploy import find_deployment, find_state, told
     from taut.deploy.targets import load_target
 
     state = find_state(home, str(found[0]))
     assert state is not None, found
     try:
-        target = load_target(find_deployment(home, state.name, state.revision).target)
+        deployment = find_deployment(home, state.name, state.revision)
+        target = load_target(deployment.target)
         seen = target.status(home, state).status if state.status == "running" else state.status
     except TautError as problem:
         return Station("deploy", "failing", problem.message, age(state.at_ms, now_ms), problem.hint)
     where = f" at {state.url}" if seen == "running" else ""
+    where += f": {told(deployment.backends)}" if len(deployment.backends) > 1 else ""
     light: Light = "ok" if seen == "running" else "warning" if seen == "stopped" else "failing"
     again = "" if seen == "running" else "taut up --once" if seen == "failed" else f"taut deploy {state.name}"
     return Station("deploy", light, f"{state.name}@{state.revision} {seen}{where}", age(state.at_ms, now_ms), again)

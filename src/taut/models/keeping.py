@@ -43,7 +43,7 @@ RENAMES = (
 )  # fmt: skip
 MOVE_ARROWS_FROM = "UPDATE lineage SET source = :after WHERE source = :before"
 MOVE_ARROWS_TO = "UPDATE lineage SET target = :after WHERE target = :before"
-SELECT_SERVED = "SELECT target FROM lineage WHERE source = :point AND relation = 'serves' LIMIT 1"
+SELECT_SERVED = "SELECT target FROM lineage WHERE source = :point AND relation IN ('serves', 'shadows') LIMIT 1"
 DESCRIBE_VERSION = """
 UPDATE model_version SET description = :description, updated_ms = :at_ms WHERE name = :name AND number = :number
 """

@@ -42,7 +42,7 @@ UPDATE registered_model SET description = :description, created_ms = :at_ms, upd
 WHERE name = :name
 """
 SELECT_SERVED_BY = """
-SELECT target FROM lineage WHERE source = :point AND relation = 'serves' ORDER BY at_ms, target
+SELECT target FROM lineage WHERE source = :point AND relation IN ('serves', 'shadows') ORDER BY at_ms, target
 """
 SELECT_SAME = """SELECT number FROM model_version
 WHERE name = :name AND digest = :digest AND run_id = :run_id AND status <> 'DELETED' ORDER BY number LIMIT 1"""
@@ -170,7 +170,7 @@ def model_files(home: Home, name: str, number: int) -> list[TreeFile]:
 
 @verb("model.served", needs="model:read", on=of_model)
 def deployments_of(home: Home, name: str, number: int) -> list[str]:
-    """The revisions of deployments that a version stands or stood behind, as points of the lineage, oldest first."""
+    """The revisions of deployments that a version stands or stood behind, also as a shadow, oldest first: points."""
     with home.meta.read() as tx:
         version = version_in(tx, name, number)
         return [str(target) for (target,) in tx.rows(SELECT_SERVED_BY, {"point": version.point})]

@@ -6,8 +6,7 @@ the same file, the same file is the same dataset version, a run that has finishe
 is the same version, a version that serves already changes nothing.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 from taut.deploy import reconcile_deployments
 from taut.errors import TautError
@@ -15,7 +14,8 @@ from taut.ground.clock import duration_ms
 from taut.home import Home
 from taut.models import find_model
 from taut.pipelines.retrain import RETRAIN
-from taut.pipelines.steps import Facts, list_steps, record_step
+from taut.pipelines.rollout import follow_rollouts
+from taut.pipelines.steps import Facts, StepDone, Told, list_steps, record_step
 from taut.project import ProjectFile, TriggerSpec
 from taut.records import Alert
 from taut.watch import (
@@ -27,28 +27,18 @@ from taut.watch import (
     renew_reference,
 )
 
-Told = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class StepDone:
-    """Something the loop did: for which alert or deployment, which step, and what came of it."""
-
-    plan: str
-    step: str
-    facts: Facts
-
 
 def reconcile(home: Home, project: ProjectFile, *, told: Told = lambda _: None) -> Iterator[StepDone]:
-    """One round: hold deployments against what is wanted, close windows, answer alerts; yields what was done.
+    """One round: judge canaries, hold deployments against what is wanted, close windows, answer alerts.
 
-    Ends when nothing is left to do. `told` hears a sentence before each step that takes a while. A deployment that
-    cannot be helped raises at the end, after the others were.
+    Yields each thing that was done, and ends when nothing is left to do. `told` hears a sentence before each step that
+    takes a while. A deployment that cannot be helped raises at the end, after the others were.
     """
+    problems: list[TautError] = []
+    yield from follow_rollouts(home, problems, told)
     for deployment in reconcile_deployments(home):
         if deployment.done != "kept":
             yield StepDone(f"deployment:{deployment.deployment}", deployment.done, {"url": deployment.url})
-    problems: list[TautError] = []
     for name in project.monitors:
         try:
             yield from _watch(home, project, name, told)

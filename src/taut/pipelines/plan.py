@@ -7,10 +7,14 @@ from typing import Literal
 from taut.deploy import (
     check_deployment,
     config_of,
-    deploy_model,
+    has_steps,
+    is_under_way,
     list_deployments,
     list_states,
+    must_not_be_back,
     plan_deployment,
+    roll_out,
+    told,
 )
 from taut.deploy.targets import Step
 from taut.errors import NotFound, TautError
@@ -118,12 +122,13 @@ def _plan_deployment(
     """What is to be done to a deployment. Raises what `deploy_model` would, before it has begun."""
     version = find_model(home, spec.model)
     wanted = f"{version.name}@{version.number} on {spec.target}"
-    same = (version.name, version.number, spec.target, config_of(spec))
-    if now is not None and (now.model, now.number, now.target, now.config) == same:
+    if now is not None and _is_on_its_way(now, version, spec):
         if state is not None and state.status == "running":
             return None
-        told = f"{wanted} is {state.status if state else 'not started'}"
-        return Change("start", "deployment", name, told, plan_deployment(home, now))
+        seen = state.status if state else "not started"
+        what = f"{told(now.backends)} on {now.target} is {seen}"
+        return Change("start", "deployment", name, what, plan_deployment(home, now))
+    must_not_be_back(home, name, version)
     check_deployment(home, name, version.name, version.number, _has_gate(project, version.name))
     revision = 1 if now is None else now.revision + 1
     steps = plan_deployment(
@@ -135,7 +140,15 @@ def _plan_deployment(
     )  # fmt: skip
     if now is None:
         return Change("create", "deployment", name, wanted, steps)
-    return Change("update", "deployment", name, f"{now.model}@{now.number} on {now.target} -> {wanted}", steps)
+    return Change("update", "deployment", name, f"{told(now.backends)} on {now.target} -> {wanted}", steps)
+
+
+def _is_on_its_way(now: Deployment, version: ModelVersion, spec: DeploymentSpec) -> bool:
+    """Whether a deployment is as it is wanted: the version is live, or the canary that the steps make live."""
+    if (now.target, now.config) != (spec.target, config_of(spec)):
+        return False
+    is_live = (now.model, now.number) == (version.name, version.number)
+    return is_live or (has_steps(spec) and is_under_way(now, version))
 
 
 def _check_monitor(home: Home, project: ProjectFile, deployment: str) -> ModelVersion:
@@ -158,7 +171,7 @@ def _make(home: Home, project: ProjectFile, change: Change) -> None:
         begin_watching(home, project, change.name)
         return
     spec = project.deployments[change.name]
-    deploy_model(home, change.name, model=spec.model, target=spec.target, cause="apply", spec=spec)
+    roll_out(home, change.name, spec=spec, cause="apply")
 
 
 def _has_gate(project: ProjectFile, model: str) -> bool:

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from taut.data import add_dataset
-from taut.deploy import deploy_model, find_deployment
+from taut.deploy import find_deployment, roll_out
 from taut.errors import Invalid, NotFound, Unavailable
 from taut.ground import wire
 from taut.ground.clock import duration_ms
@@ -137,12 +139,12 @@ def _promote(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Aler
 
 
 def _rollout(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, done: Steps) -> Facts:
-    """The new version serves; the old one until it answers."""
+    """The new version serves, at once or by the first of its steps; the old one until it answers."""
     if not done["gate"]["passed"]:
         return {"revision": None}
     wanted = project.deployments[alert.deployment]
     model = f"{done['register']['model']}@{done['register']['number']}"
-    state = deploy_model(home, alert.deployment, model=model, target=wanted.target, cause=alert.point, spec=wanted)
+    state = roll_out(home, alert.deployment, spec=replace(wanted, model=model), cause=alert.point)
     return {"revision": state.revision, "url": state.url}
 
 

@@ -1,5 +1,8 @@
 """A durable loop's memory: the steps of a plan, each recorded when it is done, so that none is done twice."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from taut.ground import wire
 from taut.ground.meta import Row, Tx, Value
 from taut.home import Home, verb
@@ -12,6 +15,16 @@ ON CONFLICT (plan, name) DO NOTHING
 """
 
 Facts = dict[str, str | int | float | bool | None]
+Told = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StepDone:
+    """Something the loop did: for which alert or deployment, which step, and what came of it."""
+
+    plan: str
+    step: str
+    facts: Facts
 
 
 @verb("loop.steps", needs="pipeline:read")

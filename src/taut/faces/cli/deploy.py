@@ -9,13 +9,16 @@ import click
 from taut.errors import Invalid, NotFound, UsageError
 from taut.faces.cli.shown import json_option, shown
 from taut.home import Home, open_home
-from taut.project import WORKERS_MAX, DeploymentSpec, read_project
+from taut.project import WORKERS_MAX, DeploymentSpec, RolloutSpec, read_project
 from taut.records import DeploymentState
 
 
-@click.command(epilog="Example: taut deploy late --model late@champion")
+@click.command(epilog="Example: taut deploy late late@4 --canary 5")
 @click.argument("name")
-@click.option("--model", default="", help="NAME@NUMBER or NAME@ALIAS  [default: what taut.yaml says]")
+@click.argument("version", default="")
+@click.option(
+    "--model", default="", help="The same as VERSION: NAME@NUMBER or NAME@ALIAS  [default: as taut.yaml says]"
+)
 @click.option(
     "--target", type=click.Choice(["process", "docker", "kubernetes"]), default=None, help="Where it shall run."
 )
@@ -26,20 +29,51 @@ from taut.records import DeploymentState
     default=None,
     help="Processes that answer; 0: one a core  [default: what taut.yaml says, else 0]",
 )
+@click.option("--canary", type=float, default=None, metavar="PERCENT", help="Let it answer this part of the requests.")
+@click.option("--shadow", is_flag=True, help="Ask it along, record what it says, and answer nobody with it.")
+@click.option("--promote", is_flag=True, help="Let the canary answer everything.")
+@click.option("--drop", is_flag=True, help="Take this canary or shadow away.")
+@click.option("--by-key", default=None, metavar="COLUMN", help="What decides who gets the canary; or header:NAME.")
+@click.option("--reason", default="", help="Why; it stands in the history.")
 @click.option("--stop", is_flag=True, help="Stop serving under this name instead.")
 @json_option
-def deploy(
-    name: str, model: str, target: str | None, port: int | None, workers: int | None, stop: bool, as_json: bool
-) -> None:
-    """Put a model version behind an endpoint, without losing a request; the same again changes nothing."""
-    from taut.deploy import deploy_model, stop_deployment
+def deploy(name: str, version: str, model: str, reason: str, as_json: bool, **asked: Any) -> None:
+    """Put a model version behind an endpoint, without losing a request; the same again changes nothing.
 
+    VERSION is late@4, or 4 or champion where the endpoint's model is known. It answers everything, or a part of it
+    with --canary; without a VERSION, what taut.yaml says takes over, by its steps.
+    """
+    from taut.deploy import deploy_model, drop_model, go_live, roll_out, stop_deployment, try_model
+
+    words = ("canary", "shadow", "promote", "drop", "stop")
+    chosen = [f"--{word}" for word in words if asked[word] is not None and asked[word] is not False]
+    if len(chosen) > 1 or (version and model):
+        raise UsageError(
+            f"{' and '.join(chosen) or 'VERSION and --model'} do not go together", hint="taut deploy --help"
+        )
     with open_home() as home:
-        if stop:
+        if asked["stop"]:
             shown(stop_deployment(home, name), as_json, _told)
             return
-        spec = _wanted(home, name, {"model": model or None, "target": target, "port": port, "workers": workers})
-        shown(deploy_model(home, name, model=spec.model, target=spec.target, spec=spec), as_json, _told)
+        if asked["promote"]:
+            shown(go_live(home, name, reason=reason), as_json, lambda done: done.text)
+            return
+        wanted = _reference(home, name, version or model)
+        given = {"model": wanted or None, "target": asked["target"], "port": asked["port"], "by_key": asked["by_key"]}
+        given["workers"] = asked["workers"]
+        if asked["drop"]:
+            state = drop_model(home, name, model=_named(home, name, wanted, "--drop"), reason=reason)
+        elif asked["shadow"] or asked["canary"] is not None:
+            tried = _named(home, name, wanted, chosen[0])
+            percent = 0.0 if asked["shadow"] else _percent(name, asked["canary"])
+            spec = _changed(home, name, {**given, "model": None})
+            state = try_model(home, name, model=tried, percent=percent, spec=spec, reason=reason)
+        elif wanted:
+            spec = _wanted(home, name, given)
+            state = deploy_model(home, name, model=spec.model, target=spec.target, spec=spec, reason=reason)
+        else:
+            state = roll_out(home, name, spec=_wanted(home, name, given), cause="manual")
+        shown(state, as_json, _told)
 
 
 @click.command(epilog="Example: taut serve late@champion --port 8080")
@@ -118,21 +152,87 @@ def image(model: str, out: Path | None, tag: str, build: bool | None, wheelhouse
         shown(made, as_json, render_image)
 
 
-def _wanted(home: Home, name: str, said: dict[str, Any]) -> DeploymentSpec:
-    """What taut.yaml says of the deployment, with what the command line says in its place."""
+def _reference(home: Home, name: str, version: str) -> str:
+    """A version as people write it for an endpoint whose model is known: 4 and champion are those of that model."""
+    from taut.deploy import newest_revision
+    from taut.models import find_model
+
+    if not version or "@" in version:
+        return version
+    newest = newest_revision(home, name)
+    spec = _section(home, name)
+    model = newest.model if newest is not None else spec.model.partition("@")[0] if spec is not None else ""
+    if not model and version.isdecimal():
+        raise UsageError(
+            f"nothing says of which model {version!r} is, for there is no deployment {name!r} yet",
+            hint=f"taut deploy {name} MODEL@{version}",
+        )
+    try:
+        return find_model(home, f"{model}@{version}").point.removeprefix("model:") if model else version
+    except NotFound:
+        if version.isdecimal():
+            raise
+        return version  # The name of a model, whose newest version is meant.
+
+
+def _named(home: Home, name: str, wanted: str, option: str) -> str:
+    """The version that is to be tried or dropped; the canary there is, where none is said."""
+    from taut.deploy import find_deployment
+
+    canary = find_deployment(home, name).canary
+    if not wanted and (canary is None or option == "--shadow"):
+        raise UsageError(f"{option} needs a version", hint=f"taut deploy {name} VERSION {option}")
+    return wanted or (canary.version if canary is not None else "")
+
+
+def _percent(name: str, percent: float) -> float:
+    if not 0.0 < percent < 100.0:
+        raise UsageError(
+            f"a canary answers more than 0 and less than 100 percent of the requests, not {percent:g}",
+            hint=f"taut deploy {name} --promote lets it answer all of them",
+        )
+    return percent
+
+
+def _changed(home: Home, name: str, said: dict[str, Any]) -> DeploymentSpec:
+    """An endpoint's configuration as it stands, with what the command line says in its place."""
+    from taut.deploy import find_deployment, spec_of
+
+    return _with(spec_of(find_deployment(home, name)), said)
+
+
+def _with(spec: DeploymentSpec, said: dict[str, Any]) -> DeploymentSpec:
     from msgspec.structs import replace
 
     given = {key: value for key, value in said.items() if value is not None}
+    by_key = given.pop("by_key", None)
+    if by_key is not None:
+        given["rollout"] = replace(spec.rollout or RolloutSpec(), by_key=by_key)
+    return replace(spec, **given)
+
+
+def _section(home: Home, name: str) -> DeploymentSpec | None:
+    """What taut.yaml says of a deployment; None where it says nothing."""
     try:
-        spec = read_project(home.project).deployments.get(name)
+        return read_project(home.project).deployments.get(name)
     except NotFound:
-        spec = None
-    if spec is None and "model" not in given:
+        return None
+
+
+def _wanted(home: Home, name: str, said: dict[str, Any]) -> DeploymentSpec:
+    """What taut.yaml says of the deployment, else how it stands, with what the command line says in its place."""
+    from taut.deploy import newest_revision, spec_of
+
+    spec = _section(home, name)
+    if spec is None and said["model"] is None:
         raise NotFound(
-            f"taut.yaml has no deployment {name!r}, and no --model is given",
-            hint=f"taut deploy {name} --model MODEL@champion",
+            f"taut.yaml has no deployment {name!r}, and no version is given",
+            hint=f"taut deploy {name} MODEL@champion",
         )
-    return DeploymentSpec(**given) if spec is None else replace(spec, **given)
+    if spec is None:
+        newest = newest_revision(home, name)
+        spec = DeploymentSpec(model="") if newest is None else spec_of(newest)
+    return _with(spec, said)
 
 
 def _told(state: DeploymentState) -> str:

@@ -8,8 +8,9 @@ from taut.errors import TautError
 from taut.faces.cli.shown import json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import open_home
-from taut.pipelines.loop import StepDone, reconcile
+from taut.pipelines.loop import reconcile
 from taut.pipelines.plan import Change, apply_project, plan_project
+from taut.pipelines.steps import StepDone
 from taut.project import read_project
 
 

@@ -12,7 +12,8 @@ from taut.errors import NotFound
 from taut.ground.clock import iso
 from taut.ground.progress import progress
 from taut.home import Home
-from taut.pipelines.loop import StepDone, reconcile
+from taut.pipelines.loop import reconcile
+from taut.pipelines.steps import StepDone
 from taut.project import read_project
 from taut.serve import Columns, list_predictions, log_labels, predict, traffic
 
