@@ -2,6 +2,7 @@
 
 from types import ModuleType
 
+from taut.deploy.targets import Step
 from taut.errors import Unavailable
 from taut.ground.clock import Clock
 from taut.home import Home
@@ -34,7 +35,10 @@ class Shelf(ModuleType):
         self.asked: list[str] = []
         self.fails = False
 
-    def start(self, home: Home, deployment: Deployment, spec: DeploymentSpec) -> DeploymentState:
+    def plan(self, home: Home, deployment: Deployment, spec: DeploymentSpec) -> tuple[Step, ...]:
+        return (Step("start", "box", f"revision {deployment.revision}"),)
+
+    def apply(self, home: Home, deployment: Deployment, spec: DeploymentSpec) -> DeploymentState:
         self.asked.append(f"start {deployment.revision}")
         if self.fails:
             raise Unavailable("the shelf is full")
@@ -44,7 +48,7 @@ class Shelf(ModuleType):
     def status(self, home: Home, state: DeploymentState) -> DeploymentState:
         return state
 
-    def stop(self, home: Home, state: DeploymentState) -> None:
+    def remove(self, home: Home, state: DeploymentState) -> None:
         self.asked.append(f"stop {state.revision}")
 
     def logs(self, home: Home, state: DeploymentState, *, lines: int = 100) -> str:

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from taut.deploy.control import Failure
 from taut.deploy.running import FrontState
 from taut.serve.supervising.children import Child, Line, Message, fork
 from taut.serve.supervising.front import ENDED_WITHIN_S, HANG_S, run_front
-from taut.serve.supervising.sources import Seat, Source
+from taut.serve.supervising.sources import Recorded, Seat, Source
 
 BEAT = struct.Struct("d")
 SHARED_BYTES = 4 << 20  # For what the fronts count together.
@@ -128,6 +129,18 @@ class Fleet:
         front = Front(slot, child, now_s, now_s + self.patience.load_s)
         self.places[slot].front = front
         return front
+
+    def start_judge(self, handle: str) -> None:
+        """Fork the judge of a canary, which ends with its revision; without one to fork, others judge later."""
+        source, seat = self.source, Seat(0, self.count, self.memory)
+        if not isinstance(source, Recorded):
+            return
+        try:
+            child = fork(lambda _: source.judge(seat, handle), let_go=self.let_go, death=signal.SIGTERM)
+        except OSError as problem:
+            sys.stderr.write(f"the canary of {self.name} is judged by the loop alone: {problem}\n")
+        else:
+            child.line.close()
 
     def hear(self, front: Front, message: Message) -> None:
         """A front says how far it is; once all are loaded they are let loose together."""

@@ -2,7 +2,7 @@
 
 import mmap
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +16,15 @@ from taut.ground.settings import make_folder
 from taut.ground.whole import read_whole
 from taut.home import Home, open_home
 from taut.models import find_model, packed_form, served_form, served_graph
-from taut.records import ModelVersion
-from taut.serve.http.application import Application, labels_of
-from taut.serve.http.board import Board
+from taut.records import Deployment, ModelVersion
+from taut.serve.http.application import Application, Pick, labels_of
+from taut.serve.http.board import Board, Labels
 from taut.serve.log import PredictionLog, log_place, policy_of
+from taut.serve.log.said import Role
+from taut.serve.rollout.routing import Router, key_of
 from taut.serve.scoring.backend import Backend, engine_of
+from taut.serve.scoring.joining import Columns
+from taut.serve.supervising.judge import judge_canary
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +79,33 @@ class Recorded:
             state = find_state(home, self.deployment)
             # So that the URL outlives a crash.
             last_port = (urlsplit(state.url).port or 0) if state is not None and state.url else 0
-            version = find_model(home, f"{wanted.model}@{wanted.number}")
+            versions = [find_model(home, one.version) for one in wanted.backends]
+            compiled = any(served_graph(home, version) is not None for version in versions)
             return Looked(
-                self.deployment, wanted.revision, str(run_folder(home)), last_port,
-                served_graph(home, version) is not None, spec_of(wanted).workers,
-            )  # fmt: skip
+                self.deployment, wanted.revision, str(run_folder(home)), last_port, compiled, spec_of(wanted).workers
+            )
 
     @contextmanager
     def opened(self, seat: Seat) -> Iterator[Application]:
         """Open the home, load the version."""
         with open_home(self.place, project=self.project) as home:
             wanted = find_deployment(home, self.deployment, self.revision)
-            version = find_model(home, f"{wanted.model}@{wanted.number}")
-            log = PredictionLog.open(log_place(home), self.deployment, policy_of(spec_of(wanted).log))
-            yield _application(home, [_backend(home, version, self.deployment, wanted.revision)], seat, log)
+            spec = spec_of(wanted)
+            backends = [
+                _backend(home, find_model(home, one.version), self.deployment, wanted.revision, one.role)
+                for one in wanted.backends
+            ]
+            log = PredictionLog.open(log_place(home), self.deployment, policy_of(spec.log))
+            by_key = "" if spec.rollout is None else spec.rollout.by_key
+            pick = None if wanted.canary is None else picking(wanted, by_key)
+            yield _application(home, backends, seat, log, pick)
+
+    def judge(self, seat: Seat, handle: str) -> None:
+        """Judge the canary of this revision by what its fronts count, as long as there is one; see `judge_canary`."""
+        with open_home(self.place, project=self.project) as home:
+            wanted = find_deployment(home, self.deployment, self.revision)
+            labels = [Labels(wanted.name, one.model, str(one.number), str(wanted.revision)) for one in wanted.backends]
+            judge_canary(home, wanted, Board(labels, seat.count, seat.memory), handle)
 
     def at(self, revision: int) -> "Recorded":
         """Another revision of the same deployment."""
@@ -152,11 +169,40 @@ class Packed:
         return name, read_whole(number, what=f"the version of {name!r}")
 
 
-def _backend(home: Home, version: ModelVersion, deployment: str, revision: int) -> Backend:
+class Texts(Mapping[str, str]):
+    """Headers by their names in small letters; decoded when they are asked for, which is seldom."""
+
+    def __init__(self, headers: Mapping[bytes, bytes]) -> None:
+        self._headers = headers
+
+    def __getitem__(self, name: str) -> str:
+        return self._headers[name.encode("latin-1", "replace")].decode("latin-1")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._headers)
+
+    def __len__(self) -> int:
+        return len(self._headers)
+
+
+def picking(deployment: Deployment, by_key: str) -> Pick:
+    """Which backend answers a request that names no version, by the shares of a revision."""
+    places = {one: place for place, one in enumerate(deployment.backends)}
+    router = Router(deployment.name, deployment.backends)
+
+    def pick(headers: Mapping[bytes, bytes], columns: Columns) -> int:
+        return places[router.choose(key_of(by_key, Texts(headers), columns))]
+
+    return pick
+
+
+def _backend(home: Home, version: ModelVersion, deployment: str, revision: int, role: Role = "live") -> Backend:
     engine = engine_of(served_form(home, version), f"{version.name}@{version.number}")
-    return Backend(deployment, revision, version.name, version.number, engine)
+    return Backend(deployment, revision, version.name, version.number, engine, role)
 
 
-def _application(home: Home, backends: Sequence[Backend], seat: Seat, log: PredictionLog | None = None) -> Application:
+def _application(
+    home: Home, backends: Sequence[Backend], seat: Seat, log: PredictionLog | None = None, pick: Pick | None = None
+) -> Application:
     board = Board([labels_of(backend) for backend in backends], seat.count, seat.memory)
-    return Application(home, backends, log=log, board=board, front=seat.slot)
+    return Application(home, backends, log=log, board=board, front=seat.slot, pick=pick)

@@ -124,6 +124,7 @@ class Supervisor:
             self._told(self._url)
         else:
             self._leaving += before.leave(retire=True)
+        fleet.start_judge(self._mine.handle)
         sys.stderr.write(f"{fleet.name} answers at {self._url}\n")
 
     def _give_up(self, failure: Failure) -> None:
