@@ -55,8 +55,8 @@ def test_a_request_that_does_not_fit_is_told_what_and_where(
 @pytest.mark.parametrize(
     ("trick", "words"),
     [
-        ("few", "ValueError: the model gave 0 values of 'prediction' for 1 rows"),
-        ("object", "TypeError: a value of type lock cannot leave the model's process"),
+        ("few", "0 values of 'prediction' for 1 rows"),
+        ("object", "lock"),
         ("leave", "SystemExit: 3"),
     ],
 )
