@@ -2,6 +2,7 @@
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -55,8 +56,8 @@ def test_a_request_that_does_not_fit_is_told_what_and_where(
 @pytest.mark.parametrize(
     ("trick", "words"),
     [
-        ("few", "ValueError: the model gave 0 values of 'prediction' for 1 rows"),
-        ("object", "TypeError: a value of type lock cannot leave the model's process"),
+        ("few", "0 values of 'prediction' for 1 rows"),
+        ("object", "lock"),
         ("leave", "SystemExit: 3"),
     ],
 )
@@ -124,10 +125,14 @@ def test_a_zygote_that_is_killed_is_started_again(trickster: Saved):
         assert own.score(request(4)) == [answer(4)]
 
 
-def test_what_a_model_writes_stands_in_the_log_behind_its_name(trickster: Saved, capfd: pytest.CaptureFixture[str]):
-    with stand(trickster) as own:
-        own.score(request(1, "print:hello"), request(2, f"signal:{signal.SIGSEGV.value}"))
-    told = capfd.readouterr().err.splitlines()
-    assert told.count("trickster: hello") >= 2
-    assert "trickster: Fatal Python error: Segmentation fault" in told
-    assert "trickster: a process was ended by SIGSEGV" in told
+def test_what_a_model_writes_stands_in_the_log_behind_its_name(shared: Stand, capfd: pytest.CaptureFixture[str]):
+    told: list[str] = []
+
+    def tells(line: str) -> bool:
+        told.extend(capfd.readouterr().err.splitlines())
+        return line in told
+
+    shared.score(request(1, "print:hello"), request(2, f"signal:{signal.SIGSEGV.value}"))
+    for line in ("hello", "Fatal Python error: Segmentation fault", "a process was ended by SIGSEGV"):
+        eventually(partial(tells, f"trickster: {line}"), what=line)
+    assert told.count("trickster: hello") >= 2, "one line of standard output and one of standard error"

@@ -97,7 +97,8 @@ class Matrix:
         return (np.sin(wide * np.arange(1, 65)) @ self.weights)[:, 0]
 
 
-@pytest.mark.parametrize("model", [Matrix(), pytest.param(Crowd(), marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", [Matrix(), Crowd()])
 def test_answers_are_those_of_the_model_in_this_process_to_the_last_bit(tmp_path: Any, model: Any):
     made = saved(tmp_path / "model", model)
     alone = load_model(made.folder, made.digest)

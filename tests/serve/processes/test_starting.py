@@ -64,6 +64,7 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
+@pytest.mark.slow
 def test_a_model_that_kills_who_loads_it_says_so(tmp_path: Path):
     problem = problem_of(saved(tmp_path / "model", Deadly()))
     assert isinstance(problem, Unavailable)
@@ -296,6 +297,7 @@ def test_ctrl_c_is_for_the_server_alone(shared: Stand):
     assert {shared.pool.zygote_pid, *shared.processes()} == before
 
 
+@pytest.mark.slow
 def test_a_model_folder_that_is_gone_is_told(tmp_path: Path):
     folder = save_model(tmp_path / "model", Trickster())
     problem = problem_of(Saved(folder / "nothing", "0" * 64))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from taut.errors import Invalid
+from taut.errors import Invalid, UsageError
 from taut.models import Signature, SignatureColumn
 from taut.serve.processes import wire, worker
 from taut.serve.processes.joining import cut
@@ -30,6 +30,8 @@ class Counting:
             raise Invalid("fourteen", hint="take another")
         if 15 in columns["a"]:
             raise OverflowError("fifteen")
+        if 16 in columns["a"]:
+            raise UsageError("sixteen", hint="pip install sixteen")
         return {"p": [value * (params or {}).get("times", 1) for value in columns["a"]]}
 
 
@@ -88,11 +90,12 @@ def test_one_guilty_request_among_many_costs_few_calls(guilty: int):
 
 
 def test_requests_that_are_all_guilty_are_each_told():
-    said = outcomes(reply(Counting(), [13, 14, 15], [1, 1, 1]), [1, 1, 1])
-    assert [one.kind for one in said] == ["", "Invalid", "Invalid"]
+    said = outcomes(reply(Counting(), [13, 14, 15, 16], [1] * 4), [1] * 4)
+    assert [one.kind for one in said] == ["", "Invalid", "Invalid", ""]
     assert "KeyError: 'thirteen'" in said[0].detail
     assert (said[1].message, said[1].hint) == ("fourteen", "take another")
     assert said[2].message == "a number is too large for its column: fifteen"
+    assert "UsageError: sixteen" in said[3].detail
 
 
 def test_a_long_traceback_is_cut_at_its_beginning(monkeypatch: pytest.MonkeyPatch):

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from taut.errors import Invalid, TautError
+from taut.errors import Invalid
 from taut.models import Signature
 from taut.serve.processes.failures import OUT_OF_MEMORY
 from taut.serve.processes.joining import Columns, cut
@@ -114,7 +114,7 @@ def _asked(
         return said, seal(said)
     except MemoryError:
         os._exit(OUT_OF_MEMORY)  # What it holds is lost to nobody who lives; the requests are asked again elsewhere.
-    except TautError as problem:
+    except Invalid as problem:  # Other errors of ours, as a package that is missing, are not the caller's doing.
         said = Failed(problem.kind, problem.message, problem.hint)
     except OverflowError as problem:
         said = Failed(Invalid.__name__, f"a number is too large for its column: {problem}")
