@@ -25,8 +25,8 @@ class Said:
     model: str
     number: int
     role: Role
-    inputs: Mapping[str, Sequence[Any]]
-    outputs: Mapping[str, Sequence[Any]]
+    inputs: dict[str, Any]
+    outputs: dict[str, Any]
 
 
 class Stored(Protocol):
