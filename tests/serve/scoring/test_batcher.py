@@ -269,7 +269,7 @@ async def test_a_log_that_hangs_is_not_waited_for_and_keeps_what_it_gets(compile
 async def test_an_engine_that_breaks_its_word_is_an_error_and_no_wait(monkeypatch: pytest.MonkeyPatch):
     scene = Scene(compiled=False)
 
-    async def raises(*_: object) -> list[Any]:
+    async def raises(*_: object, **named: object) -> list[Any]:
         raise RuntimeError("not supposed to")
 
     monkeypatch.setattr(scene.batcher.backend.engine, "score", raises)  # As a defect would.
