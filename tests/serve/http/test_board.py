@@ -1,11 +1,13 @@
 """The counters of several processes, added up and read as Prometheus reads them."""
 
+import mmap
 import os
 import signal
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from taut.errors import Invalid
 from taut.serve.http.board import BATCH_BOUNDS, BOUNDS_S, MODEL_BOUNDS_S, Board, Labels
 from taut.serve.http.exposition import exposition
 
@@ -101,6 +103,20 @@ def test_what_a_killed_front_counted_stays_and_what_it_had_under_way_goes():
     board.meter(1, 0).answered(200, 0.1)  # Its successor.
     found = samples(board)
     assert (found["taut_requests_total", "2", "200"], found["taut_requests_waiting", "2"]) == (2, 0)
+
+
+def test_boards_over_the_same_memory_are_one_board():
+    memory = mmap.mmap(-1, 1 << 16)
+    ours, theirs = (Board([LATE, CANARY], fronts=2, memory=memory) for _ in range(2))
+    ours.meter(0, 1).said(3)
+    theirs.meter(1, 1).said(4)
+    assert samples(ours) == samples(theirs)
+    assert samples(ours)["taut_rows_total", "3"] == 7
+
+
+def test_memory_that_is_too_small_is_refused():
+    with pytest.raises(Invalid, match=r"30 processes of 2 versions count in .* bytes, not 4096"):
+        Board([LATE, CANARY], fronts=30, memory=mmap.mmap(-1, 4096))
 
 
 def test_labels_of_metrics_are_escaped():

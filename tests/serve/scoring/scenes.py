@@ -58,6 +58,8 @@ class KeptLog:
         self.kept: dict[str, Prediction] = {}
         self.looked_up: list[Sequence[str]] = []
         self.fails: Exception | None = None
+        self.gate = threading.Event()
+        self.gate.set()
         self.bad: set[str] = set()
         self.elsewhere: dict[str, Prediction] = {}  # What other processes answer in this very moment.
         self.by_role = False  # Whether a shadow may say something under the id of what it shadows.
@@ -74,6 +76,7 @@ class KeptLog:
         return stored
 
     def append(self, said: Said) -> Mapping[str, Prediction]:
+        assert self.gate.wait(10)
         if self.fails is not None and (not self.bad or self.bad & {*said.ids}):
             raise self.fails
         if taken := {one: self.elsewhere[one] for one in said.ids if one in self.elsewhere}:

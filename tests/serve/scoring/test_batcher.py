@@ -251,6 +251,47 @@ async def test_the_meter_knows_since_when_an_answer_waits_for_the_log():
 # Deadlines and bounds
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@in_a_loop
+async def test_a_log_that_hangs_is_not_waited_for_and_keeps_what_it_gets(compiled: bool):
+    log = KeptLog(blocks=True)
+    scene = Scene(compiled=compiled, log=log, limits=Limits(answer_s=0.05))
+    log.gate.clear()
+    problem = await outcome_of(scene.batcher, asks(1.0))
+    assert isinstance(problem, TimedOut)
+    log.gate.set()
+    await until(lambda: scene.batcher.waiting == 0)
+    assert log.kept.keys() == {problem.request_id}
+    scene.batcher.close()
+
+
+@in_a_loop
+async def test_an_engine_that_breaks_its_word_is_an_error_and_no_wait(monkeypatch: pytest.MonkeyPatch):
+    scene = Scene(compiled=False)
+
+    async def raises(*_: object, **named: object) -> list[Any]:
+        raise RuntimeError("not supposed to")
+
+    monkeypatch.setattr(scene.batcher.backend.engine, "score", raises)  # As a defect would.
+    problem = await outcome_of(scene.batcher, asks(1.0))
+    assert isinstance(problem, RuntimeError)
+    assert (scene.batcher.waiting, scene.under_way.waiting) == (0, 0)
+    scene.batcher.close()
+
+
+@in_a_loop
+async def test_a_defect_in_a_batch_ends_it_with_errors(monkeypatch: pytest.MonkeyPatch):
+    scene = Scene()
+
+    def breaks(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(scene.batcher.writer, "say", breaks)
+    outcomes = await asyncio.gather(*(outcome_of(scene.batcher, asks(float(n))) for n in range(3)))
+    assert [type(one) for one in outcomes] == [RuntimeError] * 3
+    assert (scene.batcher.waiting, scene.under_way.waiting) == (0, 0)
+
+
 @in_a_loop
 async def test_a_late_answer_is_kept_under_the_id_that_was_told():
     log = KeptLog()

@@ -9,6 +9,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from taut.errors import Invalid
+
 # Upper bounds in seconds: a compiled model answers in under a millisecond, the request time-out is ten seconds.
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 MODEL_BOUNDS_S = (0.0001, 0.00025, 0.0005, *BOUNDS_S)
@@ -39,18 +41,22 @@ class Labels:
 
 
 class Board:
-    """The counters of `fronts` processes for each backend of one endpoint, in `memory` that all of them share.
+    """The counters of `fronts` processes for each backend of one endpoint, in `memory` that all of them have.
 
-    Raises ValueError for less memory than that takes.
+    Without any it makes some, which its forks share. All of them name the same backends in the same order. Raises
+    Invalid where the memory is too small.
     """
 
     def __init__(self, backends: Sequence[Labels], fronts: int = 1, memory: mmap.mmap | None = None) -> None:
         self.backends = tuple(backends)
         self.fronts = fronts
-        size = BYTES * CELLS * fronts * len(backends)
-        self._cells = memoryview(memory or mmap.mmap(-1, size))[:size].cast("d")
-        if self._cells.nbytes < size:
-            raise ValueError(f"{fronts} processes with {len(backends)} backends count in {size} bytes; there are fewer")
+        needed = BYTES * CELLS * fronts * len(self.backends)
+        cells = memoryview(mmap.mmap(-1, needed) if memory is None else memory)
+        if len(cells) < needed:
+            raise Invalid(
+                f"{fronts} processes of {len(self.backends)} versions count in {needed} bytes, not {len(cells)}"
+            )
+        self._cells = cells[:needed].cast("d")
 
     def meter(self, front: int, backend: int) -> "Slot":
         """The counters that one front writes for one backend; what was under way in its predecessor is over."""

@@ -38,7 +38,7 @@ class Batcher:
         now_ms: Callable[[], int],
     ) -> None:
         self.backend = backend
-        self.writer = Writer(backend, log, meter, now_ms, self._resolve)
+        self.writer = Writer(backend, log, meter, now_ms, self._resolve, limits.answer_s)
         self.waiting = 0
         self._limits = limits
         self._under_way = under_way
@@ -186,7 +186,10 @@ class Batcher:
         deadline_s = self._deadline_s(pending)
         pending.wait_until(deadline_s)
         begun_s, asked = time.monotonic(), pending.request
-        (outcome,) = await self.backend.engine.score([asked.columns], deadline_s, params=asked.params)
+        try:
+            (outcome,) = await self.backend.engine.score([asked.columns], deadline_s, params=asked.params)
+        except Exception as problem:  # noqa: BLE001  # An engine raises nothing; one that does shall not be waited for.
+            outcome = problem
         self._meter.called(time.monotonic() - begun_s, 1)
         self._scored.append((pending, outcome))
         if len(self._scored) == 1:

@@ -46,9 +46,16 @@ class Writer:
     """What a backend says goes through here. `resolve` is called for each request once it is in the log, or is not."""
 
     def __init__(
-        self, backend: Backend, log: Log | None, meter: Meter, now_ms: Callable[[], int], resolve: Resolve
+        self,
+        backend: Backend,
+        log: Log | None,
+        meter: Meter,
+        now_ms: Callable[[], int],
+        resolve: Resolve,
+        answer_s: float,
     ) -> None:
         self.log = log
+        self._answer_s = answer_s
         self._backend = backend
         self._meter = meter
         self._now_ms = now_ms
@@ -99,6 +106,8 @@ class Writer:
             self._conclude(part, said, _tried(lambda: log.append(said)))
         else:
             since_s = time.monotonic()
+            for pending in part:
+                pending.wait_until(pending.arrived_s + self._answer_s)
             self._since_s.append(since_s)
             self._meter.unlogged(self._since_s[0])
 
@@ -123,7 +132,7 @@ class Writer:
             at_ms=now_ms,
             latency_us=[int((now_s - pending.arrived_s) * 1e6) for pending in part],
             revision=backend.revision, model=backend.model, number=backend.number, role=backend.role,
-            inputs=dict(inputs), outputs=dict(outputs),
+            inputs={**inputs}, outputs={**outputs},
         )  # fmt: skip
 
     def _conclude(self, part: Sequence[Pending], said: Said, kept: Mapping[str, Stored] | TautError) -> None:
