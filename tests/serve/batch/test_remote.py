@@ -15,6 +15,7 @@ from taut.serve.batch.plan import Options
 from tests.serve.batch.scenes import read_parts, table, willing
 
 
+@pytest.mark.slow
 def test_a_batch_is_recorded_at_the_server_and_done_here(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     willing(home)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
