@@ -24,6 +24,7 @@ def folder(project: Path) -> Path:
     return project
 
 
+@pytest.mark.slow
 def test_rows_are_scored_and_the_same_again_is_said_to_be_done(folder: Path):
     said = taut(folder, "batch", "late@1", "rows.parquet", "scored", "--keep", "key", "--keep", "delay", "--json")
     assert said.status == 0, said.err

@@ -72,6 +72,7 @@ def test_a_column_of_arrow_is_read_as_a_list_is(kind: Kind, cells: Any, stored: 
         ("long", pa.array([1, 2], pa.uint64())),
         ("long", pa.array([3.0, 4.0]).dictionary_encode()),
         ("string", pa.array(["x", None], pa.large_string())),
+        ("string", pa.array(["x", None], pa.string_view())),
     ],
 )
 def test_other_ways_to_store_a_column_make_no_difference(kind: Kind, cells: pa.Array):

@@ -24,7 +24,7 @@ Read = tuple[Any, Mask | None]
 LIMITS: dict[str, tuple[int, int]] = {"long": (-(2**63), 2**63 - 1), "integer": (-(2**31), 2**31 - 1)}
 Test = Callable[[pa.DataType], bool]
 NUMBERS: tuple[Test, ...] = (pa.types.is_integer, pa.types.is_floating)
-TEXTS: tuple[Test, ...] = (pa.types.is_string, pa.types.is_large_string)
+TEXTS: tuple[Test, ...] = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
 MOMENTS: tuple[Test, ...] = (pa.types.is_timestamp, pa.types.is_date)
 TAKEN: dict[Kind, tuple[Test, ...]] = {
     "double": NUMBERS, "float": NUMBERS, "long": NUMBERS, "integer": NUMBERS, "boolean": (pa.types.is_boolean,),
@@ -72,12 +72,18 @@ def read_cells(column: SignatureColumn, cells: pa.Array) -> Read:
         cells = cells.cast(EMPTY[column.kind])
     if pa.types.is_dictionary(cells.type) and column.kind != "string":
         cells = cells.dictionary_decode()
+    cells = plain_text(cells)
     if column.kind in LIMITS:
         is_whole = pa.types.is_integer(cells.type)
         return _whole(column, cells) if is_whole else _whole_floats(column, floats(cells))
     if column.kind in ("double", "float"):
         return _numbers(column, cells)
     return {"boolean": _truths, "string": _texts, "datetime": _moments}[column.kind](cells)
+
+
+def plain_text(cells: pa.Array) -> pa.Array:
+    """Views of texts as texts, which more of Arrow's functions take; all else as it is."""
+    return cells.cast(pa.large_string()) if pa.types.is_string_view(cells.type) else cells
 
 
 def floats(cells: pa.Array) -> Any:

@@ -71,6 +71,10 @@ def test_missing_words_are_told_from_unknown_ones_however_they_are_stored():
     columns = {**rows(4), "c": ["a", None, None, "never"]}
     batch = stored(columns, encoded=False).set_column(5, "c", whole)
     np.testing.assert_array_equal(matrix_of(model, batch)[0], model.matrix(columns))
+    views = stored({**columns, "c": ["a", None, "b", "never"]}, encoded=False)
+    views = views.set_column(5, "c", views.column("c").cast(pa.string_view()))
+    expected = model.matrix({**columns, "c": ["a", None, "b", "never"]})
+    np.testing.assert_array_equal(matrix_of(model, views)[0], expected)
     nothing = stored({**columns, "c": [None] * 4}, encoded=False)
     np.testing.assert_array_equal(matrix_of(model, nothing)[0], model.matrix({**columns, "c": [None] * 4}))
 

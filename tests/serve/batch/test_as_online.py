@@ -67,7 +67,7 @@ def batches(data: bytes) -> list[pa.RecordBatch]:
     return list(text_batches(stream, size, found.names, found.delimiter, set(found.names)))
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(*WORDS.values()), min_size=1, max_size=5))
 def test_each_row_of_a_csv_is_taken_and_read_as_it_would_be_in_a_request(rows: list[tuple[str, ...]]):
     scorer = Scorer(MODEL, Options("null"), "late@1")

@@ -143,7 +143,8 @@ def test_a_column_that_would_stand_twice_is_refused(home: Home, rows: Path, tmp_
         run(home, rows / "a.parquet", tmp_path / "out")
 
 
-@pytest.mark.parametrize("ending", ["csv", pytest.param("parquet", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
 def test_an_output_may_be_one_file(home: Home, rows: Path, tmp_path: Path, ending: str):
     out = tmp_path / f"scored.{ending}"
     record_deployment(home, "late", "late", 1, "process", {}, "manual")

@@ -48,6 +48,7 @@ def test_messages_come_whole_or_not_at_all():
         assert stream.read() == b""
 
 
+@pytest.mark.slow
 def test_a_worker_writes_what_it_is_told_and_ends_with_its_stdin(setup: Setup, tmp_path: Path):
     worker = subprocess.Popen(
         [sys.executable, "-m", "taut.serve.batch.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from taut.errors import Invalid
-from taut.models.arrow import Read, WrongCells, floats, read_cells
+from taut.models.arrow import Read, WrongCells, floats, plain_text, read_cells
 from taut.models.compiled.graph import ANSWER, INPUT, MISSING, REFUSED, UNKNOWN
 from taut.models.compiled.predictor import CompiledPredictor
 from taut.models.signature import SignatureColumn
@@ -77,6 +77,7 @@ def _coded(model: CompiledPredictor, column: SignatureColumn, cells: pa.Array) -
 
 def _codes(known: dict[str, int], words: pa.Array) -> Any:
     """The code of each word: its place in the vocabulary, or what stands for an unknown or a missing one."""
+    words = plain_text(words)
     if pa.types.is_null(words.type):
         return np.full(len(words), MISSING)
     found = pc.index_in(words, value_set=pa.array(list(known), words.type))

@@ -1,6 +1,6 @@
 """The parts of a batch as one file, which appears whole or not at all."""
 
-import os
+import secrets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from taut.serve.batch.reading import ROWS_AT_ONCE
 def gather_parts(folder: Path, names: Sequence[str], target: Path) -> None:
     """Write the parts of a folder one behind the other to a file of Parquet or CSV, by its ending."""
     place = Folder(folder)
-    made = place.scratch() / f"{os.getpid()}-{target.name}"
+    made = place.scratch() / f"{secrets.token_hex(8)}-{target.name}"
     schema = pq.read_schema(folder / names[0]).remove_metadata() if names else pa.schema([])
     if target.name.endswith(".csv"):
         plain = pa.schema([(field.name, _plain(field.type)) for field in schema])

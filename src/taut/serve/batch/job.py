@@ -4,7 +4,7 @@ import fcntl
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import file_digest, sha256
 from pathlib import Path
@@ -75,6 +75,8 @@ def run_batch(
     where the output is another job's or the input was changed, Unavailable where workers die of the same rows.
     """
     chosen = options or Options()
+    chosen = replace(chosen, keep=tuple(dict.fromkeys(chosen.keep)))
+    source = source if "://" in source else str(Path(source).absolute())
     if on not in ("", "ray"):
         raise UsageError(f"a batch runs here or on ray, not on {on!r}")
     if chosen.part_rows < 1:

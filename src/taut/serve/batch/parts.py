@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class Session:
         Raises Invalid that names file and row, Conflict where the input was changed, Unavailable for a full disk.
         """
         source = self._plan.inputs[part.input]
-        made = self._place.scratch() / f"{os.getpid()}-{part.name}"
+        made = self._place.scratch() / f"{secrets.token_hex(8)}-{part.name}"
         try:
             return self._written(part, source, made)
         except OSError as problem:

@@ -3,6 +3,7 @@
 import glob
 import io
 import os
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -122,22 +123,16 @@ class Folder:
             return None
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write it beside, and link it to its name, which fails where somebody else was first."""
-        made = self.scratch() / f"{os.getpid()}-{Path(name).name}"
-        target = self.path / name
+        """Write it beside and rename it; who works on a folder holds its lock, so nobody comes between."""
+        if (self.path / name).exists():
+            return False
+        made = self.scratch() / f"{secrets.token_hex(8)}-{Path(name).name}"
         with _told(self.path, name):
             try:
-                with made.open("wb") as file:
-                    file.write(data)
-                    file.flush()
-                    os.fsync(file.fileno())
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.link(made, target)
-            except FileExistsError:
-                return False
+                made.write_bytes(data)
+                self.publish(name, made)
             finally:
                 made.unlink(missing_ok=True)
-            _sync(target.parent)
         return True
 
     def publish(self, name: str, made: Path) -> str:

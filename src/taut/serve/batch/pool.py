@@ -5,6 +5,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter, deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -81,7 +82,11 @@ class _Worker:
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}, process_group=0,
         )  # fmt: skip
         self.part: Part | None = None
-        with suppress(BrokenPipeError):  # It died already; its stdout tells.
+        # A graph does not fit into a pipe: in a thread, or each would be started only when the one before has read it.
+        threading.Thread(target=self._begin, args=(setup,), daemon=True).start()
+
+    def _begin(self, setup: bytes) -> None:
+        with suppress(BrokenPipeError, ValueError):  # It died already, or was ended; its stdout tells.
             self._pipe.write(setup)
             self._pipe.flush()
 

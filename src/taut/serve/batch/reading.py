@@ -1,6 +1,7 @@
 """Files of an input as batches of Arrow from any row on: Parquet, CSV, Arrow's files and streams; memory stays flat."""
 
 import mmap
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import md5
@@ -19,6 +20,7 @@ ROWS_AT_ONCE = 1 << 14  # Rows of a batch: their cells and answers fit into the 
 DROPPED_BYTES = 64 << 20  # Of a mapped file so much is held before the kernel is told to take it back.
 COLUMN_BUFFER = 1 << 16  # Bytes of each column of Parquet that are read ahead.
 DIGEST_BYTES = 1 << 20
+NOWHERE = sys.maxsize
 PARQUET, ARROW = (".parquet", ".pq"), (".arrow", ".arrows", ".feather", ".ipc")
 MAGIC = b"ARROW1"
 
@@ -183,6 +185,7 @@ class _Csv:
         rows = 0
         with _explained(self._source.name):
             text = self._text_at(start)
+            self._at = NOWHERE  # Until the part is read to its end.
             batches = text_batches(text, stop - start, self._source.names, self._source.delimiter, self._only)
             for batch in batches:
                 rows += batch.num_rows
