@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 import urllib3
 
 from taut.deploy.control import Asked, ask_supervisor
-from taut.deploy.running import at_door
+from taut.deploy.running import FrontState, at_door
 from taut.ground.compute import is_alive
 from taut.home import Home
 from tests.parts import eventually
@@ -157,3 +158,28 @@ def test_a_second_signal_does_not_wait_for_anybody(home: Home, tmp_path: Path):
 def _fails(url: str, gate: str) -> None:
     with pytest.raises(urllib3.exceptions.HTTPError):
         infer(url, carrier=[f"hang:{gate}", "AA"])
+
+
+@pytest.mark.slow
+def test_connections_that_come_together_are_shared_among_the_fronts(home: Home):
+    with supervised(home, workers=2) as late:
+        fronts = late.ready()
+        address = late.state.url.removeprefix("http://").partition(":")
+        before = [_sockets(front) for front in fronts]
+        lines = [socket.create_connection((address[0], int(address[2])), timeout=10) for _ in range(64)]
+        try:
+            for line in lines:
+                line.sendall(b"GET /health HTTP/1.1\r\nhost: late\r\n\r\n")
+                assert line.recv(4096).startswith(b"HTTP/1.1 200")
+            taken = [_sockets(front) - count for front, count in zip(fronts, before, strict=True)]
+        finally:
+            for line in lines:
+                line.close()
+    assert sum(taken) == 64
+    assert min(taken) >= 4, taken
+
+
+def _sockets(front: FrontState) -> int:
+    """How many sockets a front has open."""
+    names = [os.readlink(place) for place in Path(f"/proc/{pid_of(front)}/fd").iterdir() if place.is_symlink()]
+    return sum(name.startswith("socket:") for name in names)

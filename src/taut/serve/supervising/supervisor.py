@@ -255,7 +255,7 @@ class Supervisor:
         if self._signals.waiting:
             return 0.0
         due_s = [fleet.next_s() - time.monotonic() for fleet in (self._current, self._coming) if fleet is not None]
-        return max(0.0, min(WAKE_S, *due_s))
+        return max(0.0, min([WAKE_S, *due_s]))
 
     def _let_go(self) -> None:
         """Close what is ours alone; in a fork this leaves our own ends open."""
