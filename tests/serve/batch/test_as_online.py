@@ -10,14 +10,13 @@ import hypothesis.strategies as st
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
-from taut.serve.invocations import read_csv
 
 from taut.errors import Invalid
 from taut.models import Predictor, Signature, SignatureColumn
 from taut.serve.batch.plan import Options
 from taut.serve.batch.scoring import Scorer
 from taut.serve.batch.texts import survey_text, text_batches
-from taut.serve.requests import parsed
+from taut.serve.requests import parsed, read_csv
 
 SIGNATURE = Signature((
     SignatureColumn("d", "double", False), SignatureColumn("w", "long", False), SignatureColumn("b", "boolean"),
