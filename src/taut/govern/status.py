@@ -124,6 +124,7 @@ def _deploy(home: Home, tx: Tx, now_ms: int) -> Station:
     if found is None:
         return Station("deploy", "missing", "nothing is deployed", "", "taut deploy NAME --model MODEL@champion")
     from taut.deploy import find_deployment, find_state  # Heavy, and a project without deployments needs none of it.
+    from taut.deploy.running import log_path, run_folder, serving_now
     from taut.deploy.targets import load_target
 
     state = find_state(home, str(found[0]))
@@ -135,6 +136,11 @@ def _deploy(home: Home, tx: Tx, now_ms: int) -> Station:
         return Station("deploy", "failing", problem.message, age(state.at_ms, now_ms), problem.hint)
     where = f" at {state.url}" if seen == "running" else ""
     light: Light = "ok" if seen == "running" else "warning" if seen == "stopped" else "failing"
+    folder = run_folder(home)
+    ails = next((one.problem for one in serving_now(folder, state.name) if one.problem), "")
+    if ails and seen == "running":
+        fact = f"{state.name}@{state.revision} running{where}, but {ails}"
+        return Station("deploy", "warning", fact, age(state.at_ms, now_ms), f"tail {log_path(folder, state.name)}")
     again = "" if seen == "running" else "taut up --once" if seen == "failed" else f"taut deploy {state.name}"
     return Station("deploy", light, f"{state.name}@{state.revision} {seen}{where}", age(state.at_ms, now_ms), again)
 
