@@ -4,13 +4,14 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import pytest
 
 from taut.deploy import record_deployment, report_state
-from taut.deploy.running import Serving, publish, run_folder
+from taut.deploy.running import Serving, publish, run_folder, serving_now
 from taut.govern import Line, Station, show_line
 from taut.ground.compute import handle_of, start_detached, stop_process
 from taut.home import Home, open_home
@@ -102,6 +103,21 @@ def test_a_process_that_serves_is_green_and_one_that_was_killed_is_red(home):
         found = station(home, "deploy")
         assert (found.light, found.next) == ("failing", "taut up --once")
         assert show_line(home).next == "taut up --once"
+
+
+def test_fronts_that_cannot_come_up_again_are_a_warning_with_their_reason(home):
+    register(home)
+    record(home)
+    with serving(home) as server:
+        (living,) = serving_now(run_folder(home), "late")
+        report_state(home, DeploymentState("late", 1, "running", server.url, living.handle, home.clock.now_ms()))
+        assert station(home, "deploy").light == "ok"
+        publish(run_folder(home), replace(living, problem="front 0 ended: the model is damaged"))
+        found = station(home, "deploy")
+    assert (found.light, found.fact) == (
+        "warning", f"late@1 running at {server.url}, but front 0 ended: the model is damaged"
+    )  # fmt: skip
+    assert found.next.startswith("tail ")
 
 
 def test_another_process_with_the_number_of_the_dead_one_is_no_light(home, tmp_path):

@@ -123,6 +123,7 @@ def _deploy(home: Home, opened: PredictionReaders, now_ms: int) -> Station:
         return Station("deploy", "missing", "nothing is deployed", "", "taut deploy NAME --model MODEL@champion")
     # Heavy, and a project without deployments needs none of it.
     from taut.deploy import find_deployment, find_state, told
+    from taut.deploy.running import log_path, run_folder, serving_now
     from taut.deploy.targets import load_target
 
     state = find_state(home, str(found[0]))
@@ -136,6 +137,11 @@ def _deploy(home: Home, opened: PredictionReaders, now_ms: int) -> Station:
     where = f" at {state.url}" if seen == "running" else ""
     where += f": {told(deployment.backends)}" if len(deployment.backends) > 1 else ""
     light: Light = "ok" if seen == "running" else "warning" if seen == "stopped" else "failing"
+    folder = run_folder(home)
+    ails = next((one.problem for one in serving_now(folder, state.name) if one.problem), "")
+    if ails and seen == "running":
+        fact = f"{state.name}@{state.revision} running{where}, but {ails}"
+        return Station("deploy", "warning", fact, age(state.at_ms, now_ms), f"tail {log_path(folder, state.name)}")
     again = "" if seen == "running" else "taut up --once" if seen == "failed" else f"taut deploy {state.name}"
     return Station("deploy", light, f"{state.name}@{state.revision} {seen}{where}", age(state.at_ms, now_ms), again)
 

@@ -152,6 +152,7 @@ def test_a_revision_that_does_not_come_up_leaves_the_older_one_in_peace(home: Ho
     eventually(lambda: gone(coming) and serving(home).fronts == old, what="the end of the coming fronts")
     assert infer(before.url) == 200
     assert find_state(home, "late") == before
+    assert (serving(home).revision, serving(home).workers) == (1, 2)
 
 
 @pytest.mark.slow

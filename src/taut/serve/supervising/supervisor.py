@@ -56,7 +56,8 @@ class Supervisor:
         told: Told,
         patience: Patience,
     ) -> None:
-        self._mine = replace(mine, workers=workers)
+        self._mine = mine
+        self._workers = workers  # As many as the newest fronts were asked for.
         self._listener = listener
         self._url = url_of(listener)
         self._folder = folder
@@ -118,8 +119,8 @@ class Supervisor:
     def _promote(self, fleet: Fleet) -> None:
         """All of it answer: what was there before may go."""
         before, self._current, self._coming = self._current, fleet, None
+        self._mine = replace(self._mine, revision=fleet.revision, url=self._url, workers=self._workers)
         if before is None:
-            self._mine = replace(self._mine, url=self._url)
             self._publish()  # Who hears of it finds it there.
             self._told(self._url)
         else:
@@ -155,7 +156,7 @@ class Supervisor:
             visitor.answer(self._state())
         else:
             self._served = visitor
-            self._mine = replace(self._mine, workers=asked.workers)
+            self._workers = asked.workers
             self._coming = self._fleet(source.at(asked.revision), asked.revision, asked.workers)
 
     def _hear(self, visitor: Visitor, asked: Asked) -> None:
