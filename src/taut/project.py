@@ -10,6 +10,7 @@ from taut.ground.clock import duration_ms
 from taut.ground.yaml import read_yaml
 
 FILE = "taut.yaml"
+ANSWER_MAX_MS = 600_000
 WORKERS_MAX = 256  # More processes on one socket than any machine has a use for.
 
 Measure = Literal["roc_auc", "brier", "log_loss", "accuracy", "calibration_error"]
@@ -74,6 +75,32 @@ class LogSpec(_Section, frozen=True):
     asynchronous_records: int = 1000
 
 
+class LimitsSpec(_Section, frozen=True):
+    """What bounds one request, and all that a serving process holds at once.
+
+    `body` is the size of a request, `answer` the time until its answer; `waiting` requests may be accepted and not yet
+    answered, `share` of them for one known caller (0: no bound of its own). `model_memory` bounds each process of a
+    model that is not compiled (empty: no bound).
+    """
+
+    body: str = "16Mi"
+    answer: str = "10s"
+    waiting: int = 2048
+    share: int = 0
+    model_memory: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what is no duration, none that a server keeps, or no count."""
+        try:
+            answer_ms = duration_ms(self.answer)
+        except Invalid as problem:
+            raise ValueError(problem.message) from None
+        if not 0 < answer_ms <= ANSWER_MAX_MS:
+            raise ValueError(f"an answer may take up to {ANSWER_MAX_MS // 60_000} min, and more than nothing")
+        if self.waiting < 1 or self.share < 0:
+            raise ValueError("waiting is 1 at least, share 0 at least")
+
+
 class RollbackSpec(_Section, frozen=True):
     """What a canary may do worse than the live version before it is taken away, and how sure that has to be.
 
@@ -128,7 +155,8 @@ class RolloutSpec(_Section, frozen=True):
 class DeploymentSpec(_Section, frozen=True):
     """What shall serve: `model` is `name@alias` or `name@number`; port 0 takes a free one.
 
-    `log` says what is kept of its answers; `workers` processes answer side by side, 0 is one for each core that they
+    `log` says what is kept of its answers, `access_log` which requests get a line in its output; with a `grpc_port` it
+    speaks gRPC there. `workers` processes answer side by side, 0 is one for each core that they
     may use. For Kubernetes `image` is the repository that the cluster pulls from, and `replicas_max` above `replicas`
     scales.
     """
@@ -145,6 +173,9 @@ class DeploymentSpec(_Section, frozen=True):
     log: LogSpec = LogSpec()
     workers: Annotated[int, msgspec.Meta(ge=0, le=WORKERS_MAX)] = 0
     rollout: RolloutSpec | None = None
+    limits: LimitsSpec = LimitsSpec()
+    access_log: Literal["off", "errors", "all"] = "off"
+    grpc_port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
 
 
 class MonitorSpec(_Section, frozen=True):

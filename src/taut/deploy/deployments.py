@@ -18,7 +18,7 @@ from taut.records import Backend, Deployment, Setting
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
 Config = dict[str, Setting]
 HISTORY = 100
-YOUNGER = ("workers", "rollout", "log")
+YOUNGER = ("workers", "rollout", "log", "limits", "access_log", "grpc_port")
 
 SELECT_NAMES = "SELECT DISTINCT name FROM deployment ORDER BY name"
 

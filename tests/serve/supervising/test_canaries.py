@@ -1,11 +1,13 @@
 """Canaries and shadows behind a real endpoint: who is asked, what is written down, a bad one taken back by itself."""
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import msgspec
 import numpy as np
 import pytest
@@ -30,6 +32,9 @@ class Grumbling(Obedient):
         if any(int(seats) % 3 == 0 for seats in table["seats"]):
             raise RuntimeError("not this one")
         return super().predict_proba(table)
+
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 @pytest.fixture

@@ -40,8 +40,8 @@ class Application:
 
     `served` is one model in memory, or the backends of the endpoint, the live one first. `board` is shared by all
     processes of the endpoint, of which this one is number `front`; `pick` chooses where no version is named, else the
-    first answers; `access` gets a line a request. Shadows are asked what was answered, after it was, for the log alone.
-    It is ready once `warm_up` has returned.
+    first answers; `access` gets a line a request; `grpc` is where it speaks gRPC. Shadows are asked what was answered,
+    after it was, for the log alone. It is ready once `warm_up` has returned.
     """
 
     def __init__(
@@ -56,10 +56,12 @@ class Application:
         pick: Pick | None = None,
         guard: Guard | None = None,
         access: AccessLog | None = None,
+        grpc: tuple[str, int] | None = None,
     ) -> None:
         backends = [backend_of(served)] if isinstance(served, Served) else [*served]
         if isinstance(served, Served) and served.logs and log is None:
             log = PredictionLog.open(log_place(home), served.deployment)
+        self.grpc = grpc
         self.limits = limits or Limits()
         self.under_way = UnderWay(self.limits)
         self._log, self._pick, self.guard, self._access = log, pick, guard, access

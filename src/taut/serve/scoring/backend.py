@@ -40,8 +40,13 @@ def backend_of(served: Served) -> Backend:
     return Backend(served.deployment, served.revision, served.model, served.number, engine)
 
 
-def engine_of(form: ServedForm, name: str) -> Engine:
-    """What answers for a version: a graph in this process, foreign code in processes of its own, called `name`."""
+def engine_of(form: ServedForm, name: str, *, memory_bytes: int = 0) -> Engine:
+    """What answers for a version: a graph in this process, foreign code in processes of its own, called `name`.
+
+    Each of those may have so much memory (0: no bound).
+    """
     if form.in_process:
         return InProcess(form.load())
-    return ModelProcesses(Path(form.folder), form.digest, name=name, signature=form.signature)
+    return ModelProcesses(
+        Path(form.folder), form.digest, name=name, signature=form.signature, memory_bytes=memory_bytes
+    )

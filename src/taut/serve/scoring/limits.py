@@ -3,7 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from taut.deploy.quantities import bytes_of
 from taut.errors import Throttled, Unavailable
+from taut.ground.clock import duration_ms
+from taut.project import LimitsSpec
+
+HELD_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,16 @@ class Limits:
     answer_s: float = 10.0
     waiting: int = 2048
     share: int = 0
-    held_bytes: int = 64 << 20
+    held_bytes: int = HELD_BYTES
+
+
+def limits_of(spec: LimitsSpec) -> Limits:
+    """What a section of taut.yaml asks for. Raises Invalid for what is no size."""
+    body_bytes = bytes_of(spec.body)
+    return Limits(
+        body_bytes=body_bytes, answer_s=duration_ms(spec.answer) / 1000, waiting=spec.waiting, share=spec.share,
+        held_bytes=max(HELD_BYTES, 2 * body_bytes),
+    )  # fmt: skip
 
 
 class UnderWay:

@@ -75,6 +75,7 @@ class Fleet:
     """Whether its fronts may answer as soon as they can: they may once all of them could."""
     beats: mmap.mmap = field(init=False)
     memory: mmap.mmap = field(init=False)
+    attendant: Child | None = None
 
     def __post_init__(self) -> None:
         self.places = [Place() for _ in range(self.count)]
@@ -130,17 +131,17 @@ class Fleet:
         self.places[slot].front = front
         return front
 
-    def start_judge(self, handle: str) -> None:
-        """Fork the judge of a canary, which ends with its revision; without one to fork, others judge later."""
+    def start_attendant(self, handle: str) -> None:
+        """Fork who does what is to be done beside the fronts; without one to fork, the loop of `taut up` does it."""
         source, seat = self.source, Seat(0, self.count, self.memory)
         if not isinstance(source, Recorded):
             return
         try:
-            child = fork(lambda _: source.judge(seat, handle), let_go=self.let_go, death=signal.SIGTERM)
+            child = fork(lambda line: source.attend(seat, handle, line), let_go=self.let_go, death=signal.SIGTERM)
         except OSError as problem:
-            sys.stderr.write(f"the canary of {self.name} is judged by the loop alone: {problem}\n")
+            sys.stderr.write(f"{self.name} goes without an attendant: {problem}\n")
         else:
-            child.line.close()
+            self.attendant = child
 
     def hear(self, front: Front, message: Message) -> None:
         """A front says how far it is; once all are loaded they are let loose together."""
@@ -197,6 +198,8 @@ class Fleet:
         `retire` says that successors take what comes; else they answer all that has come.
         """
         leaving = self.fronts
+        if self.attendant is not None:
+            self.attendant.line.close()
         until_s = time.monotonic() + self.patience.drain_s
         for front in leaving:
             if front.state != "ready":

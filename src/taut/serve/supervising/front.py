@@ -6,11 +6,14 @@ import socket
 import sys
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from types import FrameType
 
 import uvicorn
 
+from taut.project import ANSWER_MAX_MS
+from taut.serve.grpc import serving_grpc
+from taut.serve.grpc.endpoint import endpoint_of
 from taut.serve.http.application import Application
 from taut.serve.http.protocol import HotProtocol
 from taut.serve.scoring.memory import settle
@@ -20,8 +23,9 @@ from taut.serve.supervising.listening import BACKLOG
 KEEP_ALIVE_S = 75  # Longer than common pools keep an idle connection, so that it is they who close it.
 LINGER_S = 1.0  # How long a client between two requests has to send the next one, whose answer closes its connection.
 SETTLE_S = 0.1  # How long a connection that the kernel is about to open may take until it stands in the queue.
-DRAIN_S = 15  # Past the time-out of a request: whatever was accepted is answered by then.
-ENDED_WITHIN_S = DRAIN_S + LINGER_S + SETTLE_S + 1.0
+LATE_S = 5.0  # How much longer than a request may take its answer may be on its way.
+AROUND_S = LINGER_S + SETTLE_S + 1.0  # What ending takes beside that.
+ENDED_WITHIN_S = ANSWER_MAX_MS / 1000 + LATE_S + AROUND_S
 HANG_S = 10.0  # An event loop that does nothing for so long answers none of its requests in time.
 AFTER_S = 3.0  # So much later than the supervisor, who can say why, the kernel ends what hangs.
 ACCEPT_AGAIN_S = 1.0
@@ -60,7 +64,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 application, loop="uvloop", http=HotProtocol, ws="none", lifespan="off", log_level="warning",
                 access_log=False, backlog=BACKLOG, timeout_keep_alive=KEEP_ALIVE_S,
-                timeout_graceful_shutdown=DRAIN_S, server_header=False,
+                timeout_graceful_shutdown=int(application.limits.answer_s + LATE_S), server_header=False,
             )
         )  # fmt: skip
         self._application = application
@@ -70,6 +74,7 @@ class Server(uvicorn.Server):
         self._beat = beat
         self._hang_s = hang_s
         self._retires = False
+        self._grpc: AbstractAsyncContextManager[int] | None = None
         self._opening: set[asyncio.Task[None]] = set()
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
@@ -99,6 +104,13 @@ class Server(uvicorn.Server):
         self.servers = []
         self.started = True
         self._listen()
+        if self._application.grpc is not None:
+            # Others of the endpoint, and successors, listen there too.
+            self._grpc = serving_grpc(
+                endpoint_of(self._application), *self._application.grpc, shared=True,
+                message_bytes_max=self._application.limits.body_bytes, drain_s=self._application.limits.answer_s,
+            )  # fmt: skip
+            await self._grpc.__aenter__()
         if self._line is not None:
             asyncio.get_running_loop().add_reader(self._line.end, self._hear, self._line)
             self._line.say(Message("ready"))
@@ -113,7 +125,7 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop listening, answer all that was accepted, end."""
         if self._hang_s:
-            self._end_in(ENDED_WITHIN_S)
+            self._end_in(self._application.limits.answer_s + LATE_S + AROUND_S)
         self._application.drain()
         if not self._retires:
             await asyncio.sleep(SETTLE_S)  # No successor takes what is still on its way into the queue.
@@ -121,6 +133,8 @@ class Server(uvicorn.Server):
         while self._accept() or self._opening:  # Others who share the socket may take some of the queue as well.
             await asyncio.sleep(0)
         self._listener.close()
+        if self._grpc is not None:
+            await self._grpc.__aexit__(None, None, None)
         deadline_s = time.monotonic() + LINGER_S
         while self.server_state.connections and time.monotonic() < deadline_s:
             await asyncio.sleep(POLL_S)

@@ -70,6 +70,8 @@ def _prepare(looked: Looked) -> None:
     if looked.compiled and all(os.environ[name] == "1" for name in THREAD_SETTINGS):
         with suppress(ImportError):  # Then the fronts will say what is missing.
             import numpy  # noqa: F401
+    from cryptography.hazmat.primitives.ciphers import aead  # noqa: F401  # For the log.
+
     if threads() != 1:
         sys.stderr.write(f"{threads()} threads before the first fork: a library started them as it was imported\n")
     share_memory()

@@ -6,25 +6,33 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from taut.deploy import find_deployment, find_state, spec_of
+from taut.deploy.quantities import bytes_of
 from taut.deploy.running import run_folder
 from taut.errors import Invalid
 from taut.ground.settings import make_folder
 from taut.ground.whole import read_whole
 from taut.home import Home, open_home
 from taut.models import find_model, packed_form, served_form, served_graph
+from taut.project import DeploymentSpec
 from taut.records import Deployment, ModelVersion
+from taut.serve.http.access_log import AccessLog
 from taut.serve.http.application import Application, Pick, labels_of
 from taut.serve.http.board import Board, Labels
 from taut.serve.log import PredictionLog, log_place, policy_of
+from taut.serve.log.learning import prepare
 from taut.serve.log.said import Role
 from taut.serve.rollout.routing import Router, key_of
 from taut.serve.scoring.backend import Backend, engine_of
 from taut.serve.scoring.joining import Columns
-from taut.serve.supervising.judge import judge_canary
+from taut.serve.scoring.limits import limits_of
+from taut.serve.supervising.attendant import Attendant
+from taut.serve.supervising.children import Line
+
+STDERR = 2  # Where a front writes what it has to say; the target keeps it.
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,7 @@ class Recorded:
             state = find_state(home, self.deployment)
             # So that the URL outlives a crash.
             last_port = (urlsplit(state.url).port or 0) if state is not None and state.url else 0
+            prepare(home, self.deployment, policy_of(spec_of(wanted).log))
             versions = [find_model(home, one.version) for one in wanted.backends]
             compiled = any(served_graph(home, version) is not None for version in versions)
             return Looked(
@@ -92,20 +101,20 @@ class Recorded:
             wanted = find_deployment(home, self.deployment, self.revision)
             spec = spec_of(wanted)
             backends = [
-                _backend(home, find_model(home, one.version), self.deployment, wanted.revision, one.role)
+                _backend(home, find_model(home, one.version), wanted, one.role, _memory_of(spec))
                 for one in wanted.backends
             ]
             log = PredictionLog.open(log_place(home), self.deployment, policy_of(spec.log))
             by_key = "" if spec.rollout is None else spec.rollout.by_key
             pick = None if wanted.canary is None else picking(wanted, by_key)
-            yield _application(home, backends, seat, log, pick)
+            yield _application(home, backends, seat, log=log, pick=pick, **_settings(home, spec))
 
-    def judge(self, seat: Seat, handle: str) -> None:
-        """Judge the canary of this revision by what its fronts count, as long as there is one; see `judge_canary`."""
+    def attend(self, seat: Seat, handle: str, line: Line) -> None:
+        """Do what is to be done beside the fronts until the line is closed; see `Attendant`."""
         with open_home(self.place, project=self.project) as home:
             wanted = find_deployment(home, self.deployment, self.revision)
             labels = [Labels(wanted.name, one.model, str(one.number), str(wanted.revision)) for one in wanted.backends]
-            judge_canary(home, wanted, Board(labels, seat.count, seat.memory), handle)
+            Attendant(home, wanted, Board(labels, seat.count, seat.memory), handle).attend(line)
 
     def at(self, revision: int) -> "Recorded":
         """Another revision of the same deployment."""
@@ -131,7 +140,7 @@ class Registered:
         """Open the home, load the version."""
         with open_home(self.place, project=self.project) as home:
             version = find_model(home, self.model)
-            yield _application(home, [_backend(home, version, version.name, 0)], seat)
+            yield _application(home, [_alone(home, version)], seat)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,13 +205,33 @@ def picking(deployment: Deployment, by_key: str) -> Pick:
     return pick
 
 
-def _backend(home: Home, version: ModelVersion, deployment: str, revision: int, role: Role = "live") -> Backend:
+def _backend(
+    home: Home, version: ModelVersion, deployment: Deployment, role: Role = "live", memory_bytes: int = 0
+) -> Backend:
+    name = f"{version.name}@{version.number}"
+    engine = engine_of(served_form(home, version), name, memory_bytes=memory_bytes)
+    return Backend(deployment.name, deployment.revision, version.name, version.number, engine, role)
+
+
+def _alone(home: Home, version: ModelVersion) -> Backend:
     engine = engine_of(served_form(home, version), f"{version.name}@{version.number}")
-    return Backend(deployment, revision, version.name, version.number, engine, role)
+    return Backend(version.name, 0, version.name, version.number, engine)
 
 
-def _application(
-    home: Home, backends: Sequence[Backend], seat: Seat, log: PredictionLog | None = None, pick: Pick | None = None
-) -> Application:
+def _memory_of(spec: DeploymentSpec) -> int:
+    return bytes_of(spec.limits.model_memory) if spec.limits.model_memory else 0
+
+
+def _settings(home: Home, spec: DeploymentSpec) -> dict[str, Any]:
+    """What taut.yaml says of how requests are answered."""
+    sample = {"errors": 0.0, "all": 1.0}.get(spec.access_log)
+    return {
+        "limits": limits_of(spec.limits),
+        "access": None if sample is None else AccessLog(STDERR, home.clock.now_ms, sample=sample),
+        "grpc": (spec.host, spec.grpc_port) if spec.grpc_port else None,
+    }
+
+
+def _application(home: Home, backends: Sequence[Backend], seat: Seat, **more: Any) -> Application:
     board = Board([labels_of(backend) for backend in backends], seat.count, seat.memory)
-    return Application(home, backends, log=log, board=board, front=seat.slot, pick=pick)
+    return Application(home, backends, board=board, front=seat.slot, **more)

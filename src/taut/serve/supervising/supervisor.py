@@ -125,7 +125,7 @@ class Supervisor:
             self._told(self._url)
         else:
             self._leaving += before.leave(retire=True)
-        fleet.start_judge(self._mine.handle)
+        fleet.start_attendant(self._mine.handle)
         sys.stderr.write(f"{fleet.name} answers at {self._url}\n")
 
     def _give_up(self, failure: Failure) -> None:
@@ -262,6 +262,7 @@ class Supervisor:
         """Close what is ours alone; in a fork this leaves our own ends open."""
         lines = [front.child.line for fleet in (self._current, self._coming) if fleet for front in fleet.fronts]
         lines += [front.child.line for front in self._leaving]
+        lines += [fleet.attendant.line for fleet in (self._current, self._coming) if fleet and fleet.attendant]
         waiting = [visitor.line for visitor, _ in self._asked] + ([self._served.line] if self._served else [])
         doors = [self._doors] if self._doors is not None else []
         open_: list[SupportsClose] = [self._selector, *self._signals.ends, *lines, *waiting, *doors]

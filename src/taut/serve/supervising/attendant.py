@@ -1,0 +1,63 @@
+"""The attendant of a revision: a process beside its fronts that judges its canary and has its log sealed.
+
+It opens the home, which the supervisor does not, and ends when the supervisor hangs up. Nobody waits for it: should it
+be killed, the loop of `taut up` does the same.
+"""
+
+import select
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+
+from taut.errors import TautError
+from taut.home import Home
+from taut.records import Deployment
+from taut.serve.http.board import Board
+from taut.serve.log import log_place
+from taut.serve.log.journal import is_written, journals_in
+from taut.serve.log.learning import sealing_command
+from taut.serve.supervising.children import Line
+from taut.serve.supervising.judge import judge_canary
+
+ROUND_S = 2.0
+SEAL_S = 10.0  # Journals are read as they are; how soon they are sealed matters to nobody.
+
+
+@dataclass(slots=True)
+class Attendant:
+    """What is done beside the fronts of a revision; `source` is the handle of their supervisor."""
+
+    home: Home
+    deployment: Deployment
+    board: Board
+    source: str
+    _sealing: "subprocess.Popen[bytes] | None" = None
+    _due_s: float = field(default_factory=lambda: time.monotonic() + SEAL_S)
+
+    def attend(self, line: Line, *, round_s: float = ROUND_S) -> None:
+        """Go round until the other end of the line is closed; what cannot be done now is tried again."""
+        while not select.select([line.end], [], [], round_s)[0]:
+            try:
+                if self.deployment.canary is not None:
+                    judge_canary(self.home, self.deployment, self.board, self.source)
+                self._seal()
+            except (TautError, OSError) as problem:
+                sys.stderr.write(f"{self.deployment.point} is not attended to at this moment: {problem}\n")
+
+    def _seal(self) -> None:
+        """Have finished journals sealed, in a process of its own, for Arrow is large.
+
+        Of a home at a server that process stays, for the server sees nothing before it is sealed.
+        """
+        if self._sealing is not None and self._sealing.poll() is None:
+            return
+        afar = self.home.remote is not None
+        if not afar and time.monotonic() < self._due_s:
+            return
+        self._due_s = time.monotonic() + SEAL_S
+        name = self.deployment.name
+        waiting = any(not is_written(path) for path in journals_in(log_place(self.home).folder / name))
+        if afar or waiting:
+            command = sealing_command(self.home, name)
+            self._sealing = subprocess.Popen(command if afar else [*command, "--once"], stdin=subprocess.DEVNULL)
