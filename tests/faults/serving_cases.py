@@ -1,9 +1,12 @@
 """All cases of a server under attack, and the verdict of each: its answers, then a healthy one, memory and files."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from tests.faults.serving_content import CONTENTS
+from tests.faults.serving_harm import HARM
+from tests.faults.serving_load import LOAD
 from tests.faults.serving_stand import FDS_MORE, GROWN_MIB, Stand, soon
 from tests.faults.serving_wire import WIRE
 
@@ -19,17 +22,17 @@ class Case(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A case that is a function, by the first line of what it says of itself."""
+    """A case that is a function."""
 
     name: str
-    work: "Case"
+    work: Callable[[Stand], str]
 
     def __call__(self, stand: Stand) -> str:
         return self.work(stand)
 
 
 CASES: list[Case] = [*CONTENTS, *WIRE]
-SLOW: list[Case] = []
+SLOW: list[Case] = [Named(name, work) for name, work in {**LOAD, **HARM}.items()]
 
 
 def judged(case: Case, stand: Stand) -> str:

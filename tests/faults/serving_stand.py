@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,8 @@ import msgspec
 from bench.machine import memory_mb, processes_of
 from taut.home import Home
 from taut.models import register_folder
+from taut.serve.log import log_place
+from tests.faults.disks import small_disk
 from tests.parts import free_port
 from tests.serve.scenes import make_home, record
 
@@ -31,7 +33,7 @@ INPUTS = [
 ]
 GROWN_MIB = 64.0
 FDS_MORE = 8
-BACK_WITHIN_S = 12.0
+BACK_WITHIN_S = 45.0  # Processes that a pool needed for a moment end after 30 s.
 UP_WITHIN_S = 120.0
 MORE_WITHIN_S = 0.15
 RESET = struct.pack("ii", 1, 0)
@@ -257,13 +259,20 @@ def soon(probe: Callable[[], bool], within_s: float = BACK_WITHIN_S) -> bool:
 
 
 @contextlib.contextmanager
-def taut_stand(folder: Path, *, workers: int = 1, before: list[str] | None = None, **env: str) -> Iterator[Stand]:
-    """taut with the wicked model as a deployment, so with its log; `before` stands before its command."""
-    with make_home(folder / "project") as home:
+def taut_stand(
+    folder: Path, *, workers: int = 1, before: Sequence[str] = (), log_disk: str = "", **env: str
+) -> Iterator[Stand]:
+    """taut with the wicked model as a deployment, so with its log.
+
+    `before` stands before its command; with a size in `log_disk` the log lies on a disk of that size.
+    """
+    with contextlib.ExitStack() as stack, make_home(folder / "project") as home:
+        if log_disk:
+            stack.enter_context(small_disk(log_place(home).folder, log_disk))
         register_folder(home, "late", save_wicked(folder / "model"))
         record(home)
         port = free_port()
-        command = [*(before or []), sys.executable, "-m", "taut.serve", "--deployment", "late", "--port", str(port)]
+        command = [*before, sys.executable, "-m", "taut.serve", "--deployment", "late", "--port", str(port)]
         command += ["--workers", str(workers)]
         log = folder / "server.log"
         with log.open("ab") as output:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from taut.errors import Corrupt, Denied, TautError, Unavailable
 from taut.ground.objects.disk import FULL
-from taut.ground.objects.protocol import NoRoom
 from taut.serve.log.sealing_key import DataKey
 
 SUFFIX = ".journal"
@@ -54,10 +53,15 @@ class Journal:
             raise unwritten(folder, problem) from None
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody removed the file, so that nobody would ever read what is appended."""
+        return os.fstat(self._file).st_nlink == 0
+
     def append(self, body: bytes, *, flags: int = 0) -> None:
         """Add a record, in one call; when this returns the kernel has it, or the disk where that is asked for.
 
-        Raises NoRoom or Unavailable where it was not taken whole, and nothing of it is left in the file; or where the
+        Raises Unavailable where it was not taken whole, and nothing of it is left in the file; or where the
         disk did not take it, and nobody knows.
         """
         if self._key is not None:
@@ -185,9 +189,8 @@ def is_written(path: Path) -> bool:
 
 
 def unwritten(folder: Path, problem: OSError) -> TautError:
-    """Why nothing was written down: a full disk needs room."""
-    kind = NoRoom if problem.errno in FULL else Unavailable
-    return kind(f"the prediction log in {folder} did not take it: {problem.strerror}", hint=f"df -h {folder}")
+    """Why nothing was written down. Callers read the words, so that they name no folder; another server may do."""
+    return Unavailable(f"the prediction log did not take it: {problem.strerror}", hint=f"df -h {folder}")
 
 
 def _whole(data: bytes, at: int) -> tuple[int, Record] | None:

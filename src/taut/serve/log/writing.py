@@ -116,7 +116,7 @@ class PredictionLog:
         """Write down one micro-batch, before its answers leave; with one call of the kernel.
 
         Returns what is to be answered instead to callers' ids that another process answered in this moment, most often
-        nothing. Raises Invalid for lists that do not fit, NoRoom or Unavailable where nothing was written: then no
+        nothing. Raises Invalid for lists that do not fit, Unavailable where nothing was written: then no
         answer of the batch may leave as if it were known.
         """
         check_lengths(said)
@@ -177,8 +177,12 @@ class PredictionLog:
     def _open_journal(self) -> Journal:
         journal = self._journal
         if journal is not None and (
-            journal.is_broken or journal.size_bytes >= JOURNAL_BYTES or time.monotonic() - journal.began_s >= JOURNAL_S
+            journal.is_broken
+            or journal.is_gone
+            or journal.size_bytes >= JOURNAL_BYTES
+            or time.monotonic() - journal.began_s >= JOURNAL_S
         ):
+            self._journal = None  # First: where no other can be opened, its number soon belongs to another file.
             journal.close()
             journal = None
         if journal is None:
