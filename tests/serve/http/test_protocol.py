@@ -119,6 +119,30 @@ def test_what_is_no_http_is_a_400_and_ends_the_connection(line: Line, asked: byt
     assert line.is_closed()
 
 
+@pytest.mark.parametrize(
+    ("begun", "more"),
+    [
+        (b"GET /health HTTP/1.1\r\n", b"a: b\r\n" * 10_000),
+        (b"GET /health HTTP/1.1\r\na: ", b"b" * 65_536),
+        (b"GET /", b"b" * 65_536),
+        (CHUNKED[:-2] + b"a: ", b"b" * 65_536),
+        (CHUNKED[: CHUNKED.index(b"\r\n\r\n") + 4] + b"5;", b"b" * 65_536),
+    ],
+)
+def test_what_stands_around_a_body_has_a_bound(served: Endpoint, begun: bytes, more: bytes):
+    with served.line() as line, pytest.raises(ConnectionError):
+        for part in (begun, *[more] * 200):
+            line.send(part)
+    assert served.held == (0, 0)
+
+
+def test_garbage_behind_a_request_is_not_its_answer(served: Endpoint):
+    with served.line() as line:
+        line.send(post(21.0) + b"\x00garbage\r\n\r\n")
+        assert doubled(line.read()) == 42.0
+        assert line.is_closed()
+
+
 @pytest.mark.parametrize("path", [INFER, "/invocations", "/v2/models/late/versions/2/infer"])
 def test_a_path_that_predicts_takes_post_alone(line: Line, path: str):
     for method in ("GET", "PUT", "DELETE", "OPTIONS"):

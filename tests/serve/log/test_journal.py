@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from taut.errors import Corrupt, Unavailable
-from taut.ground.objects.protocol import NoRoom
 from taut.serve.log.journal import GIVEN, Journal, Reading, is_written, journals_in, sweep_parts
 from taut.serve.log.sealing_key import DataKey
 from tests.faults.disks import fill, small_disk
@@ -133,7 +132,7 @@ def test_a_full_disk_takes_nothing_of_a_record_and_goes_on_when_there_is_room(tm
         journal = Journal(disk, None, fsync=True)
         journal.append(b"before")
         ballast = fill(disk)
-        with pytest.raises(NoRoom):
+        with pytest.raises(Unavailable):
             journal.append(os.urandom(100_000))
         assert read(journal.path) == [b"before"]
         ballast.unlink()

@@ -18,6 +18,9 @@ from taut.serve.http.reading import Question
 from taut.serve.http.routes import Route
 
 LENGTH_DIGITS_MAX = 5
+HEAD_BYTES = 1 << 16  # What may follow the first piece of a head; the parser itself has no bound.
+HEADERS_MAX = 512
+FRAME_BYTES = 16  # What one piece of a body may have around it.
 SMALL_BYTES = HIGH_WATER_LIMIT  # Past this uvicorn pauses the connection until somebody takes the body.
 
 
@@ -63,12 +66,20 @@ class HotProtocol(HttpToolsProtocol):
         self._application = application
         self._routes = {path.encode(): (path, route) for path, route in application.hot.items()}
         self._head_timer: asyncio.TimerHandle | None = None
+        self._in_message = self._in_head = self._is_refused = False
+        self._spent = self._granted = 0
 
     # What uvicorn's protocol calls, or the loop
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the client. A head or a body that does not come to its end is not waited for without end."""
+        if self._is_refused:
+            return  # Answers to what came before are all that is left to do.
+        self._spent += len(data)
         super().data_received(data)
+        if self._in_message and (self._spent > self._granted or (self._in_head and len(self.headers) > HEADERS_MAX)):
+            self._refuse(431, f"the head is larger than {HEAD_BYTES} bytes, or has more than {HEADERS_MAX} lines")
+            return
         cycle = self._current
         is_idle = cycle is None or cycle.response_complete
         # Between two requests the time of a kept connection runs, unless there is the beginning of a head.
@@ -91,8 +102,29 @@ class HotProtocol(HttpToolsProtocol):
         if type(cycle) is _Cycle and cycle.more_body and not cycle.response_complete:
             self._leave(cycle)
 
+    def send_400_response(self, msg: str) -> None:
+        """What came is no HTTP."""
+        self._refuse(400, msg)
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request. Heads, trailers and what stands between chunks have a bound together."""
+        super().on_message_begin()
+        self._in_message = self._in_head = True
+        self._spent, self._granted = 0, HEAD_BYTES
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A line of the head; trailers are let go, for nobody reads them."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body, which has bounds of its own."""
+        self._granted += len(body) + FRAME_BYTES
+        super().on_body(body)
+
     def on_headers_complete(self) -> None:
         """The head is whole: take the short way or not."""
+        self._in_head = False
         cycle = self._short_way()
         if cycle is None:
             super().on_headers_complete()
@@ -101,6 +133,7 @@ class HotProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        self._in_message = False
         super().on_message_complete()
         cycle = self._current
         if type(cycle) is not _Cycle or cycle.response_complete:
@@ -175,7 +208,21 @@ class HotProtocol(HttpToolsProtocol):
             cycle.timer.cancel()
         self._application.under_way.release(cycle.length)
 
-    # Clients that do not come to an end
+    # Clients that are not understood, or do not come to an end
+
+    def _refuse(self, status: int, message: str) -> None:
+        """Say what is wrong and close; but what was asked before on this connection is answered first."""
+        self._is_refused = True
+        before = self._current
+        if before is None or before.response_complete or (before.more_body and not self.pipeline):
+            answer = error(status, message)
+            head = b"connection: close\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n"
+            self.transport.write(STATUS_LINE[status] + head % (answer.content_type, len(answer.body)) + answer.body)
+            self.transport.close()
+        elif before.more_body:
+            self.transport.close()  # An answer now would be taken for that of another request.
+        else:
+            before.keep_alive = False
 
     def _head_is_late(self) -> None:
         self._head_timer = None

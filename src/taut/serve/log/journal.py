@@ -19,7 +19,6 @@ from pathlib import Path
 
 from taut.errors import Corrupt, Denied, TautError, Unavailable
 from taut.ground.objects.disk import ABANDONED_S, FULL
-from taut.ground.objects.protocol import NoRoom
 from taut.serve.log.sealing_key import DataKey
 
 SUFFIX, PART = ".journal", ".part"
@@ -59,10 +58,15 @@ class Journal:
         except OSError as problem:
             raise unwritten(folder, problem) from None
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether somebody removed the file, so that nobody would ever read what is appended."""
+        return os.fstat(self._file).st_nlink == 0
+
     def append(self, body: bytes, *, flags: int = 0) -> None:
         """Add a record, in one call; when this returns the kernel has it, or the disk where that is asked for.
 
-        Raises NoRoom or Unavailable where it was not taken whole, and nothing of it is left in the file; or where the
+        Raises Unavailable where it was not taken whole, and nothing of it is left in the file; or where the
         disk did not take it, and nobody knows.
         """
         if self._key is not None:
@@ -198,9 +202,8 @@ def is_written(path: Path) -> bool:
 
 
 def unwritten(folder: Path, problem: OSError) -> TautError:
-    """Why nothing was written down: a full disk needs room."""
-    kind = NoRoom if problem.errno in FULL else Unavailable
-    return kind(f"the prediction log in {folder} did not take it: {problem.strerror}", hint=f"df -h {folder}")
+    """Why nothing was written down. Callers read the words, so that they name no folder; another server may do."""
+    return Unavailable(f"the prediction log did not take it: {problem.strerror}", hint=f"df -h {folder}")
 
 
 def _whole(data: bytes, at: int, salt: int) -> tuple[int, Record] | None:

@@ -117,7 +117,7 @@ class PredictionLog:
 
         Returns what is to be answered instead to callers' ids that another process, or an earlier request of the batch,
         answered in this moment, most often nothing; hold it against `same`. Raises Invalid for lists that do not fit,
-        NoRoom or Unavailable where nothing was written: then no answer of the batch may leave as if it were known.
+        Unavailable where nothing was written: then no answer of the batch may leave as if it were known.
         """
         check_lengths(said)
         if said.role == "shadow" or not any(said.given):  # Nobody is answered by a shadow, whatever its id.
@@ -177,8 +177,12 @@ class PredictionLog:
     def _open_journal(self) -> Journal:
         journal = self._journal
         if journal is not None and (
-            journal.is_broken or journal.size_bytes >= JOURNAL_BYTES or time.monotonic() - journal.began_s >= JOURNAL_S
+            journal.is_broken
+            or journal.is_gone
+            or journal.size_bytes >= JOURNAL_BYTES
+            or time.monotonic() - journal.began_s >= JOURNAL_S
         ):
+            self._journal = None  # First: where no other can be opened, its number soon belongs to another file.
             journal.close()
             journal = None
         if journal is None:
