@@ -148,6 +148,7 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "permission.list": "taut.govern.permissions:list_permissions",
         "permission.revoke": "taut.govern.permissions:revoke_permission",
         "moved.list": "taut.runs.moved:list_moved",
+        "prediction.erase": "taut.serve.log.expiring:erase_prediction",
         "prediction.known": "taut.serve.log.rows:known_requests",
         "prediction.labelled": "taut.serve.log.labels:labelled_rows",
         "prediction.list": "taut.serve.log.rows:list_predictions",

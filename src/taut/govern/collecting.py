@@ -27,6 +27,7 @@ from taut.ground.objects import Stored
 from taut.ground.progress import progress
 from taut.home import Home, remove_project, require
 from taut.runs.purging import Deleted, deleted_things, forget_files, purge
+from taut.serve.log.keeping import expire_answers
 
 Thing = TypeVar("Thing")
 
@@ -46,6 +47,8 @@ class Collected:
     size_bytes: int = 0
     projects: int = 0
     tokens: int = 0
+    predictions: int = 0
+    """Answered requests that were older than the policy of their deployment keeps them."""
     dry_run: bool = False
     things: list[str] = field(default_factory=list)
     """The projects, runs, logged models and experiments, as the ledger names them."""
@@ -119,6 +122,7 @@ def _forget(home: Home, result: Collected) -> None:
 
 def _collect(home: Home, result: Collected, older_than_ms: int, grace_ms: int) -> None:
     now_ms, trees = home.clock.now_ms(), Trees()
+    result.predictions += expire_answers(home, dry_run=result.dry_run)
     with home.meta.read() as tx:
         things = deleted_things(tx, until_ms=now_ms - older_than_ms)
     old = home.objects.older(now_ms - grace_ms)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from taut.deploy import reconcile_deployments
-from taut.errors import TautError
+from taut.errors import TautError, UsageError
 from taut.ground.clock import duration_ms
 from taut.home import Home
 from taut.models import find_model
@@ -18,6 +18,8 @@ from taut.pipelines.retrain import RETRAIN
 from taut.pipelines.steps import Facts, list_steps, record_step
 from taut.project import ProjectFile, TriggerSpec
 from taut.records import Alert
+from taut.serve.log.keeping import keep_in_order
+from taut.serve.log.live import live_deployments
 from taut.watch import (
     close_windows,
     find_successor,
@@ -48,6 +50,7 @@ def reconcile(home: Home, project: ProjectFile, *, told: Told = lambda _: None) 
     for deployment in reconcile_deployments(home):
         if deployment.done != "kept":
             yield StepDone(f"deployment:{deployment.deployment}", deployment.done, {"url": deployment.url})
+    yield from _seal(home, told)
     problems: list[TautError] = []
     for name in project.monitors:
         try:
@@ -56,6 +59,18 @@ def reconcile(home: Home, project: ProjectFile, *, told: Told = lambda _: None) 
             problems.append(problem)
     if problems:
         raise problems[0]
+
+
+def _seal(home: Home, told: Told) -> Iterator[StepDone]:
+    """Seal what processes that are gone left in journals on this machine."""
+    for name in live_deployments(home):
+        try:
+            done = keep_in_order(home, name)
+        except UsageError as problem:  # Journals are read as they are where nothing can make Parquet of them.
+            told(f"the prediction log of {name} is not sealed: {problem.message}; {problem.hint}")
+            return
+        if done.segments:
+            yield StepDone(f"deployment:{name}", "sealed", {"segments": done.segments, "rows": done.rows})
 
 
 def _watch(home: Home, project: ProjectFile, name: str, told: Told) -> Iterator[StepDone]:

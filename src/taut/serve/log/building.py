@@ -166,7 +166,7 @@ def _go_together(found: Sequence[pa.Field]) -> bool:
     """Whether columns can stand below each other as they are."""
     kinds = {one.type for one in found} - {pa.null()}
     numbers = kinds <= {pa.int64(), pa.float64()}
-    return (len(kinds) <= 1 or numbers) and len({is_json(one) for one in found if one.type != pa.null()}) <= 1
+    return (len(kinds) <= 1 or numbers) and len({is_json(one) for one in found}) == 1
 
 
 def _as_json(table: pa.Table, apart: set[str]) -> pa.Table:

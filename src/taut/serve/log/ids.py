@@ -4,6 +4,7 @@ All serving processes of the machine share it, so an id is answered once whichev
 without a sync: a kill loses nothing of it, and what a crash of the machine loses is read again from the journals.
 """
 
+import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ CREATE TABLE IF NOT EXISTS journal (name TEXT PRIMARY KEY, until INTEGER NOT NUL
 """
 SELECT_BATCH = "SELECT sealed, body FROM batch WHERE number = ?"
 INSERT_BATCH = "INSERT INTO batch (at_ms, sealed, body) VALUES (?, ?, ?)"
+UPDATE_BATCH = "UPDATE batch SET sealed = ?, body = ? WHERE number = ?"
+DELETE_ID = "DELETE FROM id WHERE id = ?"
 INSERT_ID = "INSERT OR IGNORE INTO id (id, batch, place) VALUES (?, ?, ?)"
 SELECT_JOURNAL = "SELECT until FROM journal WHERE name = ?"
 UPSERT_JOURNAL = "INSERT OR REPLACE INTO journal (name, until) VALUES (?, ?)"
@@ -78,6 +81,13 @@ class Ids:
         except sqlite3.Error as problem:
             raise self._explained(problem) from None
 
+    def known(self, ids: Sequence[str]) -> set[str]:
+        """Those of the ids that were used before."""
+        try:
+            return {name for name, _, _ in self._held(ids)}
+        except sqlite3.Error as problem:
+            raise self._explained(problem) from None
+
     @contextmanager
     def turn(self) -> Iterator[None]:
         """A block that no other process of this machine writes beside; undone where it fails."""
@@ -97,9 +107,7 @@ class Ids:
 
         `journal` is empty for a batch that was not written to one.
         """
-        body = pack(msgspec.structs.replace(said, ids=[], given=[], latency_us=[], inputs={}))
-        if self._seals is not None:
-            body = self._seals.seal(body, belongs_to=FILE)
+        body = self._packed(msgspec.structs.replace(said, ids=[], given=[], latency_us=[], inputs={}))
         number = self._file.execute(INSERT_BATCH, (said.at_ms, self._seals is not None, body)).lastrowid
         own = [(name, number, place) for place, name in enumerate(said.ids) if said.given[place]]
         self._file.executemany(INSERT_ID, own)
@@ -121,6 +129,22 @@ class Ids:
             self._file.execute(FORGET_IDS, (before_ms,))
             self._file.execute(FORGET_BATCHES, (before_ms,))
 
+    def erase(self, request_id: str) -> None:
+        """Forget an id and what was answered to it, which others of the batch do not need."""
+        with self.turn():
+            for name, batch, place in list(self._held([request_id])):
+                said = self._batch(batch)
+                starts = [0, *itertools.accumulate(said.counts)]
+                blank = range(starts[place], starts[place + 1])
+                outputs = {
+                    column: [None if row in blank else value for row, value in enumerate(values)]
+                    for column, values in said.outputs.items()
+                }
+                digests = [b"" if other == place else one for other, one in enumerate(said.digests)]
+                body = self._packed(msgspec.structs.replace(said, outputs=outputs, digests=digests))
+                self._file.execute(UPDATE_BATCH, (self._seals is not None, body, batch))
+                self._file.execute(DELETE_ID, (name,))
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -135,14 +159,21 @@ class Ids:
                 yield str(name), int(batch), int(place)
             start += min(size, left)
 
-    def _stored(self, batch: int, place: int) -> Stored:
+    def _packed(self, said: Said) -> bytes:
+        body = pack(said)
+        return body if self._seals is None else self._seals.seal(body, belongs_to=FILE)
+
+    def _batch(self, batch: int) -> Said:
         row = self._file.execute(SELECT_BATCH, (batch,)).fetchone()
         if row is None:
             raise Corrupt(f"{self._path} lacks the batch {batch}", hint=f"rm {self._path}")
         sealed, body = row
         if sealed and self._key is None:
             raise Unavailable(f"{self._path} is encrypted, and its key is not here", hint=f"ls {self._path.parent}")
-        said = unpack(self._key.open(body, belongs_to=FILE) if sealed and self._key is not None else body)
+        return unpack(self._key.open(body, belongs_to=FILE) if sealed and self._key is not None else body)
+
+    def _stored(self, batch: int, place: int) -> Stored:
+        said = self._batch(batch)
         start = sum(said.counts[:place])
         rows = said.counts[place]
         return Stored(

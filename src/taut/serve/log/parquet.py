@@ -111,6 +111,21 @@ def requests_in(tables: Iterator[pa.Table], deployment: str) -> Iterator[Predict
         yield begun
 
 
+def given_in(tables: Iterator[pa.Table], deployment: str) -> Iterator[tuple[Prediction, bytes]]:
+    """The requests whose id the caller chose, each with the digest of what it asked, empty where there is none."""
+    digests: dict[str, bytes] = {}
+
+    def remembered() -> Iterator[pa.Table]:
+        for table in tables:
+            given = table.filter(table["given"])
+            found = zip(given["id"].to_pylist(), given["digest"].to_pylist(), strict=True)
+            digests.update({name: digest for name, digest in found if digest})
+            yield given
+
+    for one in requests_in(remembered(), deployment):
+        yield one, digests.pop(one.id, b"")
+
+
 def cells(table: pa.Table, name: str) -> list[Any]:
     """A column as Python's values; one that is kept as JSON is read."""
     values = table[name].to_pylist()

@@ -55,32 +55,34 @@ def seal(home: Home, deployment: str, *, also_written: bool = False, encrypt: bo
     """
     folder = log_place(home).folder / deployment
     done = Sealed()
-    if not journals_in(folder):
+    # What is appended from here on is for the next round: writers may be faster than this is.
+    sizes = {path.name: path.stat().st_size for path in journals_in(folder) if also_written or not is_written(path)}
+    if not sizes:
         return done
     need_arrow()
     with _alone(folder) as is_ours:
-        if is_ours:
-            encrypt = encrypt if encrypt is not None or home.remote is None else True
-            for attempt in range(TRIES):
-                try:
-                    while _seal_some(home, deployment, folder, done, also_written=also_written, encrypt=encrypt):
-                        pass
+        tries = TRIES if is_ours else 0
+        while tries:
+            try:
+                if not _seal_some(home, deployment, folder, sizes, done, encrypt=encrypt):
                     break
-                except Conflict:
-                    if attempt == TRIES - 1:
-                        raise
+                tries = TRIES
+            except Conflict:
+                tries -= 1
+                if not tries:
+                    raise
     return done
 
 
 def _seal_some(
-    home: Home, deployment: str, folder: Path, done: Sealed, *, also_written: bool, encrypt: bool | None
+    home: Home, deployment: str, folder: Path, sizes: dict[str, int], done: Sealed, *, encrypt: bool | None
 ) -> bool:
     """Seal as much as fits into one segment; whether anything was left to do."""
     # Whether somebody writes is asked before a file is read: then what is read is all there ever will be.
-    complete = {path for path in journals_in(folder) if not is_written(path)}
-    paths = journals_in(folder) if also_written else sorted(complete)
+    paths = [path for path in journals_in(folder) if path.name in sizes]
+    complete = [path for path in paths if not is_written(path)]
     progress = sealing_progress(home, deployment, [path.name for path in paths])
-    batch = _gathered(folder, home, paths, progress.sealed)
+    batch = _gathered(home, paths, progress.sealed, sizes)
     try:
         if batch.parts:
             _record(home, deployment, batch, progress.newest, done, encrypt=encrypt)
@@ -88,19 +90,21 @@ def _seal_some(
     finally:
         for reading, _ in batch.parts:
             reading.close()
-    _remove(home, deployment, sorted(complete), progress.sealed)
+    _remove(home, deployment, complete, progress.sealed)
     return False
 
 
-def _gathered(folder: Path, home: Home, paths: Sequence[Path], sealed: dict[str, int]) -> _Batch:
-    key = read_data_key(folder, log_place(home).keys) if paths else None
+def _gathered(home: Home, paths: Sequence[Path], sealed: dict[str, int], sizes: dict[str, int]) -> _Batch:
+    """The parts of journals that are sealed next: from where each was sealed, up to the size that it had."""
+    key = read_data_key(paths[0].parent, log_place(home).keys) if paths else None
     batch = _Batch()
     for path in paths:
         start = sealed.get(path.name, 0)
-        if batch.size_bytes >= SEGMENT_BYTES:
-            break
+        most = min(sizes[path.name] - start, SEGMENT_BYTES - batch.size_bytes)
+        if most <= 0:
+            continue
         reading = Reading(path, key)
-        end = reading.reach(start, SEGMENT_BYTES - batch.size_bytes)
+        end = reading.reach(start, most)
         if end > start:
             batch.parts.append((reading, Sealing(path.name, start, end)))
             batch.size_bytes += end - start

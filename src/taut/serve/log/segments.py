@@ -116,7 +116,7 @@ def sealing_progress(home: Home, deployment: str, journals: list[str]) -> Progre
     """Up to which byte each of these journals was sealed; those that nobody knows are left out."""
     with home.meta.read() as tx:
         found = tx.rows(SELECT_SEALED, {"deployment": deployment, "names": journals})
-        return Progress({str(name): int(str(sealed)) for name, sealed in found}, _newest(tx, deployment))
+        return Progress({str(name): int(str(sealed)) for name, sealed in found}, newest_of(tx, deployment))
 
 
 @verb("prediction.seal", needs="deployment:predict")
@@ -134,7 +134,7 @@ def record_segment(
     It is encrypted where the home has a key, or as `encrypt` says. Raises Conflict where a journal was sealed further
     meanwhile, or another segment than `newest` is the newest: its ids may be among these.
     """
-    made = None if facts is None else _stored(home, deployment, data, facts, number=newest + 1, encrypt=encrypt)
+    made = None if facts is None else stored_segment(home, deployment, data, facts, number=newest + 1, encrypt=encrypt)
     at_ms = home.clock.now_ms()
     with home.meta.transaction() as tx:
         _must_be_next(tx, deployment, journals, newest)
@@ -144,8 +144,7 @@ def record_segment(
             }  # fmt: skip
             tx.execute(UPSERT_SEALED, values)
         if made is not None:
-            _insert(tx, made, at_ms=at_ms)
-            home.append(tx, SEALED, subject=made.point, body=_told(made))
+            add_segment(home, tx, made, SEALED)
     return 0 if made is None else made.number
 
 
@@ -208,7 +207,7 @@ def meets(segment: Segment, span: Span) -> bool:
     )
 
 
-def _stored(
+def stored_segment(
     home: Home, deployment: str, data: bytes, facts: SegmentFacts, *, number: int, encrypt: bool | None
 ) -> Segment:
     """The bytes of a segment as an object, encrypted or not, and what is to be recorded of it."""
@@ -222,12 +221,6 @@ def _stored(
     return Segment(deployment, number, oid, secret, len(data), facts)
 
 
-def _told(made: Segment) -> dict[str, int | str]:
-    facts = made.facts
-    told: dict[str, int | str] = {"requests": facts.requests, "rows": facts.rows, "oid": made.oid}
-    return {**told, "damaged": facts.damaged} if facts.damaged else told
-
-
 def _key(home: Home, encrypt: bool | None) -> Key | None:
     assert home.folder is not None, "segments are stored where the home's folder is"
     key = read_key(home.folder)
@@ -238,23 +231,27 @@ def _must_be_next(tx: Tx, deployment: str, journals: Sequence[Sealing], newest: 
     names = [one.journal for one in journals]
     found = tx.rows(SELECT_SEALED, {"deployment": deployment, "names": names})
     sealed = {str(name): int(str(until)) for name, until in found}
-    if _newest(tx, deployment) != newest or any(sealed.get(one.journal, 0) != one.start for one in journals):
+    if newest_of(tx, deployment) != newest or any(sealed.get(one.journal, 0) != one.start for one in journals):
         raise Conflict(f"somebody else sealed answers of {deployment!r} in the meantime", hint="seal again")
 
 
-def _insert(tx: Tx, made: Segment, *, at_ms: int) -> None:
+def add_segment(home: Home, tx: Tx, made: Segment, kind: str) -> None:
+    """Record a segment, with an entry of this kind."""
     facts = made.facts
     values: dict[str, Cell] = {
         "deployment": made.deployment, "number": made.number, "oid": made.oid, "secret": made.secret,
         "size_bytes": made.size_bytes, "requests": facts.requests, "row_count": facts.rows, "given": facts.given,
         "first_event_ms": facts.first_event_ms, "last_event_ms": facts.last_event_ms,
         "first_at_ms": facts.first_at_ms, "last_at_ms": facts.last_at_ms, "versions": wire.text(facts.versions),
-        "filter": facts.filter, "at_ms": at_ms,
+        "filter": facts.filter, "at_ms": home.clock.now_ms(),
     }  # fmt: skip
     tx.execute(INSERT_SEGMENT, values)
+    told: dict[str, int | str] = {"requests": facts.requests, "rows": facts.rows, "oid": made.oid}
+    home.append(tx, kind, subject=made.point, body={**told, "damaged": facts.damaged} if facts.damaged else told)
 
 
-def _newest(tx: Tx, deployment: str) -> int:
+def newest_of(tx: Tx, deployment: str) -> int:
+    """The number of the newest segment, 0 where there is none."""
     row = tx.row(SELECT_NEWEST, {"deployment": deployment})
     return 0 if row is None else int(str(row[0]))
 

@@ -33,6 +33,7 @@ SELECT revision, model, number, count(*), sum(row_count), min(event_ms), max(eve
 FROM prediction WHERE deployment = :deployment AND event_ms >= :from_ms AND event_ms < :until_ms
 GROUP BY revision, model, number
 """
+SELECT_NEWEST = "SELECT max(at_ms) FROM prediction WHERE deployment = :deployment"
 SELECT_DEPLOYMENTS = "SELECT DISTINCT deployment FROM prediction"
 INSERT = """
 INSERT INTO prediction (deployment, id, revision, model, number, at_ms, event_ms, row_count, inputs, outputs)
@@ -73,6 +74,12 @@ def rows_in(tx: Tx, span: Span) -> Iterator[Prediction]:
 def deployments_in(tx: Tx) -> list[str]:
     """The deployments that have rows here."""
     return [str(name) for (name,) in tx.rows(SELECT_DEPLOYMENTS)]
+
+
+def newest_row_ms(tx: Tx, deployment: str) -> int:
+    """When the last row was answered, 0 where there is none."""
+    row = tx.row(SELECT_NEWEST, {"deployment": deployment})
+    return 0 if row is None or row[0] is None else int(str(row[0]))
 
 
 def row_counts(tx: Tx, deployment: str, ids: Iterable[str]) -> dict[str, int]:

@@ -67,7 +67,7 @@ class PredictionLog:
         # Without a key anybody who has the file could try what a column held that was never to be written.
         self._hidden = frozenset() if key is not None else policy.redact
         self._digests = b"" if key is None else key.digests()
-        self._ids = Ids(folder, key, seals=seals)
+        self.ids = Ids(folder, key, seals=seals)
         self._journal: Journal | None = None
         self._turn = threading.Lock()
         self._late = _Late(self._write, policy) if policy.delay_ms else None
@@ -97,7 +97,7 @@ class PredictionLog:
 
     def answered(self, ids: Sequence[str]) -> dict[str, Stored]:
         """What was answered before to those of these ids that were used; hold it against `same` before it is sent."""
-        return self._ids.find(ids)
+        return self.ids.find(ids)
 
     def same(self, request_id: str, stored: Stored, inputs: Mapping[str, Any]) -> Stored:
         """The stored answer, where it was given to these inputs; else Conflict. Columns may stand in another order."""
@@ -107,6 +107,10 @@ class PredictionLog:
                 hint="send the request with a new id, or without one",
             )
         return stored
+
+    def digest(self, inputs: Mapping[str, Any], rows: int) -> bytes:
+        """What a request asks, as the log holds it against what comes with the same id later."""
+        return self._digests_of(inputs, [rows])[0]
 
     def append(self, said: Said) -> dict[str, Stored]:
         """Write down one micro-batch, before its answers leave; with one call of the kernel.
@@ -124,14 +128,14 @@ class PredictionLog:
         said = msgspec.structs.replace(
             said, digests=[one if is_given else b"" for one, is_given in zip(digests, said.given, strict=True)]
         )
-        with self._ids.turn():
-            taken = self._ids.find([said.ids[place] for place in own])
+        with self.ids.turn():
+            taken = self.ids.find([said.ids[place] for place in own])
             if taken:
                 left = [place for place, name in enumerate(said.ids) if not (said.given[place] and name in taken)]
                 said = picked(said, left)
             if said.ids:
                 journal, until = self._write(self._kept(said), flags=GIVEN)
-                self._ids.add(said, journal=journal, until=until)
+                self.ids.add(said, journal=journal, until=until)
         return taken
 
     def close(self) -> None:
@@ -143,7 +147,7 @@ class PredictionLog:
             if self._journal is not None:
                 self._journal.close()
                 self._journal = None
-            self._ids.close()
+            self.ids.close()
 
     def _keep(self, said: Said, *, flags: int) -> None:
         kept = self._kept(said)
@@ -188,7 +192,7 @@ class PredictionLog:
     def _catch_up(self) -> None:
         for path in journals_in(self._folder):
             if not is_written(path):
-                learn(self._ids, Reading(path, self._key))
+                learn(self.ids, Reading(path, self._key))
 
 
 def learn(ids: Ids, reading: Reading) -> None:

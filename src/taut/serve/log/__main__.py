@@ -1,0 +1,58 @@
+"""`python -m taut.serve.log`: the process that seals what the fronts of a deployment wrote, out of their way."""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+
+from taut.errors import TautError, Unavailable
+from taut.home import Home, open_home
+from taut.serve.log.keeping import keep_in_order, policy_for
+from taut.serve.log.learning import learn_answers
+
+NICE = 19
+ROUND_S, ROUND_AFAR_S = 10.0, 3.0
+"""Between two rounds: of a home in a folder, whose journals are read as they are; and of a server, which sees segments
+alone. With the time that a round takes, what is said is there within 10 s."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Seal until SIGTERM, or the process that started this one is gone; then once more, what is left."""
+    parser = argparse.ArgumentParser(prog="python -m taut.serve.log")
+    parser.add_argument("--deployment", required=True)
+    parser.add_argument("--home", default="")
+    parser.add_argument("--project", default="")
+    parser.add_argument("--learn", action="store_true", help="learn the ids that were answered before, then end")
+    parser.add_argument("--once", action="store_true", help="one round, then end")
+    given = parser.parse_args(arguments)
+    os.nice(NICE)
+    ends = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ends.set())
+    try:
+        with open_home(given.home, project=given.project) as home:
+            if given.learn:
+                learn_answers(home, given.deployment, policy_for(home, given.deployment))
+                return 0
+            if not given.once:
+                _go_on(home, given.deployment, ends)
+            keep_in_order(home, given.deployment, also_written=home.remote is not None)
+    except TautError as error:
+        sys.stderr.write(f"taut: {error}\n" + (f"  try: {error.hint}\n" if error.hint else ""))
+        return error.exit_status
+    return 0
+
+
+def _go_on(home: Home, deployment: str, ends: threading.Event) -> None:
+    parent, afar = os.getppid(), home.remote is not None
+    while not ends.wait(ROUND_AFAR_S if afar else ROUND_S) and os.getppid() == parent:
+        try:
+            keep_in_order(home, deployment, also_written=afar)
+        except Unavailable as problem:  # A store is away; the journals wait for it.
+            sys.stderr.write(f"taut: the prediction log of {deployment} is not sealed: {problem}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
