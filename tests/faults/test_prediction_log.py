@@ -15,7 +15,7 @@ import pytest
 from taut.ground.settings import make_folder
 from taut.home import open_home
 from taut.serve import open_log
-from taut.serve.log import log_place
+from taut.serve.log import log_place, sealing_command
 from taut.serve.log.journal import journals_in
 from taut.serve.log.sealing import seal
 from taut.serve.log.spans import Span
@@ -123,8 +123,7 @@ def test_the_sealing_process_goes_on_until_it_is_told_to_end_and_seals_once_more
         appending = Appending(project, "p", own=False)
         eventually(appending.has_begun, what="an answer")
         told = appending.kill()
-        command = [sys.executable, "-m", "taut.serve.log", "--deployment", "late"]
-        sealing = subprocess.Popen(command, env={**_environment(), "TAUT_HOME": str(project)}, cwd=project)
+        sealing = subprocess.Popen(sealing_command(home, "late"), env=_environment())
         eventually(lambda: _niceness(sealing.pid) == 19, what="a process of low priority")
         sealing.send_signal(signal.SIGTERM)
         assert sealing.wait(60) == 0

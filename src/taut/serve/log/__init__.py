@@ -10,6 +10,7 @@ from taut.serve.log.labels import (
     predicted_rows,
     traffic,
 )
+from taut.serve.log.learning import prepare, sealing_command
 from taut.serve.log.policy import Policy, policy_of
 from taut.serve.log.reading import PredictionReader, PredictionReaders, open_log, open_logs
 from taut.serve.log.rows import (
@@ -49,7 +50,9 @@ __all__ = [
     "open_logs",
     "policy_of",
     "predicted_rows",
+    "prepare",
     "reseal_logs",
     "same_inputs",
+    "sealing_command",
     "traffic",
 ]

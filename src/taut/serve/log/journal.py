@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from taut.errors import Denied, TautError, Unavailable
+from taut.errors import Corrupt, Denied, TautError, Unavailable
 from taut.ground.objects.disk import FULL
 from taut.ground.objects.protocol import NoRoom
 from taut.serve.log.sealing_key import DataKey
@@ -126,6 +126,14 @@ class Reading:
             if not only or record.flags & only:
                 yield Record(start + at, self.end, record.flags, self._opened(record))
             at = record.end
+
+    def body_at(self, start: int, end: int) -> bytes:
+        """The record between two places that were read before, opened again."""
+        assert self._file is not None, self.path
+        found = _whole(os.pread(self._file.fileno(), end - start, start), 0)
+        if found is None:
+            raise Corrupt(f"{self.path} was changed while it was read", hint="taut fsck")
+        return self._opened(found[1])
 
     def reach(self, start: int, most_bytes: int) -> int:
         """Where the last whole record ends that begins within so many bytes of a place; nothing is opened for it."""

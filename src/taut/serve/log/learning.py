@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from taut.errors import Unavailable
 from taut.home import Home
 from taut.records import Prediction
 from taut.serve.log.ids import FILE, Ids
@@ -28,13 +29,23 @@ TOGETHER = 512
 def prepare(home: Home, deployment: str, policy: Policy) -> None:
     """Make the log of a deployment ready for its fronts: they know every id that was answered before.
 
-    In a process of its own where there is something to learn, for the one that forks fronts imports no Arrow.
+    In a process of its own where there is something to learn, for the one that forks fronts imports no Arrow. Raises
+    Unavailable where that fails.
     """
     place = log_place(home)
     PredictionLog.open(place, deployment, policy).close()
     if home.remote is None and _is_behind(home, deployment):
-        command = [sys.executable, "-m", "taut.serve.log", "--deployment", deployment, "--learn"]
-        subprocess.run([*command, "--home", str(home.place), "--project", home.project_name], check=True)
+        done = subprocess.run(
+            [*sealing_command(home, deployment), "--learn"], check=False, capture_output=True, text=True
+        )
+        if done.returncode:
+            raise Unavailable(f"the log of {deployment!r} cannot be made ready: {done.stderr.strip()}")
+
+
+def sealing_command(home: Home, deployment: str) -> list[str]:
+    """What starts the process that seals a deployment's log: until SIGTERM, or until whoever started it is gone."""
+    command = [sys.executable, "-m", "taut.serve.log", "--deployment", deployment]
+    return [*command, "--home", home.place, "--project", home.project_name]
 
 
 def learn_answers(home: Home, deployment: str, policy: Policy) -> int:

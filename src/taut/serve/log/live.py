@@ -1,13 +1,32 @@
 """What lies in the journals of this machine and in no segment yet: read as it is, so an answer is there at once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import NamedTuple
 
 from taut.deploy.deployments import NAME
 from taut.home import Home
+from taut.records import Prediction
 from taut.serve.log.journal import Reading, journals_in
 from taut.serve.log.said import Said, unpack
 from taut.serve.log.sealing_key import read_data_key
+from taut.serve.log.spans import Span, request_at
 from taut.serve.log.writing import log_place
+
+RECORDS_KEPT = 256  # Of 64 requests each: some 10 MB.
+
+
+class Found(NamedTuple):
+    """A request in a journal: its record, its place in it, and its rows."""
+
+    event_ms: int
+    id: str
+    journal: int
+    begin: int
+    end: int
+    place: int
+    first: int
+    last: int
 
 
 class Live:
@@ -38,6 +57,34 @@ class Live:
         for reading in self._readings:
             for record in reading.records(sealed.get(reading.path.name, 0)):
                 yield unpack(record.body)
+
+    def found(self, span: Span, sealed: Mapping[str, int]) -> list[Found]:
+        """Where the requests of a span are, in the order of event time and id."""
+        found = []
+        for number, reading in enumerate(self._readings):
+            for record in reading.records(sealed.get(reading.path.name, 0)):
+                said = unpack(record.body)
+                if span.is_of(said.model, said.number, said.role):
+                    found += [
+                        Found(
+                            said.event_ms[place], said.ids[place], number, record.start, record.end, place, start, end
+                        )
+                        for place, start, end in said.spans()
+                        if span.holds(said.event_ms[place], said.ids[place])
+                    ]
+        found.sort()
+        return found
+
+    def requests(self, found: Iterable[Found]) -> Iterator[Prediction]:
+        """The requests at these places. Records are read again, and some kept: neighbours in time are in one mostly."""
+
+        @lru_cache(maxsize=RECORDS_KEPT)
+        def said_at(journal: int, begin: int, end: int) -> Said:
+            return unpack(self._readings[journal].body_at(begin, end))
+
+        for one in found:
+            said = said_at(one.journal, one.begin, one.end)
+            yield request_at(said, one.place, one.first, one.last, self.deployment)
 
     def close(self) -> None:
         """Let go of the files."""

@@ -25,7 +25,7 @@ from taut.serve.log.segments import (
     segments_of,
     segments_with,
 )
-from taut.serve.log.spans import Span, request_at, requests_of
+from taut.serve.log.spans import Span
 from taut.serve.log.table import deployments_in, row_by_id, row_counts, rows_in, versions_in
 
 ROW_DIGITS_MAX = 19  # More digits may be past 64 bits: part of an id, then, and not a row.
@@ -45,11 +45,11 @@ class PredictionReader:
 
     def requests(self, span: Span) -> Iterator[Prediction]:
         """The answers of a span in the order of event time and id; what is in segments a part of one at a time."""
-        found = sorted(self._live_requests(span), key=lambda one: (one.event_ms, one.id))
+        found = self.live.found(span, self.sealed)
         sources = [
             Source(span.from_ms, lambda: rows_in(self.tx, span)),
             *(self._source(one, span) for one in self.segments if meets(one, span)),
-            Source(found[0].event_ms if found else span.until_ms, lambda: iter(found)),
+            Source(found[0].event_ms if found else span.until_ms, lambda: self.live.requests(found)),
         ]
         return merged(sources)
 
@@ -58,15 +58,9 @@ class PredictionReader:
         found = row_by_id(self.tx, request_id, self.deployment)
         if found is not None:
             return found
-        candidates = [
-            *self._sealed_answers([request_id]),
-            *(
-                request_at(said, place, start, end, self.deployment)
-                for said in self.live.records(self.sealed)
-                for place, start, end in said.spans()
-                if said.ids[place] == request_id
-            ),
-        ]
+        everywhere = Span(self.deployment, roles=EVERY_ROLE)
+        found_live = [one for one in self.live.found(everywhere, self.sealed) if one.id == request_id]
+        candidates = [*self._sealed_answers([request_id]), *self.live.requests(found_live)]
         return min(candidates, key=lambda one: (one.role == "shadow", one.at_ms), default=None)
 
     def row_counts(self, ids: Iterable[str], *, only_sealed: bool = False) -> dict[str, int]:
@@ -91,15 +85,28 @@ class PredictionReader:
             from_ms=span.from_ms if from_ms is None else from_ms,
             until_ms=span.until_ms if until_ms is None else until_ms,
         )
-        found = [*versions_in(self.tx, span), *map(_of_request, self._live_requests(span))]
+        found = [*versions_in(self.tx, span), *self._live_versions(span)]
         for segment in self.segments:
             if meets(segment, span):
                 found += self._versions_of(segment, span)
         return summed(found)
 
-    def _live_requests(self, span: Span) -> Iterator[Prediction]:
+    def _live_versions(self, span: Span) -> Iterator[Answering]:
         for said in self.live.records(self.sealed):
-            yield from requests_of(said, span)
+            held = [p for p in range(len(said.ids)) if span.holds(said.event_ms[p], said.ids[p])]
+            if held and span.is_of(said.model, said.number, said.role):
+                times, rows = [said.event_ms[p] for p in held], sum(said.counts[p] for p in held)
+                yield Answering(
+                    said.revision,
+                    said.model,
+                    said.number,
+                    said.role,
+                    len(held),
+                    rows,
+                    min(times),
+                    max(times),
+                    said.at_ms,
+                )
 
     def _source(self, segment: Segment, span: Span) -> Source:
         def opened() -> Iterator[Prediction]:
@@ -212,9 +219,3 @@ def need_arrow() -> None:
         import pyarrow  # noqa: F401  # Only whether it is there.
     except ImportError:
         raise UsageError("segments of the prediction log are Parquet", hint="pip install 'taut[data]'") from None
-
-
-def _of_request(one: Prediction) -> Answering:
-    return Answering(
-        one.revision, one.model, one.number, one.role, 1, one.rows, one.event_ms, one.event_ms, one.at_ms
-    )  # fmt: skip
