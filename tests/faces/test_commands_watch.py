@@ -18,7 +18,8 @@ ALERT = {
     "id", "deployment", "version", "window_start_ms", "detector", "severity", "feature", "evidence", "status", "at_ms",
 }  # fmt: skip
 PREDICTION = {
-    "deployment", "id", "revision", "model", "number", "at_ms", "event_ms", "rows", "inputs", "outputs",
+    "deployment", "id", "revision", "model", "number", "at_ms", "event_ms", "rows", "inputs", "outputs", "role",
+    "latency_us",
 }  # fmt: skip
 DAY_MS = 86_400_000
 

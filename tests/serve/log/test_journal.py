@@ -7,7 +7,7 @@ import pytest
 
 from taut.errors import Corrupt, Unavailable
 from taut.ground.objects.protocol import NoRoom
-from taut.serve.log.journal import GIVEN, Journal, Reading, is_written, journals_in
+from taut.serve.log.journal import GIVEN, Journal, Reading, is_written, journals_in, sweep_parts
 from taut.serve.log.sealing_key import DataKey
 from tests.faults.disks import fill, small_disk
 
@@ -87,8 +87,28 @@ def test_what_is_sealed_opens_in_its_own_file_with_its_own_key_alone(tmp_path: P
     with pytest.raises(Corrupt):
         read(path, DataKey(b"o" * 32))
     other = path.rename(path.with_name("0-other.journal"))
-    with pytest.raises(Corrupt):
-        read(other, KEY)
+    assert read(other, KEY) == []
+
+
+def test_what_a_request_holds_is_no_record_even_where_its_own_is_torn(tmp_path: Path):
+    path = written(tmp_path)
+    record = path.read_bytes()
+    forging = Journal(tmp_path, None, fsync=False)
+    forging.append(record * 3 + b"tail")
+    forging.close()
+    forging.path.write_bytes(forging.path.read_bytes()[:-1])
+    assert read(forging.path) == []
+
+
+def test_a_file_that_was_not_locked_yet_is_no_journal_and_goes_when_it_is_old(tmp_path: Path):
+    part = tmp_path / "0-1-x.part"
+    part.touch()
+    assert journals_in(tmp_path) == []
+    sweep_parts(tmp_path)
+    assert part.exists()
+    os.utime(part, (1, 1))
+    sweep_parts(tmp_path)
+    assert not part.exists()
 
 
 def test_a_journal_is_written_by_one_process_until_that_lets_go(tmp_path: Path):

@@ -134,6 +134,7 @@ def test_of_an_id_that_the_server_knows_the_first_answer_is_kept(remote: tuple[H
     assert find_prediction(home, "a").inputs["delay"] == [1.0]
 
 
+@pytest.mark.slow
 def test_a_large_batch_goes_to_the_server_in_parts(remote: tuple[Home, Home, str]):
     home, far, _ = remote
     rows = 20_000

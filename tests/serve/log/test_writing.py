@@ -17,6 +17,7 @@ from taut.serve.log import Policy, PredictionLog, policy_of
 from taut.serve.log.ids import FILE
 from taut.serve.log.journal import journals_in
 from taut.serve.log.said import Said, digests_of, pack, picked, unpack
+from taut.serve.log.sealing import seal
 from tests.faults.disks import fill, small_disk
 from tests.serve.log.scenes import ids_in, opened, place, said, say
 
@@ -154,6 +155,41 @@ def test_who_comes_second_with_an_id_is_told_the_first_answer_and_writes_only_th
     assert second.append(said("a", given=True)).keys() == {"a"}  # Nothing is left to write.
     first.close()
     second.close()
+
+
+def test_an_id_that_stands_twice_in_a_batch_is_answered_once(home: Home):
+    log = opened(home)
+    batch = said("a", "b", "a", given=True)
+    taken = log.append(batch)
+    assert list(taken) == ["a"]
+    assert taken["a"].outputs == {"probability": [0.25]}
+    with pytest.raises(Conflict):
+        log.same("a", taken["a"], {"delay": [2.5], "carrier": ["UA"]})
+    assert sorted(ids_in(home)) == ["a", "b"]
+    log.close()
+
+
+def test_a_shadow_may_have_the_id_of_the_request_it_shadows(home: Home):
+    log = opened(home)
+    log.append(said("a", given=True))
+    assert log.append(said("a", given=True, role="shadow", number=2)) == {}
+    assert log.answered(["a"])["a"].number == 1
+    log.close()
+    seal(home, "late")
+    assert ids_in(home) == ["a"]
+    assert ids_in(home, roles=("shadow",)) == ["a"]
+
+
+def test_arrays_are_sampled_and_redacted_as_lists_are(home: Home):
+    policy = Policy(sample=0.5, redact=frozenset({"ssn"}))
+    names = [f"r{number}" for number in range(20)]
+    columns = {"n": np.arange(20), "ssn": np.arange(20), "t": np.ones((20, 2))}
+    batch = msgspec.structs.replace(said(*names), inputs=columns, outputs={"probability": np.linspace(0, 1, 20)})
+    say(home, batch, policy=policy)
+    kept = [number for number, name in enumerate(names) if policy.keeps(name)]
+    assert 0 < len(kept) < 20
+    assert sorted(ids_in(home)) == sorted(names[number] for number in kept)
+    assert find_prediction(home, names[kept[-1]]).inputs == {"n": [kept[-1]], "t": [[1.0, 1.0]]}
 
 
 def test_thousands_of_ids_are_looked_up(tmp_path: Path):

@@ -1,6 +1,7 @@
 """Journals: files that one process appends records to, each with its length and checksum, sealed or in the open.
 
-A record is `tlog`, the flags, the length of what follows, its CRC-32, then the bytes; one call writes it whole. A
+A record is `tlog`, the flags, the length of what follows, its CRC-32, then the bytes; one call writes it whole. The
+name of the file, part of it random, goes into the checksum: bytes in a request that look like a record are none. A
 process never goes on with another's file. So what a kill or a full disk tears is the end of a file, which a reader
 leaves out; damage before the end, where whole records follow, is skipped and counted.
 """
@@ -17,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from taut.errors import Corrupt, Denied, TautError, Unavailable
-from taut.ground.objects.disk import FULL
+from taut.ground.objects.disk import ABANDONED_S, FULL
 from taut.ground.objects.protocol import NoRoom
 from taut.serve.log.sealing_key import DataKey
 
-SUFFIX = ".journal"
+SUFFIX, PART = ".journal", ".part"
 HEAD = struct.Struct("<4sIII")  # The mark, flags, length and checksum of what follows.
 MARK = b"tlog"
 SEALED, GIVEN = 1, 2  # Flags: the bytes are encrypted; some ids are the callers' own.
@@ -48,11 +49,15 @@ class Journal:
         self.began_s = time.monotonic()
         self._key = key
         self._fsync = fsync
+        self._salt = _salt_of(self.path)
+        part = self.path.with_suffix(PART)
         try:
-            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            # It has its name once it is locked: else it would be taken for one that nobody writes any more.
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            part.rename(self.path)
         except OSError as problem:
             raise unwritten(folder, problem) from None
-        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def append(self, body: bytes, *, flags: int = 0) -> None:
         """Add a record, in one call; when this returns the kernel has it, or the disk where that is asked for.
@@ -62,7 +67,7 @@ class Journal:
         """
         if self._key is not None:
             body, flags = self._key.seal(body, belongs_to=self.path.name), flags | SEALED
-        record = HEAD.pack(MARK, flags, len(body), _checksum(flags, body)) + body
+        record = HEAD.pack(MARK, flags, len(body), zlib.crc32(body, self._salt ^ flags)) + body
         try:
             written = os.write(self._file, record)
             if written < len(record):  # As much as fits: the next call says why.
@@ -107,6 +112,7 @@ class Reading:
         self.end = 0
         self.damaged = 0
         self._key = key
+        self._salt = _salt_of(path)
         self._file: io.FileIO | None = None
         try:
             self._file = path.open("rb", buffering=0)
@@ -119,7 +125,7 @@ class Reading:
         """The records from a place on, opened; `only` those with one of these flags. Raises what opening them does."""
         data = self._data(start) if until is None else self._data(start)[: until - start]
         self.end, self.damaged, at = start, 0, 0
-        while (found := _whole(data, at)) is not None:
+        while (found := _whole(data, at, self._salt)) is not None:
             at, record = found
             self.damaged += at != self.end - start
             self.end = start + record.end
@@ -130,7 +136,7 @@ class Reading:
     def body_at(self, start: int, end: int) -> bytes:
         """The record between two places that were read before, opened again."""
         assert self._file is not None, self.path
-        found = _whole(os.pread(self._file.fileno(), end - start, start), 0)
+        found = _whole(os.pread(self._file.fileno(), end - start, start), 0, self._salt)
         if found is None:
             raise Corrupt(f"{self.path} was changed while it was read", hint="taut fsck")
         return self._opened(found[1])
@@ -139,7 +145,7 @@ class Reading:
         """Where the last whole record ends that begins within so many bytes of a place; nothing is opened for it."""
         data = self._data(start)
         self.damaged, at = 0, 0
-        while at < most_bytes and (found := _whole(data, at)) is not None:
+        while at < most_bytes and (found := _whole(data, at, self._salt)) is not None:
             begun, record = found
             self.damaged += begun != at
             at = record.end
@@ -172,6 +178,13 @@ def journals_in(folder: Path) -> list[Path]:
         return []
 
 
+def sweep_parts(folder: Path) -> None:
+    """Remove the files of processes that died before they had locked them; nothing is in those."""
+    for path in folder.glob(f"*{PART}"):
+        if time.time() - path.stat().st_mtime > ABANDONED_S:
+            path.unlink(missing_ok=True)
+
+
 def is_written(path: Path) -> bool:
     """Whether somebody still has a journal open to append to it; False for one that is gone."""
     try:
@@ -190,18 +203,18 @@ def unwritten(folder: Path, problem: OSError) -> TautError:
     return kind(f"the prediction log in {folder} did not take it: {problem.strerror}", hint=f"df -h {folder}")
 
 
-def _whole(data: bytes, at: int) -> tuple[int, Record] | None:
+def _whole(data: bytes, at: int, salt: int) -> tuple[int, Record] | None:
     """The first whole record at a place or after it, and where it begins."""
     while (at := data.find(MARK, at)) >= 0 and at + HEAD.size <= len(data):
         _, flags, length, checksum = HEAD.unpack_from(data, at)
         start = at + HEAD.size
         if length <= min(RECORD_BYTES_MAX, len(data) - start):
             body = data[start : start + length]
-            if _checksum(flags, body) == checksum:
+            if zlib.crc32(body, salt ^ flags) == checksum:
                 return at, Record(at, start + length, flags, body)
         at += 1
     return None
 
 
-def _checksum(flags: int, body: bytes) -> int:
-    return zlib.crc32(body, flags)
+def _salt_of(path: Path) -> int:
+    return zlib.crc32(path.name.encode())

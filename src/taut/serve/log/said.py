@@ -91,10 +91,15 @@ def picked(said: Said, places: Sequence[int], *, but: frozenset[str] = frozenset
         counts=[said.counts[place] for place in places],
         event_ms=[said.event_ms[place] for place in places],
         latency_us=[said.latency_us[place] for place in places],
-        inputs={name: [values[row] for row in rows] for name, values in inputs.items()},
-        outputs={name: [values[row] for row in rows] for name, values in said.outputs.items()},
+        inputs={name: _rows(values, rows) for name, values in inputs.items()},
+        outputs={name: _rows(values, rows) for name, values in said.outputs.items()},
         digests=[said.digests[place] for place in places] if said.digests else [],
     )
+
+
+def _rows(values: Any, rows: Sequence[int]) -> list[Any]:
+    plain = plain_list(values)
+    return [plain[row] for row in rows]
 
 
 def columns_between(columns: Mapping[str, Any], start: int, end: int) -> Columns:

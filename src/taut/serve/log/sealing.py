@@ -14,7 +14,7 @@ from pathlib import Path
 
 from taut.errors import Conflict, Denied
 from taut.home import Home
-from taut.serve.log.journal import GIVEN, Reading, is_written, journals_in
+from taut.serve.log.journal import GIVEN, Reading, is_written, journals_in, sweep_parts
 from taut.serve.log.reading import need_arrow
 from taut.serve.log.rows import known_requests
 from taut.serve.log.said import Said, picked, unpack
@@ -55,13 +55,13 @@ def seal(home: Home, deployment: str, *, also_written: bool = False, encrypt: bo
     """
     folder = log_place(home).folder / deployment
     done = Sealed()
-    # What is appended from here on is for the next round: writers may be faster than this is.
-    sizes = {path.name: path.stat().st_size for path in journals_in(folder) if also_written or not is_written(path)}
-    if not sizes:
+    if not any(also_written or not is_written(path) for path in journals_in(folder)):
         return done
     need_arrow()
     with _alone(folder) as is_ours:
         tries = TRIES if is_ours else 0
+        # What is appended from here on is for the next round: writers may be faster than this is.
+        sizes = {path.name: path.stat().st_size for path in journals_in(folder) if also_written or not is_written(path)}
         while tries:
             try:
                 if not _seal_some(home, deployment, folder, sizes, done, encrypt=encrypt):
@@ -91,6 +91,7 @@ def _seal_some(
         for reading, _ in batch.parts:
             reading.close()
     _remove(home, deployment, complete, progress.sealed)
+    sweep_parts(folder)
     return False
 
 

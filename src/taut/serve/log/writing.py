@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -115,13 +115,13 @@ class PredictionLog:
     def append(self, said: Said) -> dict[str, Stored]:
         """Write down one micro-batch, before its answers leave; with one call of the kernel.
 
-        Returns what is to be answered instead to callers' ids that another process answered in this moment, most often
-        nothing. Raises Invalid for lists that do not fit, NoRoom or Unavailable where nothing was written: then no
-        answer of the batch may leave as if it were known.
+        Returns what is to be answered instead to callers' ids that another process, or an earlier request of the batch,
+        answered in this moment, most often nothing; hold it against `same`. Raises Invalid for lists that do not fit,
+        NoRoom or Unavailable where nothing was written: then no answer of the batch may leave as if it were known.
         """
         check_lengths(said)
-        if not any(said.given):
-            self._keep(said, flags=0)
+        if said.role == "shadow" or not any(said.given):  # Nobody is answered by a shadow, whatever its id.
+            self._keep(said)
             return {}
         own = [place for place, is_given in enumerate(said.given) if is_given]
         digests = self._digests_of(said.inputs, said.counts)
@@ -130,13 +130,13 @@ class PredictionLog:
         )
         with self.ids.turn():
             taken = self.ids.find([said.ids[place] for place in own])
-            if taken:
-                left = [place for place, name in enumerate(said.ids) if not (said.given[place] and name in taken)]
+            left, again = _first_of_each(said, taken.keys())
+            if len(left) < len(said.ids):
                 said = picked(said, left)
             if said.ids:
                 journal, until = self._write(self._kept(said), flags=GIVEN)
                 self.ids.add(said, journal=journal, until=until)
-        return taken
+            return taken | self.ids.find(again) if again else taken
 
     def close(self) -> None:
         """Write what waits, and let go of the files."""
@@ -149,12 +149,12 @@ class PredictionLog:
                 self._journal = None
             self.ids.close()
 
-    def _keep(self, said: Said, *, flags: int) -> None:
+    def _keep(self, said: Said) -> None:
         kept = self._kept(said)
         if self._late is not None:
             self._late.take(kept)
         else:
-            self._write(kept, flags=flags)
+            self._write(kept)
 
     def _kept(self, said: Said) -> Said:
         """What the policy lets on the disk."""
@@ -193,6 +193,19 @@ class PredictionLog:
         for path in journals_in(self._folder):
             if not is_written(path):
                 learn(self.ids, Reading(path, self._key))
+
+
+def _first_of_each(said: Said, taken: Collection[str]) -> tuple[list[int], list[str]]:
+    """The places of requests that are new, and callers' ids that stand in a batch more than once."""
+    seen, left, again = set(taken), list[int](), list[str]()
+    for place, name in enumerate(said.ids):
+        if not said.given[place] or name not in seen:
+            left.append(place)
+        elif name not in taken:
+            again.append(name)
+        if said.given[place]:
+            seen.add(name)
+    return left, again
 
 
 def learn(ids: Ids, reading: Reading) -> None:
