@@ -35,6 +35,8 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "serve": ("deploy:serve", "Serve one model in this terminal"),
         "predict": ("deploy:predict", "Ask a deployment"),
         "batch": ("batch:batch", "Score files of any size, each row once"),
+        "predictions": ("predictions:predictions", "Query and export what a deployment answered"),
+        "labels": ("predictions:labels", "Tell what turned out to be true of predictions"),
         "watch": ("watch:watch", "See windows, alerts and the picture of a deployment"),
         "why": ("trace:why", "Trace a prediction back to the bytes, and on to all they reached"),
     },

@@ -1,6 +1,7 @@
 """The prediction log: what was answered, written down before the answer leaves, and found again by id and by time."""
 
 from taut.serve.log.ids import Stored
+from taut.serve.log.labelling import LabelsAdded, add_labels
 from taut.serve.log.labels import (
     LabelsLogged,
     PredictedRows,
@@ -11,7 +12,9 @@ from taut.serve.log.labels import (
     traffic,
 )
 from taut.serve.log.learning import prepare, sealing_command
+from taut.serve.log.paging import Asked, Labelled, each_request
 from taut.serve.log.policy import Policy, policy_of
+from taut.serve.log.querying import Condition, PredictedRow, query_rows, read_condition
 from taut.serve.log.reading import PredictionReader, PredictionReaders, open_log, open_logs
 from taut.serve.log.rows import (
     find_answer,
@@ -27,10 +30,15 @@ from taut.serve.log.writing import LogPlace, PredictionLog, log_place, reseal_lo
 __all__ = [
     "END_OF_TIME_MS",
     "REQUEST_ID",
+    "Asked",
     "Columns",
+    "Condition",
+    "Labelled",
+    "LabelsAdded",
     "LabelsLogged",
     "LogPlace",
     "Policy",
+    "PredictedRow",
     "PredictedRows",
     "PredictionLog",
     "PredictionReader",
@@ -39,6 +47,8 @@ __all__ = [
     "Span",
     "Stored",
     "Traffic",
+    "add_labels",
+    "each_request",
     "find_answer",
     "find_prediction",
     "labelled_rows",
@@ -51,6 +61,8 @@ __all__ = [
     "policy_of",
     "predicted_rows",
     "prepare",
+    "query_rows",
+    "read_condition",
     "reseal_logs",
     "same_inputs",
     "sealing_command",

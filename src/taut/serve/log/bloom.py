@@ -20,21 +20,32 @@ def filter_of(ids: Sequence[str]) -> bytes:
     return np.packbits(marked, bitorder="little").tobytes()
 
 
+class Asked:
+    """Ids that several filters are asked for, in their order; each is hashed once."""
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        self.ids = list(ids)
+        self._hashes = _hashes(self.ids) if len(self.ids) > FEW else None
+
+    def held_by(self, known: bytes) -> list[str]:
+        """Those that may have been put into a filter."""
+        if self._hashes is None:
+            return [one for one in self.ids if _may_hold_one(known, one)]
+        import numpy as np
+
+        bits = len(known) * 8
+        data = np.frombuffer(known, dtype=np.uint8)
+        first, step = self._hashes
+        held = np.ones(len(self.ids), dtype=bool)
+        for probe in range(PROBES):
+            place = (first + np.uint64(probe) * step) % np.uint64(bits)
+            held &= (data[place >> np.uint64(3)] >> (place & np.uint64(7)).astype(np.uint8) & 1).astype(bool)
+        return [self.ids[place] for place in np.flatnonzero(held)]
+
+
 def may_hold(known: bytes, ids: Iterable[str]) -> list[str]:
     """Those of the ids that may have been put in, in their order."""
-    asked = list(ids)
-    if len(asked) <= FEW:
-        return [one for one in asked if _may_hold_one(known, one)]
-    import numpy as np
-
-    bits = len(known) * 8
-    data = np.frombuffer(known, dtype=np.uint8)
-    first, step = _hashes(asked)
-    held = np.ones(len(asked), dtype=bool)
-    for probe in range(PROBES):
-        place = (first + np.uint64(probe) * step) % np.uint64(bits)
-        held &= (data[place >> np.uint64(3)] >> (place & np.uint64(7)).astype(np.uint8) & 1).astype(bool)
-    return [asked[place] for place in np.flatnonzero(held)]
+    return Asked(ids).held_by(known)
 
 
 def _may_hold_one(known: bytes, one: str) -> bool:

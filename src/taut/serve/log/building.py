@@ -1,6 +1,6 @@
 """Records of journals become the table of one segment, and what is recorded of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,7 +81,7 @@ class Builder:
 
     def _flush(self, shape: int) -> None:
         columns = self._chunks.pop(shape).columns
-        made = [_own(name, values) if name in OWN else _column(name, values) for name, values in columns.items()]
+        made = [_own(name, values) if name in OWN else column(name, values) for name, values in columns.items()]
         self._tables.append(pa.table([array for _, array in made], schema=pa.schema([one for one, _ in made])))
 
 
@@ -91,12 +91,12 @@ def joined(tables: Sequence[pa.Table]) -> pa.Table:
     for table in tables:
         for one in table.schema:
             fields.setdefault(one.name, []).append(one)
-    apart = {name for name, found in fields.items() if not _go_together(found)}
+    apart = {name for name, found in fields.items() if not go_together(found)}
     try:
-        return pa.concat_tables([_as_json(table, apart) for table in tables], promote_options="permissive")
+        return pa.concat_tables([as_json(table, apart) for table in tables], promote_options="permissive")
     except pa.ArrowInvalid:  # Whole numbers that no float holds, and floats in another table.
         apart |= {name for name, found in fields.items() if len({one.type for one in found} - {pa.null()}) > 1}
-        return pa.concat_tables([_as_json(table, apart) for table in tables], promote_options="permissive")
+        return pa.concat_tables([as_json(table, apart) for table in tables], promote_options="permissive")
 
 
 def sorted_rows(table: pa.Table) -> pa.Table:
@@ -140,7 +140,7 @@ def _repeated(values: Iterable[Any], counts: Sequence[int]) -> list[Any]:
     return [value for value, count in zip(values, counts, strict=True) for _ in range(count)]
 
 
-def _column(name: str, values: list[Any]) -> tuple[pa.Field, pa.Array]:
+def column(name: str, values: list[Any]) -> tuple[pa.Field, pa.Array]:
     """The cells as one column; as JSON where they are of several kinds, or past what Arrow can hold."""
     kinds = set(map(type, values)) - {type(None)}
     if len(kinds) <= 1 or kinds <= NUMBERS:
@@ -162,14 +162,14 @@ def _json_column(name: str, values: list[Any]) -> tuple[pa.Field, pa.Array]:
     return pa.field(name, pa.string(), metadata=JSON), pa.array(texts, pa.string())
 
 
-def _go_together(found: Sequence[pa.Field]) -> bool:
+def go_together(found: Sequence[pa.Field]) -> bool:
     """Whether columns can stand below each other as they are."""
     kinds = {one.type for one in found} - {pa.null()}
     numbers = kinds <= {pa.int64(), pa.float64()}
     return (len(kinds) <= 1 or numbers) and len({is_json(one) for one in found}) == 1
 
 
-def _as_json(table: pa.Table, apart: set[str]) -> pa.Table:
+def as_json(table: pa.Table, apart: Collection[str]) -> pa.Table:
     """The table with these columns as JSON, where they are not yet."""
     for place, one in enumerate(table.schema):
         if one.name in apart and not is_json(one):

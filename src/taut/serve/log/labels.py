@@ -1,27 +1,18 @@
 """Labels: what turned out to be true, joined to predictions by their ids, at any later time and in any order."""
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
 from taut.errors import Invalid
-from taut.ground.meta import Tx
 from taut.ground.whole import read_whole
 from taut.home import Home, verb
-from taut.serve.log.live import Live
-from taut.serve.log.reading import open_log, opened, reader_in
+from taut.serve.log.labelling import Labels, labels_of, store_labels
+from taut.serve.log.reading import open_log
 from taut.serve.log.said import Columns
 from taut.serve.log.spans import ANSWERED, END_OF_TIME_MS, Span
 
-SELECT_LABELS = "SELECT id, row_index, value FROM label WHERE deployment = :deployment AND id IN [:ids]"
 SELECT_LABELLED = "SELECT count(*) FROM label WHERE deployment = :deployment"
-UPSERT = """
-INSERT INTO label (deployment, id, row_index, value, at_ms) VALUES (:deployment, :id, :row, :value, :at_ms)
-ON CONFLICT (deployment, id, row_index) DO UPDATE SET value = excluded.value, at_ms = excluded.at_ms
-"""
-
-
 TOGETHER = 500  # Requests whose labels are looked up at once.
 
 
@@ -69,35 +60,10 @@ def log_labels(home: Home, deployment: str, labels: dict[str, float], early: boo
     prediction is not here yet, as one that another machine has not sealed. Raises Invalid where an id is of no
     prediction of this deployment or a value is not finite; it says how many and names the first.
     """
-    wanted = {_split(prediction_id): value for prediction_id, value in labels.items()}
-    if wrong := [f"{key} = {value}" for key, value in labels.items() if not math.isfinite(value)]:
-        raise Invalid(f"{len(wrong)} labels are not finite numbers, the first is {wrong[0]}")
-    ids = sorted({request_id for request_id, _ in wanted})
-    with opened([Live(home, deployment)]) as (live,), home.meta.transaction() as tx:
-        rows = {} if early else reader_in(home, tx, live).row_counts(ids)
-        unknown = [f"{request_id}.{row}" for request_id, row in wanted if row >= rows.get(request_id, 0)]
-        if unknown and not early:
-            raise Invalid(
-                f"{len(unknown)} of {len(wanted)} labels are of no prediction of {deployment!r}, the first is"
-                f" {unknown[0]!r}; nothing was stored",
-                hint=f"taut why {unknown[0]}",
-            )
-        found = tx.rows(SELECT_LABELS, {"deployment": deployment, "ids": ids})
-        before = {(str(a), int(str(b))): float(str(c)) for a, b, c in found}
-        due = {key: value for key, value in wanted.items() if before.get(key) != value}
-        at_ms = home.clock.now_ms()
-        tx.executemany(
-            UPSERT,
-            (
-                {"deployment": deployment, "id": request_id, "row": row, "value": value, "at_ms": at_ms}
-                for (request_id, row), value in due.items()
-            ),
-        )
-        new = sum(key not in before for key in due)
-        logged = LabelsLogged(new, len(due) - new, len(wanted) - len(due))
-        if due:
-            home.append(tx, "label.logged", subject=f"deployment:{deployment}", body=logged)
-    return logged
+    wanted = [_split(prediction_id) for prediction_id in labels]
+    named = Labels([one for one, _ in wanted], [row for _, row in wanted], list(labels.values()))
+    added = store_labels(home, deployment, named, early=early)
+    return LabelsLogged(added.new, added.changed, added.known)
 
 
 @verb("prediction.rows", needs="prediction:read")
@@ -148,19 +114,12 @@ def _split(prediction_id: str) -> tuple[str, int]:
     return request_id, read_whole(row, what=f"the row of {request_id!r}")
 
 
-def _labels_of(tx: Tx, deployment: str, ids: list[str]) -> dict[str, dict[int, float]]:
-    labels: dict[str, dict[int, float]] = {}
-    for request_id, row, value in tx.rows(SELECT_LABELS, {"deployment": deployment, "ids": ids}):
-        labels.setdefault(str(request_id), {})[int(str(row))] = float(str(value))
-    return labels
-
-
 def _read_rows(home: Home, span: Span, *, labelled_only: bool) -> PredictedRows:
     result = PredictedRows([], [], [], [], {}, {})
     with open_log(home, span.deployment) as log:
         answered = log.requests(span)
         while some := list(islice(answered, TOGETHER)):
-            labels = _labels_of(log.tx, span.deployment, [one.id for one in some])
+            labels = labels_of(log.tx, span.deployment, [one.id for one in some])
             for one in some:
                 known = labels.get(one.id, {})
                 rows = [row for row in sorted(known) if row < one.rows] if labelled_only else range(one.rows)

@@ -71,7 +71,7 @@ class PredictionReader:
         asked = set(ids)
         found = row_counts(self.tx, self.deployment, asked)
         if left := asked - found.keys():
-            found |= {one.id: one.rows for one in self._sealed_answers(sorted(left))}
+            found |= self._sealed_counts(sorted(left))
         if not only_sealed and (left := asked - found.keys()):
             for said in self.live.records(self.sealed):
                 found |= {name: n for name, n in zip(said.ids, said.counts, strict=True) if name in left}
@@ -123,6 +123,15 @@ class PredictionReader:
 
             tables = tables_in(parquet_of(self.home, segment), ids=held)
             yield from requests_in(tables, self.deployment)
+
+    def _sealed_counts(self, ids: Sequence[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for segment, held in segments_with(self.tx, self.segments, ids):
+            from taut.serve.log.parquet import row_counts_in
+
+            if left := [one for one in held if one not in found]:
+                found |= row_counts_in(parquet_of(self.home, segment), left)
+        return found
 
     def _versions_of(self, segment: Segment, span: Span) -> Iterator[Answering]:
         """From what is recorded, where the whole of a version lies in the span; else the file is counted."""

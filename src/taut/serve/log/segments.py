@@ -15,7 +15,7 @@ from taut.ground.meta import Cell, Row, Tx
 from taut.ground.objects import read_object
 from taut.ground.sealed import Key, make_key, other_key, read_key
 from taut.home import Home, verb
-from taut.serve.log.bloom import may_hold
+from taut.serve.log.bloom import Asked
 from taut.serve.log.said import Role
 from taut.serve.log.sealing_key import new_data_key, open_key, seal_key
 from taut.serve.log.spans import Span
@@ -174,11 +174,11 @@ def deployments_sealed(tx: Tx) -> list[str]:
 def segments_with(tx: Tx, segments: Iterable[Segment], ids: Sequence[str]) -> list[tuple[Segment, list[str]]]:
     """Those of the segments that may hold some of the ids, each with these ids; of one deployment."""
     known = {one.number: one for one in segments}
-    found = []
+    asked, found = Asked(ids), []
     for deployment in sorted({one.deployment for one in known.values()}):
         for number, known_ids in tx.each(SELECT_FILTERS, {"deployment": deployment}):
             segment = known.get(int(str(number)))
-            if segment is not None and (held := may_hold(bytes(cast("bytes", known_ids)), ids)):
+            if segment is not None and (held := asked.held_by(bytes(cast("bytes", known_ids)))):
                 found.append((segment, held))
     return found
 

@@ -33,6 +33,7 @@ SELECT revision, model, number, count(*), sum(row_count), min(event_ms), max(eve
 FROM prediction WHERE deployment = :deployment AND event_ms >= :from_ms AND event_ms < :until_ms
 GROUP BY revision, model, number
 """
+SELECT_ANY = "SELECT 1 FROM prediction WHERE deployment = :deployment LIMIT 1"
 SELECT_NEWEST = "SELECT max(at_ms) FROM prediction WHERE deployment = :deployment"
 SELECT_DEPLOYMENTS = "SELECT DISTINCT deployment FROM prediction"
 INSERT = """
@@ -85,6 +86,8 @@ def newest_row_ms(tx: Tx, deployment: str) -> int:
 def row_counts(tx: Tx, deployment: str, ids: Iterable[str]) -> dict[str, int]:
     """How many rows each of these requests has, of those that are here."""
     asked, found = sorted(ids), dict[str, int]()
+    if len(asked) > LOOKUP and tx.row(SELECT_ANY, {"deployment": deployment}) is None:
+        return found
     for start in range(0, len(asked), LOOKUP):
         some = asked[start : start + LOOKUP]
         rows = tx.rows(SELECT_COUNTS, {"deployment": deployment, "ids": some})
