@@ -214,6 +214,9 @@ class HotProtocol(HttpToolsProtocol):
         """Say what is wrong and close; but what was asked before on this connection is answered first."""
         self._is_refused = True
         before = self._current
+        if before is not None and before.more_body:  # Whoever reads it is told that nothing more comes.
+            before.disconnected = True
+            before.message_event.set()
         if before is None or before.response_complete or (before.more_body and not self.pipeline):
             answer = error(status, message)
             head = b"connection: close\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n"

@@ -50,12 +50,15 @@ class Journal:
         self._fsync = fsync
         self._salt = _salt_of(self.path)
         part = self.path.with_suffix(PART)
+        self._file = -1
         try:
             self._file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
             # It has its name once it is locked: else it would be taken for one that nobody writes any more.
             fcntl.flock(self._file, fcntl.LOCK_EX)
             part.rename(self.path)
         except OSError as problem:
+            if self._file >= 0:
+                os.close(self._file)
             raise unwritten(folder, problem) from None
 
     @property
