@@ -36,6 +36,7 @@ from taut.ground.objects import Objects, connect_objects
 from taut.ground.objects.disk import sync_directory
 from taut.ground.progress import progress
 from taut.home import Home, open_project, require
+from taut.serve.log.keeping import seal_until_now
 
 FORMAT = 1
 RESTORED = "home.restored"
@@ -76,7 +77,7 @@ def back_up(home: Home, destination: Path) -> Manifest:
 
     A server's home takes its projects along, each as it is when its turn comes. A backup that was interrupted is begun
     anew and keeps the objects that it has. Raises Conflict where there is something else, UsageError for a server's
-    URL, Corrupt where an object that rows name is gone or damaged.
+    URL, Corrupt where an object that rows name is gone or damaged, and what sealing the prediction log does.
     """
     _must_be_here(home)
     require(home, "server:admin", verb="home.backup")
@@ -89,6 +90,7 @@ def back_up(home: Home, destination: Path) -> Manifest:
     shutil.rmtree(rows, ignore_errors=True)
     rows.mkdir(parents=True)
     os.chmod(destination, 0o700)  # Rows hold the hashes of passwords.
+    seal_until_now(home)  # Journals are no part of a backup; what they hold is.
     with home.meta.transaction() as tx:
         home.append(tx, "home.backed-up", subject="home", body={"taut": __version__})
     at_ms, missing, unreadable = home.clock.now_ms(), list[str](), list[tuple[str, str]]()

@@ -27,7 +27,7 @@ from taut.ground.objects import Stored
 from taut.ground.progress import progress
 from taut.home import Home, remove_project, require
 from taut.runs.purging import Deleted, deleted_things, forget_files, purge
-from taut.serve.log.keeping import expire_answers
+from taut.serve.log.keeping import expire_answers, seal_left
 
 Thing = TypeVar("Thing")
 
@@ -49,6 +49,8 @@ class Collected:
     tokens: int = 0
     predictions: int = 0
     """Answered requests that were older than the policy of their deployment keeps them."""
+    sealed: int = 0
+    """Predictions that lay in journals which nobody writes any more, and are in segments now; none of them left."""
     dry_run: bool = False
     things: list[str] = field(default_factory=list)
     """The projects, runs, logged models and experiments, as the ledger names them."""
@@ -122,6 +124,8 @@ def _forget(home: Home, result: Collected) -> None:
 
 def _collect(home: Home, result: Collected, older_than_ms: int, grace_ms: int) -> None:
     now_ms, trees = home.clock.now_ms(), Trees()
+    if not result.dry_run:
+        result.sealed += seal_left(home)
     result.predictions += expire_answers(home, dry_run=result.dry_run)
     with home.meta.read() as tx:
         things = deleted_things(tx, until_ms=now_ms - older_than_ms)

@@ -15,6 +15,7 @@ from taut.ground.objects.protocol import chunks
 from taut.ground.progress import Progress, Silent, progress
 from taut.home import Home, verb
 from taut.runs import unsound_series
+from taut.serve.log.checking import unsound_logs
 
 COUNT_EVENTS = "SELECT count(*) FROM ledger"
 SELECT_ORPHANS = """
@@ -49,7 +50,7 @@ class Health:
 
 @verb("home.fsck", needs="home:check")
 def check_home(home: Home, *, quick: bool = False) -> Health:
-    """Check the ledger, every object anything refers to and the points of every metric.
+    """Check the ledger, every object anything refers to, the points of every metric and the prediction log.
 
     The ledger is held against the newest checkpoint in the folder, where one was anchored from here. `quick` only asks
     whether objects are there and counts points. Who administers the server checks every project.
@@ -78,6 +79,7 @@ def _checked(home: Home, quick: bool) -> Health:
         problems += [Problem("orphan", str(point), "its model version is gone") for (point,) in tx.rows(SELECT_ORPHANS)]
         problems += [Problem("damaged", whom, said) for whom, said in unsound_series(tx, deep=not quick)]
         named = _named(home, tx, problems)
+    problems += [Problem(*found) for found in unsound_logs(home, deep=not quick)]
     size_bytes = _check_objects(home, named, quick, problems)
     contents = list(cached_contents(home, lists=True))
     with progress("checking the cache", len(contents), unit="file") as bar:

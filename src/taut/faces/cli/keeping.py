@@ -62,7 +62,8 @@ def restore(source: Path, folder: Path, metadata: str, objects: str, as_json: bo
 @json_option
 def gc(older_than: str, dry_run: bool, yes: bool, grace: str, as_json: bool) -> None:
     """Remove for good the projects, runs, logged models and experiments that were deleted, objects that nothing refers
-    to, tokens that ended long ago, and answers that their deployment's log keeps no longer.
+    to, tokens that ended long ago, and answers that their deployment's log keeps no longer. Journals of predictions
+    that nobody writes any more are sealed.
 
     Others may write meanwhile. What leaves cannot be brought back.
     """
@@ -74,7 +75,8 @@ def gc(older_than: str, dry_run: bool, yes: bool, grace: str, as_json: bool) -> 
         counted = f"{found.runs} runs, {found.logged_models} logged models, {found.experiments} experiments"
         ended = f"{found.projects} projects, {found.tokens} tokens that ended"
         past = f"{found.predictions} requests past the time their log keeps them"
-        return f"{verb}: {counted}, {found.objects} objects, {found.size_bytes} bytes, {ended}, {past}"
+        sealed = f"; {found.sealed} predictions of journals were sealed" if found.sealed else ""
+        return f"{verb}: {counted}, {found.objects} objects, {found.size_bytes} bytes, {ended}, {past}{sealed}"
 
     older_than_ms, grace_ms = duration_ms(older_than), duration_ms(grace)
     with open_home() as home:

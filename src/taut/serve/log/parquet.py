@@ -21,7 +21,7 @@ from taut.serve.log.spans import Span
 INPUT, OUTPUT = "input.", "output."
 ABOUT = b"taut"  # Where a file's own words stand in its metadata, and a column's.
 JSON = {ABOUT: b"json"}
-GROUP_ROWS = 65_536
+GROUP_ROWS = 16_384  # All columns of so many rows are read for one of them.
 KEY_COLUMNS = ("event_ms", "id", "role", "model", "number")
 """What tells a request from every other; rows with the same stand together."""
 
@@ -71,9 +71,12 @@ def tables_in(data: bytes, span: Span | None = None, ids: Sequence[str] | None =
         seen = file.metadata.row_group(number).column(place).statistics
         if span is not None and not span.meets(seen.min, seen.max):
             continue
+        held = None if wanted is None else pc.is_in(file.read_row_group(number, columns=["id"])["id"], wanted)
+        if held is not None and not pc.any(held).as_py():
+            continue
         table = file.read_row_group(number)
-        if wanted is not None:
-            table = table.filter(pc.is_in(table["id"], wanted))
+        if held is not None:
+            table = table.filter(held)
         if span is not None:
             table = table.filter(mask_of(table, span))
         if table.num_rows:

@@ -17,7 +17,7 @@ from taut.ground.sealed import Key, make_key, other_key, read_key
 from taut.home import Home, verb
 from taut.serve.log.bloom import Asked
 from taut.serve.log.said import Role
-from taut.serve.log.sealing_key import new_data_key, open_key, seal_key
+from taut.serve.log.sealing_key import DataKey, new_data_key, open_key, seal_key
 from taut.serve.log.spans import Span
 
 FIELDS = (
@@ -190,14 +190,23 @@ def sealed_in(tx: Tx, deployment: str) -> dict[str, int]:
 
 def parquet_of(home: Home, segment: Segment) -> bytes:
     """The Parquet file that a segment is. Raises NotFound or Corrupt for the object, Unavailable without the key."""
-    data = read_object(home.objects, segment.oid)
+    return opened_segment(segment, read_object(home.objects, segment.oid), segment_key(home, segment))
+
+
+def segment_key(home: Home, segment: Segment) -> DataKey | None:
+    """The key of a segment, None where it is in the open. Raises Unavailable where the home's is not the one."""
     if not segment.secret:
-        return data
+        return None
     assert home.folder is not None, "segments are read where the home's folder is"
     key = read_key(home.folder)
     if key is None:
         raise other_key(segment.secret.split(":")[2])
-    return open_key(key, segment.secret, belongs_to=segment.point).open(data, belongs_to=_belongs(segment.deployment))
+    return open_key(key, segment.secret, belongs_to=segment.point)
+
+
+def opened_segment(segment: Segment, data: bytes, key: DataKey | None) -> bytes:
+    """The Parquet file in the bytes of an object. Raises Corrupt."""
+    return data if key is None else key.open(data, belongs_to=_belongs(segment.deployment))
 
 
 def meets(segment: Segment, span: Span) -> bool:
