@@ -3,11 +3,13 @@
 import difflib
 import re
 
+from taut.deploy.rights import of_deployment
 from taut.errors import Conflict, Invalid, NotFound, Refused
 from taut.ground import wire
+from taut.ground.access import ANY
 from taut.ground.ledger import draw_arrow
 from taut.ground.meta import Row, Tx, Value
-from taut.home import Home, verb
+from taut.home import Home, sight, verb
 from taut.models import must_be_approved
 from taut.project import DeploymentSpec, LogSpec
 from taut.records import Deployment
@@ -38,7 +40,7 @@ ON CONFLICT (name, revision) DO NOTHING
 """
 
 
-@verb("deployment.record", needs="deployment:write")
+@verb("deployment.record", needs="deployment:write", on=of_deployment)
 def record_deployment(
     home: Home, name: str, model: str, number: int, target: str, config: Config, cause: str, gated: bool = False
 ) -> Deployment:
@@ -67,7 +69,7 @@ def record_deployment(
     return made
 
 
-@verb("deployment.check", needs="deployment:read")
+@verb("deployment.check", needs="deployment:read", on=of_deployment)
 def check_deployment(home: Home, name: str, model: str, number: int, gated: bool = False) -> None:
     """Whether `record_deployment` would take this version under this name; raises what it would. Changes nothing."""
     _check_name(name)
@@ -75,22 +77,24 @@ def check_deployment(home: Home, name: str, model: str, number: int, gated: bool
         _allowed(tx, model, number, gated)
 
 
-@verb("deployment.list", needs="deployment:read")
+@verb("deployment.list", needs="deployment:read", on=ANY)
 def list_deployments(home: Home) -> list[Deployment]:
-    """The newest revision of every deployment, by name."""
+    """The newest revision of every deployment that the actor may see, by name."""
+    seen = sight(home, "deployment", "deployment:read")
     with home.meta.read() as tx:
-        return [_deployment(row) for row in tx.rows(SELECT_ALL)]
+        return [_deployment(row) for row in tx.rows(SELECT_ALL) if seen.sees(str(row[0]))]
 
 
-@verb("deployment.show", needs="deployment:read")
+@verb("deployment.show", needs="deployment:read", on=of_deployment)
 def find_deployment(home: Home, name: str, revision: int = 0) -> Deployment:
     """One revision of a deployment, the newest for 0. Raises NotFound with the nearest name there is."""
+    seen = sight(home, "deployment", "deployment:read")
     with home.meta.read() as tx:
         found = _newest(tx, name, revision)
         if found is not None:
             return found
         newest = _newest(tx, name) if revision else None
-        names = [str(row[0]) for row in tx.rows(SELECT_NAMES)]
+        names = [str(row[0]) for row in tx.rows(SELECT_NAMES) if seen.sees(str(row[0]))]
     if newest is not None:
         raise NotFound(f"deployment {name!r} has no revision {revision}; it has 1 to {newest.revision}")
     near = difflib.get_close_matches(name, names, n=1)
@@ -129,6 +133,14 @@ def _check_name(name: str) -> None:
             f"a deployment cannot be called {name!r}; take small letters, digits and hyphens, 53 at most",
             hint="taut deploy late --model MODEL@champion",
         )
+
+
+def newest_revision(tx: Tx, name: str) -> Deployment:
+    """The newest revision of a deployment, in the caller's transaction. Raises NotFound."""
+    found = _newest(tx, name)
+    if found is None:
+        raise NotFound(f"there is no deployment {name[:80]!r}", hint="taut status")
+    return found
 
 
 def _newest(tx: Tx, name: str, revision: int = 0) -> Deployment | None:
