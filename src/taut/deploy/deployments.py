@@ -17,7 +17,7 @@ from taut.records import Deployment
 # Targets name processes, containers and cluster objects after a deployment; the strictest of them takes this much.
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
 Config = dict[str, str | int | float | bool]
-YOUNGER = ("workers",)
+YOUNGER = {"workers": 0, "access": "auto", "rate": ""}
 
 SELECT_NEWEST = """
 SELECT name, revision, model, number, target, config, cause, at_ms, actor FROM deployment
@@ -122,7 +122,7 @@ def config_of(spec: DeploymentSpec) -> Config:
     before it came is still the same; the policy of the log stands there as JSON.
     """
     fields: Config = wire.plain(spec)
-    left_out = {"model", "target", "log"} | {name for name in YOUNGER if not fields[name]}
+    left_out = {"model", "target", "log"} | {name for name, usual in YOUNGER.items() if fields[name] == usual}
     kept = {name: value for name, value in fields.items() if name not in left_out}
     return kept if spec.log == LogSpec() else {**kept, "log": wire.text(spec.log)}
 

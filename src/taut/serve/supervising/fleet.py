@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from taut.deploy.control import Failure
 from taut.deploy.running import FrontState
 from taut.serve.http.board import shared_memory
+from taut.serve.http.rates import Rates
 from taut.serve.supervising.children import Child, Message, fork
 from taut.serve.supervising.front import ENDED_WITHIN_S, HANG_S, run_front
 from taut.serve.supervising.sources import Seat, Source
@@ -69,6 +70,8 @@ class Fleet:
     count: int
     let_go: Callable[[], None]
     patience: Patience = field(default_factory=Patience)
+    rates: Rates = field(default_factory=Rates)
+    """What each caller has asked, of a supervisor's fleets the same: a change of revision forgets none of it."""
     places: list[Place] = field(init=False)
     opened: bool = False
     """Whether its fronts may answer as soon as they can: they may once all of them could."""
@@ -79,6 +82,11 @@ class Fleet:
         self.places = [Place() for _ in range(self.count)]
         self.beats = mmap.mmap(-1, max(1, self.count) * BEAT.size)  # Shared with the forks; of no file.
         self.counters = shared_memory(max(1, self.count))
+
+    @property
+    def host(self) -> str:
+        """The address that is listened on."""
+        return str(self.listener.getsockname()[0])
 
     @property
     def fronts(self) -> list[Front]:
@@ -112,7 +120,7 @@ class Fleet:
 
     def start(self, slot: int) -> Front | None:
         """Fork a front for a place; None where the kernel has no process left for us, to be tried again."""
-        now_s, seat = time.monotonic(), Seat(slot, self.count, self.counters)
+        now_s, seat = time.monotonic(), Seat(slot, self.count, self.counters, self.rates, self.host)
         try:
             child = fork(
                 lambda line: run_front(

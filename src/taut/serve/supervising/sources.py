@@ -4,32 +4,38 @@ import mmap
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from taut.deploy import find_deployment, find_state, spec_of
-from taut.deploy.running import run_folder
+from taut.deploy.running import owners_secret, run_folder
 from taut.errors import Invalid
 from taut.ground.settings import make_folder
+from taut.ground.tracing import tracing_of_environment
 from taut.ground.whole import read_whole
 from taut.home import Home, open_home
 from taut.models import find_model, packed_form, served_form, served_graph
 from taut.records import ModelVersion
 from taut.serve.http.application import Application, labels_of
+from taut.serve.http.asking import OfToken, asks_of, read_token
 from taut.serve.http.board import Board
+from taut.serve.http.guard import Doorkeeper, hosts_for
+from taut.serve.http.rates import Rates, read_rate
 from taut.serve.log import PredictionLog, log_place, policy_of
 from taut.serve.scoring.backend import Backend, engine_of
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """Which of its fleet a front is, and the memory of counters that it shares with the others."""
+    """Which of its fleet a front is, the memory that it shares with the others, and the address that it listens on."""
 
     front: int
     fronts: int
     counters: mmap.mmap
+    rates: Rates = field(default_factory=Rates)
+    host: str = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,10 @@ class Recorded:
             wanted = find_deployment(home, self.deployment, self.revision)
             version = find_model(home, f"{wanted.model}@{wanted.number}")
             log = PredictionLog.open(log_place(home), self.deployment, policy_of(spec_of(wanted).log))
-            yield _application(home, [_backend(home, version, self.deployment, wanted.revision)], seat, log)
+            spec = spec_of(wanted)
+            asks = asks_of(home, self.deployment, spec.access, owners_secret(home))
+            guard = Doorkeeper(asks, hosts=hosts_for(seat.host), rate=read_rate(spec.rate), rates=seat.rates)
+            yield _application(home, [_backend(home, version, self.deployment, wanted.revision)], seat, guard, log)
 
     def at(self, revision: int) -> "Recorded":
         """Another revision of the same deployment."""
@@ -114,14 +123,16 @@ class Registered:
         """Open the home, load the version."""
         with open_home(self.place, project=self.project) as home:
             version = find_model(home, self.model)
-            yield _application(home, [_backend(home, version, version.name, 0)], seat)
+            guard = Doorkeeper(asks_of(home, "", "auto", owners_secret(home)), hosts=hosts_for(seat.host))
+            yield _application(home, [_backend(home, version, version.name, 0)], seat, guard)
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
     """A model version in a folder, and its graph beside it, where no home is in reach, as in an image.
 
-    Both are held against their digests. Nothing is logged; labels are refused.
+    Both are held against their digests. Nothing is logged; labels are refused. Callers show the token in `token_file`,
+    where there is one.
     """
 
     folder: Path
@@ -129,10 +140,13 @@ class Packed:
     digest: str
     graph: Path | None = None
     graph_digest: str = ""
+    token_file: Path | None = None
 
     def look(self) -> Looked:
-        """Raises Invalid where the version is not named as one."""
+        """Raises Invalid where the version is not named as one, or the file holds no token."""
         name, _ = self._named()
+        if self.token_file is not None:
+            read_token(self.token_file)
         return Looked(name, compiled=self.graph is not None)
 
     @contextmanager
@@ -143,7 +157,9 @@ class Packed:
         with tempfile.TemporaryDirectory(prefix="taut-") as nowhere:
             make_folder(Path(nowhere))
             with open_home(nowhere) as home:
-                yield _application(home, [Backend(name, 0, name, number, engine_of(form, self.model))], seat)
+                asks = OfToken(read_token(self.token_file)) if self.token_file is not None else None
+                guard = Doorkeeper(asks, hosts=hosts_for(seat.host))
+                yield _application(home, [Backend(name, 0, name, number, engine_of(form, self.model))], seat, guard)
 
     def _named(self) -> tuple[str, int]:
         name, _, number = self.model.partition("@")
@@ -157,6 +173,9 @@ def _backend(home: Home, version: ModelVersion, deployment: str, revision: int) 
     return Backend(deployment, revision, version.name, version.number, engine)
 
 
-def _application(home: Home, backends: Sequence[Backend], seat: Seat, log: PredictionLog | None = None) -> Application:
+def _application(
+    home: Home, backends: Sequence[Backend], seat: Seat, guard: Doorkeeper, log: PredictionLog | None = None
+) -> Application:
     board = Board([labels_of(backend) for backend in backends], seat.fronts, seat.counters)
-    return Application(home, backends, log=log, board=board, front=seat.front)
+    tracing = tracing_of_environment("taut.serve")
+    return Application(home, backends, log=log, board=board, front=seat.front, guard=guard, tracing=tracing)
