@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from taut.faces.http.callers import actor_of, cached_actor_of
+from taut.callers import actor_of, cached_actor_of
 from taut.faces.http.exchange import threads
 from taut.faces.http.guard import Receive, Scope, Send
 from taut.faces.http.projects import Projects

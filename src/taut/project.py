@@ -158,7 +158,8 @@ class DeploymentSpec(_Section, frozen=True):
     `log` says what is kept of its answers, `access_log` which requests get a line in its output; with a `grpc_port` it
     speaks gRPC there. `workers` processes answer side by side, 0 is one for each core that they
     may use. For Kubernetes `image` is the repository that the cluster pulls from, and `replicas_max` above `replicas`
-    scales.
+    scales. `access` says who may ask: whom the home lets in (`token`), everybody (`open`), or the one or the other as
+    the home's server would (`auto`); `rate` how often each caller may, as `100/s` or `100/s burst 20`.
     """
 
     model: str
@@ -176,6 +177,8 @@ class DeploymentSpec(_Section, frozen=True):
     limits: LimitsSpec = LimitsSpec()
     access_log: Literal["off", "errors", "all"] = "off"
     grpc_port: Annotated[int, msgspec.Meta(ge=0, le=65_535)] = 0
+    access: Literal["auto", "open", "token"] = "auto"
+    rate: str = ""
 
 
 class MonitorSpec(_Section, frozen=True):

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from taut.faces.http.app import make_app
-from taut.faces.http.guard import LOOPBACK
 from taut.faces.http.server import bound
 from taut.faces.http.threaded import in_thread
+from taut.ground.browsers import LOOPBACK
 from taut.home import Home
 
 

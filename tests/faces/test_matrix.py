@@ -268,7 +268,7 @@ def test_ids_of_another_project_in_a_body_are_ids_of_nothing(team: Team, home: H
 
 
 def test_a_token_of_ones_own_in_one_project_opens_no_other(team: Team, home: Home):
-    from taut.faces.http.callers import actor_of
+    from taut.callers import actor_of
 
     bind_role(home, "viewer", "viewer", project="theirs")
     with home.entered(get_project(home, "ours")) as ours:

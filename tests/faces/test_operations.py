@@ -305,9 +305,10 @@ def test_guards_and_counts_cost_microseconds(project: Path):
     """Loose, for any machine; what it is on ours stands in the commit."""
     import asyncio
 
-    from taut.faces.http.guard import LOOPBACK, Guard
+    from taut.faces.http.guard import Guard
     from taut.faces.http.metrics import Requests
     from taut.faces.http.observed import Observed
+    from taut.ground.browsers import LOOPBACK
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})

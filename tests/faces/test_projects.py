@@ -11,7 +11,7 @@ import mlflow
 import pytest
 import urllib3
 
-from taut.faces.http.callers import actor_of
+from taut.callers import actor_of
 from taut.govern import (
     bind_role,
     create_project,

@@ -13,8 +13,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from taut.callers import actor_of
 from taut.errors import Conflict, Corrupt, NotFound
-from taut.faces.http.callers import actor_of
 from taut.govern import (
     anchor_ledger,
     bind_role,

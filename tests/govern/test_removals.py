@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
+from taut.callers import actor_of
 from taut.errors import Ended
-from taut.faces.http.callers import actor_of
 from taut.govern import (
     bind_role,
     close_sessions,

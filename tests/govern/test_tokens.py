@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from taut.callers import actor_of
 from taut.errors import Denied, Invalid, NotFound, Refused
-from taut.faces.http.callers import actor_of
 from taut.govern import (
     bind_role,
     close_sessions,

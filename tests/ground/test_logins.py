@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from taut.callers import MISS, actor_of, cached_actor_of
 from taut.errors import Denied, Invalid, Throttled
-from taut.faces.http.callers import MISS, actor_of, cached_actor_of
 from taut.govern import (
     create_token,
     create_user,
@@ -166,7 +166,7 @@ def test_a_password_is_worked_on_once_and_then_known_by_its_hash(place: Home, st
         worked.append(password)
         return is_password(stored, password)
 
-    monkeypatch.setattr("taut.faces.http.callers.is_password", counted)
+    monkeypatch.setattr("taut.callers.is_password", counted)
     for _ in range(20):
         steady.now_s += FRESH_S + 0.01
         assert actor_of(place, basic("vera", WORD)) == Actor("vera", "viewer")
@@ -184,7 +184,7 @@ def test_an_unknown_name_costs_as_much_work_as_a_wrong_password(place: Home, mon
         worked.append(bool(stored))
         return False
 
-    monkeypatch.setattr("taut.faces.http.callers.is_password", noted)
+    monkeypatch.setattr("taut.callers.is_password", noted)
     assert actor_of(place, basic("vera", OTHER)) is None
     assert actor_of(place, basic("nobody", OTHER)) is None
     assert worked == [True, False]
@@ -335,9 +335,7 @@ def test_who_is_logged_in_stays_so_while_others_try_passwords(place: Home, stead
 
 
 def test_an_address_that_tries_many_names_waits_and_another_does_not(place: Home, monkeypatch):
-    monkeypatch.setattr(
-        "taut.faces.http.callers.is_password", lambda stored, password: password == WORD and bool(stored)
-    )
+    monkeypatch.setattr("taut.callers.is_password", lambda stored, password: password == WORD and bool(stored))
     with pytest.raises(Throttled):
         for number in range(1000):
             actor_of(place, basic(f"name{number}", OTHER), address="192.0.2.1")
@@ -347,7 +345,7 @@ def test_an_address_that_tries_many_names_waits_and_another_does_not(place: Home
 
 def test_a_stranger_keeps_nobody_out_of_where_they_have_logged_in_before(place: Home, steady: Steady, monkeypatch):
     """Who knows a name could else keep its owner waiting for as long as they went on."""
-    monkeypatch.setattr("taut.faces.http.callers.is_password", lambda stored, password: password == WORD)
+    monkeypatch.setattr("taut.callers.is_password", lambda stored, password: password == WORD)
     assert actor_of(place, basic("vera", WORD), address="192.0.2.2") is not None
     for _ in range(BY_USER.burst):
         assert actor_of(place, basic("vera", OTHER), address="192.0.2.1") is None
@@ -377,7 +375,7 @@ def test_attempts_at_once_are_no_way_round_the_bound(place: Home, monkeypatch):
         tried.append(password)
         return False
 
-    monkeypatch.setattr("taut.faces.http.callers.is_password", noted)
+    monkeypatch.setattr("taut.callers.is_password", noted)
 
     def attempt(number: int) -> bool:
         try:

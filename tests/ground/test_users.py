@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from taut.callers import actor_of
 from taut.errors import Conflict, Denied, Invalid, NotFound, Refused
-from taut.faces.http.callers import actor_of
 from taut.govern import (
     create_token,
     create_user,
@@ -223,7 +223,7 @@ def test_without_grants_the_role_decides_on_every_resource(role: str):
 
 
 @pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("kind", ["experiment", "model"])
+@pytest.mark.parametrize("kind", ["experiment", "model", "deployment"])
 @pytest.mark.parametrize("role", HOLDERS)
 def test_a_grant_takes_the_place_of_the_role_on_its_resource_alone(role: str, kind: str, level: str):
     actor = holder(role, (kind, "1", level))
@@ -272,15 +272,20 @@ def test_of_several_grants_the_highest_counts_unless_one_denies():
 
 
 rows = st.lists(
-    st.tuples(st.sampled_from(["experiment", "model"]), st.sampled_from(["*", "1", "2", "3"]), st.sampled_from(LEVELS)),
+    st.tuples(
+        st.sampled_from(["experiment", "model", "deployment"]),
+        st.sampled_from(["*", "1", "2", "3"]),
+        st.sampled_from(LEVELS),
+    ),
     max_size=8,
 )
 
 
-@given(rows, st.sampled_from(HOLDERS), st.sampled_from(["experiment", "model"]))
+@given(rows, st.sampled_from(HOLDERS), st.sampled_from(["experiment", "model", "deployment"]))
 def test_a_search_shows_exactly_what_a_look_would(rows: list[tuple[str, str, str]], role: str, kind: str):
-    actor, read = holder(role, *rows), {"experiment": "run:read", "model": "model:read"}[kind]
-    seen = sight_of(actor, kind, read)  # type: ignore[arg-type]  # Of the two kinds.
+    read = {"experiment": "run:read", "model": "model:read", "deployment": "deployment:read"}[kind]
+    actor = holder(role, *rows)
+    seen = sight_of(actor, kind, read)  # type: ignore[arg-type]  # Of the three kinds.
     for name in ("1", "2", "3", "4"):
         assert seen.sees(name) == is_allowed(actor, read, f"{kind}:{name}"), name
     assert seen.is_whole <= all(seen.sees(name) for name in ("1", "2", "3", "4"))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from taut.callers import actor_of
 from taut.deploy import record_deployment
 from taut.errors import Denied, Invalid, NotFound, Refused, TautError
-from taut.faces.http.callers import actor_of
 from taut.govern import (
     bind_role,
     create_own_token,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from taut.callers import actor_of
 from taut.errors import Denied, Unavailable
-from taut.faces.http.callers import actor_of
 from taut.govern import exchange_token, show_tokens
 from taut.ground.ledger import events
 from taut.ground.oidc import Issuers

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from taut.callers import actor_of
 from taut.errors import Conflict, Denied, Invalid, NotFound, Refused
-from taut.faces.http.callers import actor_of
 from taut.govern import (
     WantedAccess,
     WantedProject,

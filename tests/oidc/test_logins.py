@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from taut.callers import actor_of
 from taut.errors import Conflict, Denied, Invalid, NotFound, Refused, Unavailable
-from taut.faces.http.callers import actor_of
 from taut.govern import (
     WantedAccess,
     apply_access,

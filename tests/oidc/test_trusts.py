@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from taut.callers import actor_of
 from taut.errors import Conflict, Denied, Invalid, NotFound
-from taut.faces.http.callers import actor_of
 from taut.govern import (
     WantedAccess,
     WantedTrust,

@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from taut.callers import actor_of
 from taut.errors import NotFound, Refused
-from taut.faces.http.callers import actor_of
 from taut.govern import (
     bind_role,
     create_project,

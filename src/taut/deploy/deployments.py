@@ -2,15 +2,17 @@
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from taut.deploy.allowing import allowed_in
 from taut.deploy.backends import behind, check_others
 from taut.deploy.revisions import newest_in, revision_in, revisions_in, write_revision
+from taut.deploy.rights import of_deployment
 from taut.errors import Conflict, Invalid, NotFound
 from taut.ground import wire
+from taut.ground.access import ANY
 from taut.ground.meta import Tx
-from taut.home import Home, verb
+from taut.home import Home, sight, verb
 from taut.project import DeploymentSpec
 from taut.records import Backend, Deployment, Setting
 
@@ -18,12 +20,12 @@ from taut.records import Backend, Deployment, Setting
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
 Config = dict[str, Setting]
 HISTORY = 100
-YOUNGER = ("workers", "rollout", "log", "limits", "access_log", "grpc_port")
+YOUNGER = ("workers", "rollout", "log", "limits", "access_log", "grpc_port", "access", "rate")
 
 SELECT_NAMES = "SELECT DISTINCT name FROM deployment ORDER BY name"
 
 
-@verb("deployment.record", needs="deployment:write")
+@verb("deployment.record", needs="deployment:write", on=of_deployment)
 def record_deployment(
     home: Home,
     name: str,
@@ -64,7 +66,7 @@ def record_deployment(
         return write_revision(home, tx, made, gates)
 
 
-@verb("deployment.check", needs="deployment:read")
+@verb("deployment.check", needs="deployment:read", on=of_deployment)
 def check_deployment(home: Home, name: str, model: str, number: int, gated: bool = False) -> None:
     """Whether `record_deployment` would take this version under this name; raises what it would. Changes nothing."""
     _check_name(name)
@@ -72,14 +74,15 @@ def check_deployment(home: Home, name: str, model: str, number: int, gated: bool
         allowed_in(tx, (Backend(model, number),), {}, gated=gated)
 
 
-@verb("deployment.list", needs="deployment:read")
+@verb("deployment.list", needs="deployment:read", on=ANY)
 def list_deployments(home: Home) -> list[Deployment]:
-    """The newest revision of every deployment, by name."""
+    """The newest revision of every deployment that the actor may see, by name."""
+    seen = sight(home, "deployment", "deployment:read")
     with home.meta.read() as tx:
-        return newest_in(tx)
+        return [one for one in newest_in(tx) if seen.sees(one.name)]
 
 
-@verb("deployment.history", needs="deployment:read")
+@verb("deployment.history", needs="deployment:read", on=of_deployment)
 def list_revisions(home: Home, name: str, limit: int = HISTORY) -> list[Deployment]:
     """The newest `limit` revisions of a deployment, newest first. Raises NotFound with the nearest name there is."""
     with home.meta.read() as tx:
@@ -87,15 +90,16 @@ def list_revisions(home: Home, name: str, limit: int = HISTORY) -> list[Deployme
         return revisions_in(tx, name, newest - limit + 1, newest)
 
 
-@verb("deployment.show", needs="deployment:read")
+@verb("deployment.show", needs="deployment:read", on=of_deployment)
 def find_deployment(home: Home, name: str, revision: int = 0) -> Deployment:
     """One revision of a deployment, the newest for 0. Raises NotFound with the nearest name there is."""
+    seen = sight(home, "deployment", "deployment:read")
     with home.meta.read() as tx:
-        return deployment_in(tx, name, revision)
+        return deployment_in(tx, name, revision, sees=seen.sees)
 
 
-def deployment_in(tx: Tx, name: str, revision: int = 0) -> Deployment:
-    """The same inside a transaction."""
+def deployment_in(tx: Tx, name: str, revision: int = 0, *, sees: Callable[[str], bool] = lambda _: True) -> Deployment:
+    """The same inside a transaction; `sees` says which names may be told."""
     found = revision_in(tx, name, revision)
     if found is not None:
         return found
@@ -105,7 +109,7 @@ def deployment_in(tx: Tx, name: str, revision: int = 0) -> Deployment:
             f"deployment {name!r} has no revision {revision}; it has 1 to {newest.revision}",
             hint=f"taut deployments {name}",
         )
-    names = [str(row[0]) for row in tx.rows(SELECT_NAMES)]
+    names = [str(row[0]) for row in tx.rows(SELECT_NAMES) if sees(str(row[0]))]
     near = difflib.get_close_matches(name, names, n=1)
     meant = f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(names)}" if names else ""
     raise NotFound(f"there is no deployment {name!r}{meant}", hint=f"taut deploy {name} --model MODEL@champion")

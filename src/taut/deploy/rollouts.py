@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from taut.deploy.allowing import allowed_in
 from taut.deploy.deployments import deployment_in, must_be_newest
 from taut.deploy.revisions import following, revisions_in, write_revision
+from taut.deploy.rights import of_deployment
 from taut.errors import Conflict, NotFound
 from taut.ground.ledger import events
 from taut.ground.meta import Tx
@@ -29,7 +30,7 @@ class Changed:
     text: str
 
 
-@verb("deployment.promote", needs="deployment:write")
+@verb("deployment.promote", needs="deployment:write", on=of_deployment)
 def promote_canary(
     home: Home, name: str, cause: str = PROMOTION, reason: str = "", gated: bool = False, after: int = 0
 ) -> Changed:
@@ -52,7 +53,7 @@ def promote_canary(
     return Changed(made, True, f"{canary.version} is live; it was {newest.backends[0].version}")
 
 
-@verb("deployment.rollback", needs="deployment:write")
+@verb("deployment.rollback", needs="deployment:write", on=of_deployment)
 def roll_back(
     home: Home,
     name: str,
@@ -93,7 +94,7 @@ def roll_back(
     return Changed(made, True, f"{gone.version} is taken back; {made.backends[0].version} answers{as_of}")
 
 
-@verb("deployment.taken_back", needs="deployment:read")
+@verb("deployment.taken_back", needs="deployment:read", on=of_deployment)
 def taken_back(home: Home, name: str) -> Backend | None:
     """The version that the newest revision was a rollback from, None where it was none or there is no deployment.
 

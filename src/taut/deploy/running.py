@@ -10,10 +10,11 @@ two sockets under SO_REUSEPORT have such a moment, because closing one throws aw
 
 import fcntl
 import os
+import secrets
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -70,6 +71,28 @@ def run_folder(home: Home) -> Path:
         return home.own_folder / "run"
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return state / "taut" / sha256(home.place.encode()).hexdigest()[:16] / "run"
+
+
+def owners_secret(home: Home) -> str:
+    """What lets the owner of a home's folder in at its endpoints, made once; empty for a server's home.
+
+    Whoever may read the file may read the home itself. Raises Denied where it cannot be written.
+    """
+    if home.own_folder is None or home.remote is not None:
+        return ""
+    path = run_folder(home) / "owner.secret"
+    beside = path.with_suffix(f".{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write(secrets.token_urlsafe(32))
+            with suppress(FileExistsError):  # Another process was faster: its secret counts.
+                os.link(beside, path)
+            beside.unlink()
+        return path.read_text()
+    except OSError as problem:
+        raise Denied(f"{path} cannot be used: {problem.strerror}", hint=f"ls -ld {path.parent}") from None
 
 
 def reached(host: str) -> str:

@@ -1,8 +1,10 @@
 """What does serve: the state of each deployment, as its target last reported it."""
 
+from taut.deploy.rights import of_deployment, of_state
 from taut.ground import wire
+from taut.ground.access import ANY
 from taut.ground.meta import Row, Tx, Value
-from taut.home import Home, verb
+from taut.home import Home, sight, verb
 from taut.records import DeploymentState
 
 SELECT_STATE = "SELECT name, revision, status, url, handle, at_ms FROM deployment_state WHERE name = :name"
@@ -15,7 +17,7 @@ ON CONFLICT (name) DO UPDATE SET revision = excluded.revision, status = excluded
 """
 
 
-@verb("deployment.report", needs="deployment:write")
+@verb("deployment.report", needs="deployment:write", on=of_state)
 def report_state(home: Home, state: DeploymentState) -> DeploymentState:
     """Store what a target found. A report that says nothing new is no event, and keeps the time of the first.
 
@@ -35,18 +37,19 @@ def report_state(home: Home, state: DeploymentState) -> DeploymentState:
     return state
 
 
-@verb("deployment.state", needs="deployment:read")
+@verb("deployment.state", needs="deployment:read", on=of_deployment)
 def find_state(home: Home, name: str) -> DeploymentState | None:
     """What serves under a name, None where nothing ever did."""
     with home.meta.read() as tx:
         return _state_of(tx, name)
 
 
-@verb("deployment.states", needs="deployment:read")
+@verb("deployment.states", needs="deployment:read", on=ANY)
 def list_states(home: Home) -> list[DeploymentState]:
-    """The state of every deployment that ever came up, by name."""
+    """The state of every deployment that ever came up and that the actor may see, by name."""
+    seen = sight(home, "deployment", "deployment:read")
     with home.meta.read() as tx:
-        return [_state(row) for row in tx.rows(SELECT_STATES)]
+        return [_state(row) for row in tx.rows(SELECT_STATES) if seen.sees(str(row[0]))]
 
 
 def _state_of(tx: Tx, name: str) -> DeploymentState | None:

@@ -11,6 +11,7 @@ from taut.home import Verb
 VERBS: MappingProxyType[str, str] = MappingProxyType(
     {
         "access.apply": "taut.govern.access_file:apply_access",
+        "access.ask": "taut.callers:ask_access",
         "access.bind": "taut.govern.members:bind_role",
         "access.client_list": "taut.govern.clients:show_clients",
         "access.client_remove": "taut.govern.clients:remove_client_secret",

@@ -1,8 +1,9 @@
-"""What users were granted on single experiments and models, as verbs; who manages a thing may share it."""
+"""What users were granted on single experiments, models and deployments, as verbs; who manages a thing may share it."""
 
 from dataclasses import dataclass
 from typing import Literal
 
+from taut.deploy.deployments import deployment_in
 from taut.errors import NotFound
 from taut.govern.users import is_self, require_self, user_of
 from taut.ground.access import (
@@ -43,7 +44,7 @@ class Held:
 
 @verb("permission.grant", needs="self")
 def grant_permission(home: Home, user: str, kind: str, resource: str, level: str, *, only: Only = "any") -> Grant:
-    """Grant a user a level on an experiment (its id), a model (its name), or all of a kind (`*`).
+    """Grant a user a level on an experiment (its id), a model or a deployment (its name), or all of a kind (`*`).
 
     `only` asks that there was none (`new`, else Conflict) or one (`known`, else NotFound); `any` takes its place.
     For whoever administers access or manages that very thing. Raises NotFound, Invalid.
@@ -123,7 +124,10 @@ def level_of_role(role: str, kind: str) -> str:
     >>> level_of_role("viewer", "experiment"), level_of_role("data-scientist", "experiment")
     ('READ', 'EDIT')
     """
-    held = [level for level, gives in GIVES[kind].items() if gives - BESIDE <= rights_of(role) and level != "USE"]
+    given = GIVES[kind]
+    held = [level for level, gives in given.items() if gives - BESIDE <= rights_of(role) and level != "USE"]
+    if held[-1:] == ["MANAGE"] and given["MANAGE"] == given.get("EDIT"):  # All that is more is to grant it to others.
+        held.pop()
     return held[-1] if held else "NO_PERMISSIONS"
 
 
@@ -152,6 +156,8 @@ def _must_exist(tx: Tx, kind: str, resource: str) -> None:
         read_experiment(tx, resource)
     if resource != "*" and kind == "model":
         model_in(tx, resource)
+    if resource != "*" and kind == "deployment":
+        deployment_in(tx, resource)
 
 
 def _no_grant(user: str, kind: str, resource: str) -> NotFound:

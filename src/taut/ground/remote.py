@@ -7,6 +7,7 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from copy import copy
 from itertools import islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Self, cast
@@ -40,9 +41,15 @@ class Remote:
         import urllib3
 
         self.url = url.rstrip("/")
-        headers = {"Authorization": f"{scheme} {token}"} if token else {}
+        self._headers = {"Authorization": f"{scheme} {token}"} if token else {}
         timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=TIMEOUT_S)
-        self._pool = urllib3.PoolManager(headers=headers, timeout=timeout, retries=False, maxsize=16)
+        self._pool = urllib3.PoolManager(timeout=timeout, retries=False, maxsize=16)
+
+    def as_caller(self, authorization: str) -> "Remote":
+        """The same server, over the same connections, asked with somebody else's Authorization header, or with none."""
+        theirs = copy(self)
+        theirs._headers = {"Authorization": authorization} if authorization else {}
+        return theirs
 
     def call(self, name: str, arguments: dict[str, Any]) -> bytes:
         """Run the verb `name`; returns its result as JSON."""
@@ -76,7 +83,7 @@ class Remote:
         self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, *, span: str = "", kind: str = ""
     ) -> "BaseHTTPResponse":
         headers = {
-            **self._pool.headers,
+            **self._headers,
             "Content-Type": kind or ("application/json" if isinstance(body, bytes) else "application/octet-stream"),
             **({"Range": span} if span else {}),
         }

@@ -22,6 +22,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--digest", default="", help="the digest that the folder must have")
     parser.add_argument("--graph", type=Path, help="the compiled model that answers in its place")
     parser.add_argument("--graph-digest", default="", help="the digest that the graph must have")
+    parser.add_argument("--token-file", type=Path, help="with a model folder: callers must show the token in this file")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument(
@@ -31,9 +32,13 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     if given.workers is not None and not 0 <= given.workers <= WORKERS_MAX:
         parser.error(f"there are 0 to {WORKERS_MAX} workers, not {given.workers}")
+    if given.token_file is not None and given.model_folder is None:
+        parser.error("--token-file goes with --model-folder; a deployment asks its home who calls")
     source: Source = Recorded("", "", given.deployment, given.revision)
     if given.model_folder is not None:
-        source = Packed(given.model_folder, given.model, given.digest, given.graph, given.graph_digest)
+        source = Packed(
+            given.model_folder, given.model, given.digest, given.graph, given.graph_digest, given.token_file
+        )
     try:
         serve(source, given.host, given.port, workers=given.workers)
     except TautError as error:

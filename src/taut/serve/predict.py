@@ -1,13 +1,27 @@
 """Asking a deployment over HTTP, as `taut predict` does: by name, wherever it answers at this moment."""
 
+import os
 from dataclasses import dataclass
 
 import msgspec
 
 from taut.deploy import find_deployment, find_state
-from taut.errors import Conflict, Corrupt, Invalid, NotFound, TautError, TooLarge, Unavailable, Unsupported
+from taut.deploy.running import owners_secret, run_folder, serving_now
+from taut.errors import (
+    Conflict,
+    Corrupt,
+    Denied,
+    Invalid,
+    NotFound,
+    TautError,
+    Throttled,
+    TooLarge,
+    Unavailable,
+    Unsupported,
+)
 from taut.ground import wire
 from taut.ground.clock import new_id
+from taut.ground.remote import remote_token
 from taut.home import Home
 from taut.models.signature import Kind, Signature, SignatureColumn
 from taut.serve.log import Columns
@@ -18,10 +32,13 @@ NamedRow = dict[str, str | float | int | bool | None]
 TRIES = 3  # A request has an id, so asking again gets the same answer and never a second prediction.
 STATUS_KINDS: dict[int, type[TautError]] = {
     400: Invalid,
+    401: Denied,
+    403: Denied,
     404: NotFound,
     409: Conflict,
     413: TooLarge,
     415: Unsupported,
+    429: Throttled,
     500: Corrupt,
 }
 KINDS: dict[str, Kind] = {"FP64": "double", "FP32": "float", "INT64": "long", "INT32": "integer", "BOOL": "boolean"}
@@ -81,10 +98,11 @@ def predict(home: Home, deployment: str, columns: Columns, *, request_id: str = 
     asked = request_id or new_id()
     for attempt in range(TRIES):
         url = _url(home, deployment)
+        token = _token(home, deployment, url)
         try:
             if _all_text(columns):
-                columns = parsed(_signature(url, deployment), columns)  # type: ignore[arg-type]  # All text, as just seen.
-            body = _exchange("POST", f"{url}/infer", deployment, request_body(columns, asked, event_time))
+                columns = parsed(_signature(url, deployment, token), columns)  # type: ignore[arg-type]  # All text, as just seen.
+            body = _exchange("POST", f"{url}/infer", deployment, token, request_body(columns, asked, event_time))
             return _answered(deployment, body)
         except ConnectionError as problem:
             if attempt == TRIES - 1:
@@ -125,19 +143,31 @@ def _url(home: Home, deployment: str) -> str:
     return f"{state.url}/v2/models/{deployment}"
 
 
-def _signature(url: str, deployment: str) -> Signature:
-    data = _exchange("GET", url, deployment)
+def _token(home: Home, deployment: str, url: str) -> str:
+    """What the endpoint is shown: this user's token, or what lets the owner of the home's folder in.
+
+    The latter only where a process of this folder says that it answers there: who may report a URL learns no secret.
+    """
+    if home.remote is not None:
+        return remote_token(home.place)
+    is_ours = any(one.url and url.startswith(f"{one.url}/") for one in serving_now(run_folder(home), deployment))
+    return os.environ.get("TAUT_TOKEN", "") or (owners_secret(home) if is_ours else "")
+
+
+def _signature(url: str, deployment: str, token: str) -> Signature:
+    data = _exchange("GET", url, deployment, token)
     inputs = wire.decode(data, _Metadata, what=f"the answer of {deployment!r}").inputs
     return Signature(tuple(SignatureColumn(one.name, KINDS.get(one.datatype, "string")) for one in inputs))
 
 
-def _exchange(method: str, url: str, deployment: str, body: bytes | None = None) -> bytes:
+def _exchange(method: str, url: str, deployment: str, token: str, body: bytes | None = None) -> bytes:
     """One request. Raises ConnectionError where nobody answers, else the kind of error that the status says."""
     import urllib3
 
     timeout = urllib3.Timeout(connect=CONNECT_WITHIN_S, read=ANSWER_WITHIN_S)
     try:
-        answer = urllib3.request(method, url, body=body, timeout=timeout, retries=False)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        answer = urllib3.request(method, url, body=body, headers=headers, timeout=timeout, retries=False)
     except urllib3.exceptions.HTTPError as problem:
         raise ConnectionError(str(getattr(problem, "reason", problem)).rpartition(": ")[2]) from None
     if answer.status == 200:

@@ -2,11 +2,12 @@
 
 from typing import Literal
 
+from taut.deploy.rights import of_deployment
 from taut.errors import NotFound
 from taut.ground import wire
 from taut.ground.ledger import draw_arrow
 from taut.ground.meta import Row, Tx
-from taut.home import Home, verb
+from taut.home import Home, sight, verb
 from taut.records import Alert
 
 FIELDS = "id, deployment, version, window_start_ms, detector, severity, feature, evidence, status, at_ms"
@@ -25,11 +26,13 @@ UPDATE_STATUS = "UPDATE alert SET status = :status WHERE id = :id"
 SELECT_REVISION = "SELECT max(revision) FROM deployment WHERE name = :name AND number = :version"
 
 
-@verb("watch.alerts", needs="deployment:read")
+@verb("watch.alerts", needs="deployment:read", on=of_deployment)
 def list_alerts(home: Home, deployment: str = "", status: str = "") -> list[Alert]:
     """Alerts of one deployment or of all, by window; `status` is open, handled, dismissed, or empty for all."""
+    seen = sight(home, "deployment", "deployment:read")
     with home.meta.read() as tx:
-        return [_alert(row) for row in tx.rows(SELECT_ALERTS, {"deployment": deployment, "status": status})]
+        found = [_alert(row) for row in tx.rows(SELECT_ALERTS, {"deployment": deployment, "status": status})]
+    return [alert for alert in found if seen.sees(alert.deployment)]
 
 
 @verb("watch.handled", needs="policy:write")

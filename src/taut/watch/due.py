@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from taut.deploy.rights import of_deployment
 from taut.ground.clock import duration_ms
 from taut.ground.meta import Tx, Value
 from taut.ground.whole import read_whole
@@ -43,7 +44,7 @@ class Successor:
         return f"deployment:{self.deployment}@{self.revision}"
 
 
-@verb("watch.successor", needs="deployment:read")
+@verb("watch.successor", needs="deployment:read", on=of_deployment)
 def find_successor(home: Home, deployment: str, spec: MonitorSpec) -> Successor | None:
     """The version that a rollout brought and that answered in the window to close next; None where nothing changed.
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from taut.deploy.rights import of_deployment
 from taut.errors import Invalid, NotFound
 from taut.ground.meta import Row, Tx
 from taut.home import Home, verb
@@ -58,14 +59,14 @@ def set_reference(
         return known or insert_reference(home, tx, deployment, model, version, from_ms, oid, cause)
 
 
-@verb("watch.references", needs="deployment:read")
+@verb("watch.references", needs="deployment:read", on=of_deployment)
 def list_references(home: Home, deployment: str) -> list[MonitorReference]:
     """Every reference that a deployment was held against, in order."""
     with home.meta.read() as tx:
         return [_reference(row) for row in tx.rows(SELECT_ALL, {"deployment": deployment})]
 
 
-@verb("watch.reference", needs="deployment:read")
+@verb("watch.reference", needs="deployment:read", on=of_deployment)
 def find_reference(home: Home, deployment: str) -> MonitorReference:
     """What a deployment is held against now. Raises NotFound where it is not watched yet."""
     with home.meta.read() as tx:

@@ -1,11 +1,12 @@
 """The picture of a deployment: metrics, evidence, alerts, retrainings and verdicts over time, as one HTML page."""
 
+from taut.deploy.rights import of_deployment
 from taut.home import Home, verb
 from taut.watch.picture.page import page_of
 from taut.watch.picture.year import read_year
 
 
-@verb("watch.report", needs="deployment:read")
+@verb("watch.report", needs="deployment:read", on=of_deployment)
 def watch_report(home: Home, deployment: str) -> str:
     """Draw the life of a deployment as a page that needs no network and no script, for light and dark screens.
 

@@ -6,6 +6,7 @@ and an alert are stored together. Two that close the same window at once compute
 
 from dataclasses import dataclass, replace
 
+from taut.deploy.rights import of_deployment
 from taut.errors import NotFound
 from taut.ground import wire
 from taut.ground.meta import Row, Tx, Value
@@ -45,14 +46,14 @@ class Watched:
     alerts: tuple[Alert, ...]
 
 
-@verb("watch.windows", needs="deployment:read")
+@verb("watch.windows", needs="deployment:read", on=of_deployment)
 def list_windows(home: Home, deployment: str) -> list[Window]:
     """Every closed window of a deployment, in order."""
     with home.meta.read() as tx:
         return [_window(row) for row in tx.rows(SELECT_WINDOWS, {"deployment": deployment})]
 
 
-@verb("watch.newest", needs="deployment:read")
+@verb("watch.newest", needs="deployment:read", on=of_deployment)
 def newest_window(home: Home, deployment: str) -> Window:
     """The window that was closed last. Raises NotFound where none was."""
     with home.meta.read() as tx:

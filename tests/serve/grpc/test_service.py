@@ -18,6 +18,9 @@ from taut.home import Home
 from taut.models import find_model, load_served
 from taut.serve import find_prediction
 from taut.serve.http.application import Application
+from taut.serve.http.asking import OfHome, OfToken
+from taut.serve.http.guard import Doorkeeper, hosts_for
+from taut.serve.http.rates import Rate
 from taut.serve.scoring.backend import Served
 from taut.serve.scoring.limits import Limits
 from tests.serve.scenes import ROWS, make_home, record, register
@@ -43,12 +46,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 @asynccontextmanager
-async def served(home: Home, *, draining: bool = False, bytes_max: int = 1 << 20) -> AsyncIterator[int]:
+async def served(
+    home: Home, *, draining: bool = False, bytes_max: int = 1 << 20, asks: Doorkeeper | None = None
+) -> AsyncIterator[int]:
     """A server of the deployment `late`; yields its port."""
     deployment = find_deployment(home, "late", 0)
     version = find_model(home, f"{deployment.model}@{deployment.number}")
     one = Served("late", deployment.revision, version.name, version.number, load_served(home, version))
-    application = Application(home, one, LIMITS, guard=guard)
+    application = Application(home, one, LIMITS, guard=asks or guard)
     await application.warm_up()
     if draining:
         application.drain()
@@ -59,7 +64,7 @@ async def served(home: Home, *, draining: bool = False, bytes_max: int = 1 << 20
         application.close()
 
 
-def guard(method: str, path: str, headers: Mapping[bytes, bytes]) -> str:
+def guard(method: str, path: str, headers: Mapping[bytes, bytes], address: str) -> str:
     """Lets everybody in but one."""
     assert (method, path.endswith("/infer")) == ("POST", True)
     if headers.get(b"authorization") == b"nobody":
@@ -244,6 +249,25 @@ def test_a_repeated_id_with_other_rows_already_exists(home: Home):
 def test_metadata_of_a_call_reaches_whoever_decides(home: Home):
     code, words = refused(home, infer(), authorization="nobody")
     assert (code, words) == (grpc.StatusCode.PERMISSION_DENIED, "not you")
+
+
+def test_a_call_shows_the_token_that_a_request_would_and_comes_from_where_it_comes_from(home: Home):
+    keeper = Doorkeeper(OfToken("0123456789abcdef"), hosts=hosts_for("127.0.0.1"), rate=Rate(0.001, 2))
+
+    async def thrice(channel: Any) -> list[str]:
+        found = []
+        for shown in ("Bearer", "Bearer wrong", *["Bearer 0123456789abcdef"] * 3):
+            try:
+                await call(channel, "ModelInfer", infer(), authorization=shown)
+                found.append("OK")
+            except grpc.aio.AioRpcError as problem:
+                found.append(problem.code().name)
+        return found
+
+    said = ask(home, thrice, asks=keeper)
+    assert said == ["UNAUTHENTICATED", "UNAUTHENTICATED", "OK", "OK", "RESOURCE_EXHAUSTED"]
+    near = Doorkeeper(OfHome(home, "deployment:late"), hosts=hosts_for("127.0.0.1"))
+    ask(home, lambda channel: call(channel, "ModelInfer", infer()), asks=near)  # On this machine, of an open home.
 
 
 def test_a_message_past_the_bound_is_refused_and_the_server_lives(home: Home):

@@ -98,7 +98,7 @@ def test_a_shadow_that_fails_is_nobodys_business(home: Home):
 # Who may ask
 
 
-def guard(method: str, path: str, headers: Mapping[bytes, bytes]) -> str:
+def guard(method: str, path: str, headers: Mapping[bytes, bytes], address: str) -> str:
     """Only whoever has a name; health is for all."""
     if path == "/ping":
         return ""

@@ -24,7 +24,7 @@ class WithPassword:
 
 @click.group(epilog="Example: taut user create ada --admin")
 def user() -> None:
-    """Make users, give them roles and passwords, and grant them single experiments and models."""
+    """Make users, give them roles and passwords, and grant them single experiments, models and deployments."""
 
 
 @user.command(epilog="Example: taut user create ada --admin")
@@ -173,9 +173,10 @@ def delete(name: str, yes: bool, as_json: bool) -> None:
 @click.argument("permission")
 @json_option
 def grant(name: str, resource: str, permission: str, as_json: bool) -> None:
-    """Grant READ, EDIT, MANAGE or NO_PERMISSIONS on experiment:NAME, model:NAME or all of one (experiment:*).
+    """Grant a level on experiment:NAME, model:NAME, deployment:NAME or all of a kind (experiment:*).
 
-    On its resource a grant takes the place of the role. USE on the whole home (home:*) lets begin things.
+    Levels are READ, USE, EDIT, MANAGE and NO_PERMISSIONS. On its resource a grant takes the place of the role: USE of a
+    deployment lets ask it, USE of the whole home (home:*) begin things.
     """
     from taut.govern import grant_permission
 
@@ -226,7 +227,7 @@ def _resource(home: Home, written: str) -> tuple[str, str]:
 
     kind, colon, name = written.partition(":")
     if not colon or not name:
-        raise Invalid(f"{written!r} names nothing; write experiment:NAME, model:NAME or home:*")
+        raise Invalid(f"{written!r} names nothing; write experiment:NAME, model:NAME, deployment:NAME or home:*")
     if kind != "experiment" or name == "*":
         return kind, name
     try:

@@ -26,7 +26,6 @@ from taut.faces.http.metrics import MEDIA_TYPE, Requests, exposition
 from taut.faces.http.observed import Observed, places_of
 from taut.faces.http.projects import Projects
 from taut.faces.http.reading import read_body
-from taut.faces.http.tracing import Tracing
 from taut.faces.mlflow import SPEAKS
 from taut.faces.mlflow.face import mlflow_routes
 from taut.faces.verbs import load_verb
@@ -34,6 +33,7 @@ from taut.ground import wire
 from taut.ground.access import ANY, PERMISSIONS, is_allowed
 from taut.ground.objects import oid_of
 from taut.ground.remote import LOGIN, OIDS_MAX, TOKEN
+from taut.ground.tracing import Tracing
 from taut.home import Home, note_refusal, require
 
 Handler = Callable[[Request], Awaitable[Response]]

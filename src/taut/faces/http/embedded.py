@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from taut.faces.http.app import make_app
-from taut.faces.http.guard import LOOPBACK
 from taut.faces.http.server import bound
 from taut.faces.http.threaded import in_thread
+from taut.ground.browsers import LOOPBACK
 from taut.home import Home
 
 TOKEN = "MLFLOW_TRACKING_TOKEN"  # noqa: S105  # The name of the variable that MLflow's clients read it from.

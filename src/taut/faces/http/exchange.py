@@ -7,8 +7,8 @@ from contextvars import copy_context
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from taut.callers import MISS, actor_of, cached_actor_of
 from taut.errors import TautError, Throttled, TooLarge
-from taut.faces.http.callers import MISS, actor_of, cached_actor_of
 from taut.faces.http.guard import Receive, Scope, Send
 from taut.faces.http.limits import Busy, share_of
 from taut.faces.http.reading import BODY_BYTES_MAX, check_length, too_large

@@ -14,7 +14,7 @@ from taut.faces.http.guard import App, Message, Receive, Scope, Send
 from taut.faces.http.limits import FREE_BYTES, SHARE, Busy, Limits, Share
 from taut.faces.http.logs import REQUEST_ID
 from taut.faces.http.metrics import Requests
-from taut.faces.http.tracing import Tracing
+from taut.ground.tracing import Tracing
 from taut.home import Home
 
 GIVEN = re.compile(rb"[A-Za-z0-9._-]{1,64}")

@@ -8,8 +8,8 @@ from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from taut.callers import MISS, cached_caller_of, caller_of, look
 from taut.errors import Invalid, TautError
-from taut.faces.http.callers import MISS, cached_caller_of, caller_of, look
 from taut.faces.http.exchange import again_after, answer, in_thread
 from taut.faces.http.guard import App, Receive, Scope, Send
 from taut.faces.mlflow.errors import send_coded, send_error

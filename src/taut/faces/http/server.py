@@ -19,13 +19,14 @@ import uvicorn
 from taut.errors import Conflict, Denied, Invalid, TautError, UsageError
 from taut.faces.http.alone import only_server
 from taut.faces.http.app import State, make_app
-from taut.faces.http.guard import HEADERS, LOOPBACK, hosts_of
+from taut.faces.http.guard import HEADERS
 from taut.faces.http.places import BACKLOG, Places, backlog_of, files_of_process, most_of_environment
 from taut.faces.http.strict import in_places
 from taut.faces.http.telling import webhooks_told
-from taut.faces.http.tracing import Tracing, tracing_of_environment
 from taut.govern import seal_secrets
 from taut.ground.access import has_logins
+from taut.ground.browsers import LOOPBACK, hosts_of
+from taut.ground.tracing import Tracing, tracing_of_environment
 from taut.home import Home
 
 LOG = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Route as HttpRoute
 
+from taut.callers import look
 from taut.errors import Ended, Invalid, TautError
 from taut.faces.http.asking import asking
-from taut.faces.http.callers import look
 from taut.faces.http.exchange import Gone, answer, body_of, caller_of, header, in_thread, name_of
 from taut.faces.http.gathering import Gathering
 from taut.faces.http.guard import App, Receive, Scope, Send

@@ -25,7 +25,7 @@ from taut.home import Home
 
 WORKSPACE = "default"  # A home is one workspace, and this is what MLflow calls the only one.
 KINDS = {"experiment": "experiment", "registered_model": "model", "workspace": "home"}
-TYPES = {kind: name for name, kind in KINDS.items()}
+TYPES = {kind: name for name, kind in KINDS.items()}  # A deployment, which MLflow does not have, is called so.
 CAN_USE = {"USE", "EDIT", "MANAGE"}
 # Clients from before 3.10 read these of a user and fail where one is missing.
 OLD_LISTS: dict[str, list[Any]] = {
@@ -252,7 +252,7 @@ def role_shape(role: GrantSet) -> Json:
 def grant_shape(granted: Grant) -> Json:
     """One grant of a role."""
     return {
-        "id": granted.id, "role_id": granted.set_id, "resource_type": TYPES[granted.kind],
+        "id": granted.id, "role_id": granted.set_id, "resource_type": TYPES.get(granted.kind, granted.kind),
         "resource_pattern": granted.resource, "permission": granted.level,
     }  # fmt: skip
 
@@ -290,7 +290,8 @@ def _held(home: Home, name: str) -> list[Json]:
     return [
         {
             "role_id": held.set_id, "role_name": held.set_name, "workspace": WORKSPACE,
-            "resource_type": TYPES[held.kind], "resource_pattern": held.resource, "permission": held.level,
+            "resource_type": TYPES.get(held.kind, held.kind), "resource_pattern": held.resource,
+            "permission": held.level,
         }
         for held in list_permissions(home, name)
     ]  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from taut.ground.meta import Metadata, Tx
 
-Kind = Literal["experiment", "model", "home"]
+Kind = Literal["experiment", "model", "deployment", "home"]
 Level = Literal["DENY", "NO_PERMISSIONS", "READ", "USE", "EDIT", "MANAGE"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 LEVELS: tuple[Level, ...] = get_args(Level)  # From least to most; DENY beats them all.
@@ -16,6 +16,8 @@ ANY, NEW = "*", "new"
 
 _EXPERIMENT_READ = {"run:read", "artifact:read"}
 _EXPERIMENT_EDIT = _EXPERIMENT_READ | {"run:write", "artifact:write", "experiment:write"}
+_DEPLOYMENT_USE = {"deployment:read", "deployment:predict", "feedback:write"}
+_DEPLOYMENT_EDIT = _DEPLOYMENT_USE | {"deployment:write", "prediction:read"}
 _MODEL_EDIT = {"model:read", "model:write", "model:gate", "model:promote"}
 
 # Kind -> level -> what it lets do there. A grant takes the place of the role for its resource, for more or for less.
@@ -27,6 +29,10 @@ GIVES: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType({
     "model": {
         "READ": frozenset({"model:read"}), "USE": frozenset({"model:read"}), "EDIT": frozenset(_MODEL_EDIT),
         "MANAGE": frozenset(_MODEL_EDIT | {"model:delete"}),
+    },
+    "deployment": {
+        "READ": frozenset({"deployment:read"}), "USE": frozenset(_DEPLOYMENT_USE),
+        "EDIT": frozenset(_DEPLOYMENT_EDIT), "MANAGE": frozenset(_DEPLOYMENT_EDIT),
     },
     # USE of the home is to begin things of one's own, MANAGE what `roles.py` gives a project-admin.
     "home": {"USE": frozenset({"experiment:create"})},

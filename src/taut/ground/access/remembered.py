@@ -78,6 +78,11 @@ class Access:
         return self._seen == self._epoch[0] and self.steady() < self._fresh_until
 
     @property
+    def fresh_until_s(self) -> float:
+        """Until when, on the steady clock, what is remembered may be used; in the past where it may not be."""
+        return self._fresh_until if self._seen == self._epoch[0] else 0.0
+
+    @property
     def asks(self) -> bool:
         """Whether callers must say who they are; only meaningful while fresh."""
         return self._state is None or self._state.asks

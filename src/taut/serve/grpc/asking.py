@@ -8,6 +8,9 @@ from taut.models.signature import Signature
 from taut.records import Prediction
 from taut.serve.requests import Request
 
+PEER = ":peer"
+"""Where metadata says whence a call comes, as gRPC writes it."""
+
 
 class Scorer(Protocol):
     """Answers one request; the same that answers over HTTP, so that limits, ids and the log are the same."""

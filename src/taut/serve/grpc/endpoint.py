@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from taut import __version__
 from taut.models.signature import Signature
 from taut.records import Prediction
-from taut.serve.grpc.asking import Endpoint, Scorer
+from taut.serve.grpc.asking import PEER, Endpoint, Scorer
 from taut.serve.http.application import Application
 from taut.serve.http.routes import Way
 from taut.serve.requests import Request, server_body
@@ -38,7 +39,8 @@ def endpoint_of(application: Application) -> Endpoint:
 
     async def find(name: str, number: str, headers: Mapping[str, str]) -> tuple[Scorer, Signature]:
         raw = {key.encode("latin-1"): value.encode("latin-1", "replace") for key, value in headers.items()}
-        caller = "" if application.guard is None else application.guard("POST", INFER.format(name), raw)
+        raw[b"host"] = b"localhost"  # Browsers do not speak it, and a call has no Host.
+        caller = await application.admitted("POST", INFER.format(name), raw, address_of(headers.get(PEER, "")))
         way = application.pages.way(name, number)
         return _Asking(application, way, raw, caller, is_free=not number), way.signature
 
@@ -46,6 +48,18 @@ def endpoint_of(application: Application) -> Endpoint:
         find, lambda name, number: application.pages.described(application.pages.way(name, number)),
         lambda: server_body(__version__), lambda: application.health.unready,
     )  # fmt: skip
+
+
+def address_of(peer: str) -> str:
+    """The address in gRPC's word for who calls; empty for a socket of this machine.
+
+    >>> address_of("ipv4:10.0.0.1:5"), address_of("ipv6:%5B::1%5D:5"), address_of("unix:"), address_of("")
+    ('10.0.0.1', '::1', '', 'nowhere')
+    """
+    kind, _, rest = peer.partition(":")
+    if kind in ("unix", "unix-abstract"):
+        return ""
+    return unquote(rest).rpartition(":")[0].strip("[]") or "nowhere"
 
 
 def _tell(future: "asyncio.Future[Prediction]", result: Result) -> None:

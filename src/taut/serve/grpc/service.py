@@ -24,9 +24,10 @@ from taut.errors import (
     Unsupported,
     UsageError,
 )
-from taut.serve.grpc.asking import Endpoint
+from taut.serve.grpc.asking import PEER, Endpoint
 from taut.serve.grpc.messages import CLASSES, HEALTH, HEALTH_CLASSES, NOT_SERVING, SERVICE, SERVING
 from taut.serve.grpc.tensors import answer_message, read_message
+from taut.serve.http.asking import Unknown
 from taut.serve.scoring.pending import RequestFailed
 
 CALLS_MAX = 4096  # Under way at once, over all connections; more are told RESOURCE_EXHAUSTED by gRPC itself.
@@ -37,6 +38,7 @@ STATUSES: dict[type[Exception], grpc.StatusCode] = {
     UsageError: grpc.StatusCode.INVALID_ARGUMENT,
     NotFound: grpc.StatusCode.NOT_FOUND,
     Conflict: grpc.StatusCode.ALREADY_EXISTS,
+    Unknown: grpc.StatusCode.UNAUTHENTICATED,
     Denied: grpc.StatusCode.PERMISSION_DENIED,
     Refused: grpc.StatusCode.FAILED_PRECONDITION,
     Corrupt: grpc.StatusCode.DATA_LOSS,
@@ -106,8 +108,9 @@ class _Calls:
 
 
 def _headers(context: Any) -> dict[str, str]:
-    """A call's metadata; what is binary is left out."""
-    return {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+    """A call's metadata, and whence it comes under a name that no caller can give; what is binary is left out."""
+    said = {name: value for name, value in context.invocation_metadata() or () if isinstance(value, str)}
+    return {**said, PEER: context.peer()}
 
 
 Call = Callable[[Any, Any], Awaitable[Any]]

@@ -36,6 +36,8 @@ def told(problem: TautError, request_id: str = "") -> Answer:
     if problem.http_status in (429, 503):
         wait_s = problem.retry_after_s if isinstance(problem, Throttled) else 1
         return error(problem.http_status, problem.message, request_id, (b"retry-after", str(wait_s).encode()))
+    if problem.http_status == 401:
+        return error(401, problem.message, request_id, (b"www-authenticate", b"Bearer"))
     return error(problem.http_status, problem.message, request_id)
 
 

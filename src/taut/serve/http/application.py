@@ -7,16 +7,18 @@ import asyncio
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from taut.errors import TautError, Unavailable
+from taut.ground.tracing import Tracing
 from taut.home import Home
 from taut.models import made_up_rows
 from taut.serve.http.access_log import AccessLog
 from taut.serve.http.answers import Answer, HttpProblem, error, told
 from taut.serve.http.board import Board, Labels
+from taut.serve.http.guard import Guard
 from taut.serve.http.pages import Pages
-from taut.serve.http.reading import Question, Receive, Scope, Send, read_question
+from taut.serve.http.reading import Question, Receive, Scope, Send, headers_of, read_question
 from taut.serve.http.routes import Route, Way, hot_routes
 from taut.serve.log import PredictionLog, log_place
 from taut.serve.requests import Request, outputs_of_answer
@@ -28,9 +30,6 @@ from taut.serve.scoring.limits import Limits, UnderWay
 from taut.serve.scoring.pending import Ids, RequestFailed, Result, TimedOut
 from taut.serve.scoring.said import Log
 
-Guard = Callable[[str, str, dict[bytes, bytes]], str]
-"""Given method, path and headers, the name of the caller, empty for nobody known; raises Denied and its kin."""
-
 Pick = Callable[[Mapping[bytes, bytes], Columns], int]
 """Given a request's headers and columns, the place of the backend that answers it, which is no shadow."""
 
@@ -40,8 +39,8 @@ class Application:
 
     `served` is one model in memory, or the backends of the endpoint, the live one first. `board` is shared by all
     processes of the endpoint, of which this one is number `front`; `pick` chooses where no version is named, else the
-    first answers; `access` gets a line a request; `grpc` is where it speaks gRPC. Shadows are asked what was answered,
-    after it was, for the log alone. It is ready once `warm_up` has returned.
+    first answers; `access` gets a line a request, `tracing` a span; `grpc` is where it speaks gRPC. Shadows are asked
+    what was answered, after it was, for the log alone. It is ready once `warm_up` has returned.
     """
 
     def __init__(
@@ -57,6 +56,7 @@ class Application:
         guard: Guard | None = None,
         access: AccessLog | None = None,
         grpc: tuple[str, int] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         backends = [backend_of(served)] if isinstance(served, Served) else [*served]
         if isinstance(served, Served) and served.logs and log is None:
@@ -65,6 +65,8 @@ class Application:
         self.limits = limits or Limits()
         self.under_way = UnderWay(self.limits)
         self._log, self._pick, self.guard, self._access = log, pick, guard, access
+        self._tracing, self._endpoint = tracing, backends[0].deployment
+        self._looked_up: set[asyncio.Future[None]] = set()
         board = board or Board([labels_of(backend) for backend in backends])
         ids = Ids()
         self._ways: list[Way] = []
@@ -74,9 +76,8 @@ class Application:
             self._ways.append(Way(batcher, slot))
         self.health = Health([way.batcher for way in self._ways], self.under_way)
         self._shadows = [way for way in self._ways if way.backend.role == "shadow"]
-        endpoint = backends[0].deployment
-        self.hot = hot_routes(endpoint, self._ways)
-        self.pages = Pages(home, endpoint, self._ways, self.hot, board, self.health, keeps=log is not None)
+        self.hot = hot_routes(self._endpoint, self._ways)
+        self.pages = Pages(home, self._endpoint, self._ways, self.hot, board, self.health, keeps=log is not None)
 
     def picked(self, headers: Mapping[bytes, bytes], columns: Columns) -> Way:
         """The backend that answers where no version is named."""
@@ -109,6 +110,8 @@ class Application:
             self._log.close()
         if self._access is not None:
             self._access.flush()
+        if self._tracing is not None:
+            self._tracing.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -117,7 +120,7 @@ class Application:
         method, path = scope["method"], scope["path"]
         hot = self.hot.get(path)
         try:
-            caller = "" if self.guard is None else self.guard(method, path, dict(scope["headers"]))
+            caller = await self.admitted(method, path, headers_of(scope), (scope.get("client") or ("",))[0])
             question = await read_question(scope, receive, self.limits, self.under_way)
             held, begun_s = len(question.body), time.monotonic()
             if hot is None or method != "POST":
@@ -135,9 +138,8 @@ class Application:
         finally:
             self.under_way.release(held)
         await self._send(send, answer)
-        if self._access is not None:
-            client = scope.get("client") or ("",)
-            self._access.answered(method, path, client[0], answer, time.monotonic() - begun_s)
+        client = scope.get("client") or ("",)
+        self._note(method, path, dict(scope["headers"]), client[0], answer, time.monotonic() - begun_s)
 
     def predict(self, question: Question, hot: Route, client: str, told: Callable[[Answer], None]) -> None:
         """The short way of a prediction, for a server that has the whole request: `told` gets the answer, later or now.
@@ -145,22 +147,46 @@ class Application:
         Raises nothing. The caller holds and releases the bytes of the body.
         """
         begun_s = time.monotonic()
-        access = self._access
-        if access is not None:
+        if self._access is not None or self._tracing is not None:
             tell = told
 
             def told(answer: Answer) -> None:
                 tell(answer)
-                access.answered(question.method, question.path, client, answer, time.monotonic() - begun_s)
+                took_s = time.monotonic() - begun_s
+                self._note(question.method, question.path, question.headers, client, answer, took_s)
 
         try:
-            caller = "" if self.guard is None else self.guard(question.method, question.path, question.headers)
+            guard = self.guard
+            caller = "" if guard is None else guard(question.method, question.path, question.headers, client)
         except Exception as problem:  # noqa: BLE001  # As in `__call__`.
             answer = self._problem(f"{question.method} {question.path}", problem)
             hot.way.slot.answered(answer.status, time.monotonic() - begun_s)
             told(answer)
             return
-        self._predict(question, hot, caller, begun_s, told)
+        if isinstance(caller, str):
+            self._predict(question, hot, caller, begun_s, told)
+        else:
+            task = asyncio.ensure_future(self._predict_for(caller, question, hot, begun_s, told))
+            self._looked_up.add(task)  # The loop itself holds no task.
+            task.add_done_callback(self._looked_up.discard)
+
+    async def admitted(self, method: str, path: str, headers: Mapping[bytes, bytes], address: str) -> str:
+        """Who calls, where they may; raises what the guard does."""
+        caller = "" if self.guard is None else self.guard(method, path, headers, address)
+        return caller if isinstance(caller, str) else await caller
+
+    async def _predict_for(
+        self, caller: Awaitable[str], question: Question, hot: Route, begun_s: float, told: Callable[[Answer], None]
+    ) -> None:
+        """Go on once it is known who calls."""
+        try:
+            name = await caller
+        except Exception as problem:  # noqa: BLE001  # As in `__call__`.
+            answer = self._problem(f"{question.method} {question.path}", problem)
+            hot.way.slot.answered(answer.status, time.monotonic() - begun_s)
+            told(answer)
+        else:
+            self._predict(question, hot, name, begun_s, told)
 
     def _predict(
         self, question: Question, hot: Route, caller: str, begun_s: float, told: Callable[[Answer], object]
@@ -207,6 +233,18 @@ class Application:
         sys.stderr.write(f"{what} failed\n{''.join(traceback.format_exception(problem))}")
         return error(500, "the server failed on this request; its log says how", request_id)
 
+    def _note(
+        self, method: str, path: str, headers: Mapping[bytes, bytes], client: str, answer: Answer, took_s: float
+    ) -> None:
+        """Tell the access log, and whoever collects traces, of a request that was answered."""
+        if self._access is not None:
+            self._access.answered(method, path, client, answer, took_s)
+        if self._tracing is not None:
+            self._tracing.note(
+                f"{method} {path}" if path in self.hot else method, headers, took_s=took_s, status=answer.status,
+                attributes=traced(method, path, self._endpoint, answer),
+            )  # fmt: skip
+
     async def _send(self, send: Send, answer: Answer) -> None:
         headers = [(b"content-type", answer.content_type), (b"content-length", str(len(answer.body)).encode())]
         headers.extend(answer.headers)
@@ -219,6 +257,19 @@ class Application:
 def _set(future: "asyncio.Future[Answer]", answer: Answer) -> None:
     if not future.done():  # Whoever waited may have been cancelled.
         future.set_result(answer)
+
+
+def traced(method: str, path: str, endpoint: str, answer: Answer) -> dict[str, str | int]:
+    """What a span says of a request: OpenTelemetry's names for HTTP, ours for what was served."""
+    said: dict[str, str | int] = {
+        "http.request.method": method, "url.path": path, "url.scheme": "http", "taut.deployment": endpoint,
+        "http.response.status_code": answer.status,
+    }  # fmt: skip
+    if answer.id:
+        said |= {"taut.request_id": answer.id}
+    if answer.status == 200 and answer.rows:
+        said |= {"taut.rows": answer.rows, "taut.version": answer.number, "taut.revision": answer.revision}
+    return said
 
 
 def labels_of(backend: Backend) -> Labels:

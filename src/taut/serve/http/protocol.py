@@ -167,6 +167,8 @@ class HotProtocol(HttpToolsProtocol):
             return None
         headers = dict(self.headers)
         written = headers.get(b"content-length", b"")
+        if len(headers) != len(self.headers):
+            return None  # Some are given twice: the long way says of which that may be.
         if not written.isdigit() or len(written) > LENGTH_DIGITS_MAX or b"transfer-encoding" in headers:
             return None
         length = int(written)

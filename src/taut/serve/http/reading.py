@@ -8,6 +8,8 @@ from typing import Any
 from taut.serve.http.answers import HttpProblem
 from taut.serve.scoring.limits import Limits, UnderWay
 
+ONCE = (b"authorization", b"host", b"origin", b"sec-fetch-site")
+
 Scope = dict[str, Any]  # As ASGI defines it.
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -26,6 +28,17 @@ class Question:
         """One header, empty where it is missing."""
         value = self.headers.get(name)
         return value.decode("latin-1") if value else ""
+
+
+def headers_of(scope: Scope) -> dict[bytes, bytes]:
+    """The headers by name. Raises HttpProblem for one given twice that says who asks whom."""
+    headers = dict(scope["headers"])
+    if len(headers) != len(scope["headers"]):
+        names = [name for name, _ in scope["headers"]]
+        for name in ONCE:
+            if names.count(name) > 1:
+                raise HttpProblem(400, f"the header {name.decode()} is given twice")
+    return headers
 
 
 async def read_question(scope: Scope, receive: Receive, limits: Limits, under_way: UnderWay) -> Question:

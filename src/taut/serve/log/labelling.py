@@ -5,6 +5,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from taut.deploy.rights import of_deployment
 from taut.errors import Invalid
 from taut.ground.meta import Insert, Tx
 from taut.home import Home, verb
@@ -60,7 +61,7 @@ class Labels:
         return f"'{self.ids[place]}.{self.rows[place]}'{line}"
 
 
-@verb("label.add", needs="feedback:write")
+@verb("label.add", needs="feedback:write", on=of_deployment)
 def add_labels(
     home: Home,
     deployment: str,

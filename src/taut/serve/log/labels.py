@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
+from taut.deploy.rights import of_deployment
 from taut.errors import Invalid
 from taut.ground.whole import read_whole
 from taut.home import Home, verb
@@ -52,7 +53,7 @@ class Traffic:
     last_event_ms: int | None
 
 
-@verb("label.log", needs="feedback:write")
+@verb("label.log", needs="feedback:write", on=of_deployment)
 def log_labels(home: Home, deployment: str, labels: dict[str, float], early: bool = False) -> LabelsLogged:
     """Store what turned out to be true of predictions, by `ID.ROW`; all of them or none.
 
@@ -66,7 +67,7 @@ def log_labels(home: Home, deployment: str, labels: dict[str, float], early: boo
     return LabelsLogged(added.new, added.changed, added.known)
 
 
-@verb("prediction.rows", needs="prediction:read")
+@verb("prediction.rows", needs="prediction:read", on=of_deployment)
 def predicted_rows(
     home: Home,
     deployment: str,
@@ -84,7 +85,7 @@ def predicted_rows(
     return _read_rows(home, span, labelled_only=False)
 
 
-@verb("prediction.labelled", needs="prediction:read")
+@verb("prediction.labelled", needs="prediction:read", on=of_deployment)
 def labelled_rows(
     home: Home, deployment: str, from_event_ms: int = 0, until_event_ms: int = END_OF_TIME_MS, number: int = 0
 ) -> PredictedRows:
@@ -92,7 +93,7 @@ def labelled_rows(
     return _read_rows(home, Span(deployment, from_event_ms, until_event_ms, number), labelled_only=True)
 
 
-@verb("prediction.traffic", needs="prediction:read")
+@verb("prediction.traffic", needs="prediction:read", on=of_deployment)
 def traffic(home: Home, deployment: str) -> Traffic:
     """How many requests and rows a deployment answered, how many rows are labelled, and between which event times."""
     with open_log(home, deployment) as log:

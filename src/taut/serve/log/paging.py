@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from taut.deploy import find_deployment
+from taut.deploy.rights import of_deployment
 from taut.errors import NotFound
 from taut.ground.access import local_actor
 from taut.home import Home, require, verb
@@ -42,7 +43,7 @@ class Asked:
     ids: tuple[str, ...] = ()
 
 
-@verb("prediction.page", needs="prediction:read")
+@verb("prediction.page", needs="prediction:read", on=of_deployment)
 def page_predictions(
     home: Home,
     deployment: str,
@@ -65,7 +66,7 @@ def page_predictions(
         return list(islice(_labelled(log, log.requests(_span(asked, after))), max(0, min(limit, PAGE_MAX))))
 
 
-@verb("prediction.named", needs="prediction:read")
+@verb("prediction.named", needs="prediction:read", on=of_deployment)
 def named_predictions(home: Home, deployment: str, ids: list[str]) -> list[Labelled]:
     """The requests of these predictions, `ID.ROW` or `ID`, each once and in this order. Raises NotFound for others."""
     name = _known(home, deployment)

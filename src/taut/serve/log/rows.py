@@ -2,9 +2,11 @@
 
 from itertools import islice
 
+from taut.deploy.rights import of_deployment
 from taut.errors import Conflict, Invalid, NotFound
 from taut.ground import wire
-from taut.home import Home, verb
+from taut.ground.access import ANY
+from taut.home import Home, sight, verb
 from taut.records import Prediction
 from taut.serve.log.live import Live
 from taut.serve.log.reading import open_log, open_logs, opened, reader_in
@@ -20,7 +22,7 @@ FROM deployment WHERE name = :deployment AND revision = :revision
 """
 
 
-@verb("prediction.log", needs="deployment:predict")
+@verb("prediction.log", needs="deployment:predict", on=of_deployment)
 def log_prediction(
     home: Home, deployment: str, request_id: str, revision: int, event_ms: int, inputs: Columns, outputs: Columns
 ) -> Prediction:
@@ -50,14 +52,14 @@ def log_prediction(
     return same_inputs(stored, inputs)
 
 
-@verb("prediction.stored", needs="deployment:predict")
+@verb("prediction.stored", needs="deployment:predict", on=of_deployment)
 def find_answer(home: Home, deployment: str, request_id: str) -> Prediction | None:
     """What was answered to a request id before, None where it is new."""
     with open_log(home, deployment) as log:
         return log.find(request_id)
 
 
-@verb("prediction.known", needs="deployment:predict")
+@verb("prediction.known", needs="deployment:predict", on=of_deployment)
 def known_requests(home: Home, deployment: str, ids: list[str], only_sealed: bool = False) -> dict[str, int]:
     """How many rows each of these requests has, of those that a deployment answered.
 
@@ -67,18 +69,18 @@ def known_requests(home: Home, deployment: str, ids: list[str], only_sealed: boo
         return log.row_counts(ids, only_sealed=only_sealed)
 
 
-@verb("prediction.show", needs="prediction:read")
+@verb("prediction.show", needs="prediction:read", on=ANY)
 def find_prediction(home: Home, prediction_id: str, deployment: str = "") -> Prediction:
     """The answered request that `ID.ROW` or `ID` names, of any deployment where none is said. Raises NotFound."""
     with open_logs(home, deployment) as logs:
         found = logs.find(prediction_id)
-    if found is None:
+    if found is None or not sight(home, "deployment", "prediction:read").sees(found[0].deployment):
         where = f" by deployment {deployment!r}" if deployment else ""
         raise NotFound(f"no prediction {prediction_id!r} was ever answered{where}", hint="taut status")
     return found[0]
 
 
-@verb("prediction.list", needs="prediction:read")
+@verb("prediction.list", needs="prediction:read", on=of_deployment)
 def list_predictions(
     home: Home,
     deployment: str,

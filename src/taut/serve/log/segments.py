@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from taut.deploy.rights import of_deployment
 from taut.errors import Conflict
 from taut.ground import wire
 from taut.ground.meta import Cell, Row, Tx
@@ -111,7 +112,7 @@ class Progress:
     newest: int
 
 
-@verb("prediction.progress", needs="deployment:predict")
+@verb("prediction.progress", needs="deployment:predict", on=of_deployment)
 def sealing_progress(home: Home, deployment: str, journals: list[str]) -> Progress:
     """Up to which byte each of these journals was sealed; those that nobody knows are left out."""
     with home.meta.read() as tx:
@@ -119,7 +120,7 @@ def sealing_progress(home: Home, deployment: str, journals: list[str]) -> Progre
         return Progress({str(name): int(str(sealed)) for name, sealed in found}, newest_of(tx, deployment))
 
 
-@verb("prediction.seal", needs="deployment:predict")
+@verb("prediction.seal", needs="deployment:predict", on=of_deployment)
 def record_segment(
     home: Home,
     deployment: str,
@@ -148,7 +149,7 @@ def record_segment(
     return 0 if made is None else made.number
 
 
-@verb("prediction.unsealed", needs="deployment:predict")
+@verb("prediction.unsealed", needs="deployment:predict", on=of_deployment)
 def forget_journals(home: Home, deployment: str, journals: list[str]) -> None:
     """Forget how far journals were sealed; for whoever has removed them."""
     with home.meta.transaction() as tx:

@@ -7,6 +7,7 @@ Whoever has the counters calls `judge_rollout`, as often as they like: the servi
 from dataclasses import asdict, dataclass, field, replace
 
 from taut.deploy import canary_since_in, find_deployment, roll_back, spec_of
+from taut.deploy.rights import of_deployment
 from taut.errors import Conflict
 from taut.ground import wire
 from taut.ground.ledger import take_turn
@@ -75,7 +76,7 @@ class _Memory:
     before: int = 0
 
 
-@verb("deployment.judge", needs="deployment:write")
+@verb("deployment.judge", needs="deployment:write", on=of_deployment)
 def judge_rollout(home: Home, deployment: str, tally: Tally) -> Judged:
     """Add what was counted to what is known of an endpoint's canary, and take it back where that is too bad.
 
@@ -110,7 +111,7 @@ def judge_rollout(home: Home, deployment: str, tally: Tally) -> Judged:
     return _taken_back(home, newest, judged, found, memory.standing)
 
 
-@verb("deployment.standing", needs="deployment:read")
+@verb("deployment.standing", needs="deployment:read", on=of_deployment)
 def show_standing(home: Home, deployment: str) -> Judged:
     """How the canary of an endpoint stands by all that was counted so far; changes nothing. Raises NotFound."""
     newest = find_deployment(home, deployment)

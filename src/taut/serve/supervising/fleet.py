@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from taut.deploy.control import Failure
 from taut.deploy.running import FrontState
+from taut.serve.http.rates import Rates
 from taut.serve.supervising.children import Child, Line, Message, fork
 from taut.serve.supervising.front import ENDED_WITHIN_S, HANG_S, run_front
 from taut.serve.supervising.sources import Recorded, Seat, Source
@@ -70,6 +71,8 @@ class Fleet:
     count: int
     let_go: Callable[[], None]
     patience: Patience = field(default_factory=Patience)
+    rates: Rates = field(default_factory=Rates)
+    """What each caller has asked, of a supervisor's fleets the same: a change of revision forgets none of it."""
     places: list[Place] = field(init=False)
     opened: bool = False
     """Whether its fronts may answer as soon as they can: they may once all of them could."""
@@ -82,6 +85,11 @@ class Fleet:
         # Of no file, and shared with the forks; what nobody touches takes no room.
         self.beats = mmap.mmap(-1, max(1, self.count) * BEAT.size)
         self.memory = mmap.mmap(-1, SHARED_BYTES)
+
+    @property
+    def host(self) -> str:
+        """The address that is listened on."""
+        return str(self.listener.getsockname()[0])
 
     @property
     def fronts(self) -> list[Front]:
@@ -116,7 +124,7 @@ class Fleet:
     def start(self, slot: int) -> Front | None:
         """Fork a front for a place; None where the kernel has no process left for us, to be tried again."""
         now_s = time.monotonic()
-        seat = Seat(slot, self.count, self.memory)
+        seat = Seat(slot, self.count, self.memory, self.rates, self.host)
 
         def work(line: Line) -> None:
             run_front(self.source.opened(seat), self.listener, line, lambda: self._beat(slot), self.patience.hang_s)

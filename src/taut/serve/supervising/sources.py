@@ -4,16 +4,17 @@ import mmap
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from taut.deploy import find_deployment, find_state, spec_of
 from taut.deploy.quantities import bytes_of
-from taut.deploy.running import run_folder
+from taut.deploy.running import owners_secret, run_folder
 from taut.errors import Invalid
 from taut.ground.settings import make_folder
+from taut.ground.tracing import tracing_of_environment
 from taut.ground.whole import read_whole
 from taut.home import Home, open_home
 from taut.models import find_model, packed_form, served_form, served_graph
@@ -21,7 +22,10 @@ from taut.project import DeploymentSpec
 from taut.records import Deployment, ModelVersion
 from taut.serve.http.access_log import AccessLog
 from taut.serve.http.application import Application, Pick, labels_of
+from taut.serve.http.asking import OfToken, asks_of, read_token
 from taut.serve.http.board import Board, Labels
+from taut.serve.http.guard import Doorkeeper, hosts_for
+from taut.serve.http.rates import Rates, read_rate
 from taut.serve.log import PredictionLog, log_place, policy_of
 from taut.serve.log.learning import prepare
 from taut.serve.log.said import Role
@@ -37,11 +41,15 @@ STDERR = 2  # Where a front writes what it has to say; the target keeps it.
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """Where a front sits: its place among `count` of one revision, and memory of zeros that all of them share."""
+    """Where a front sits: its place among `count` of one revision, memory of zeros that all of them share, the same of
+    how often callers asked, and the address that it listens on.
+    """
 
     slot: int
     count: int
     memory: mmap.mmap
+    rates: Rates = field(default_factory=Rates)
+    host: str = "127.0.0.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +115,9 @@ class Recorded:
             log = PredictionLog.open(log_place(home), self.deployment, policy_of(spec.log))
             by_key = "" if spec.rollout is None else spec.rollout.by_key
             pick = None if wanted.canary is None else picking(wanted, by_key)
-            yield _application(home, backends, seat, log=log, pick=pick, **_settings(home, spec))
+            asks = asks_of(home, self.deployment, spec.access, owners_secret(home))
+            guard = Doorkeeper(asks, hosts=hosts_for(seat.host), rate=read_rate(spec.rate), rates=seat.rates)
+            yield _application(home, backends, seat, guard, log=log, pick=pick, **_settings(home, spec))
 
     def attend(self, seat: Seat, handle: str, line: Line) -> None:
         """Do what is to be done beside the fronts until the line is closed; see `Attendant`."""
@@ -140,14 +150,16 @@ class Registered:
         """Open the home, load the version."""
         with open_home(self.place, project=self.project) as home:
             version = find_model(home, self.model)
-            yield _application(home, [_alone(home, version)], seat)
+            guard = Doorkeeper(asks_of(home, "", "auto", owners_secret(home)), hosts=hosts_for(seat.host))
+            yield _application(home, [_alone(home, version)], seat, guard)
 
 
 @dataclass(frozen=True, slots=True)
 class Packed:
     """A model version in a folder, and its graph beside it, where no home is in reach, as in an image.
 
-    Both are held against their digests. Nothing is logged; labels are refused.
+    Both are held against their digests. Nothing is logged; labels are refused. Callers show the token in `token_file`,
+    where there is one.
     """
 
     folder: Path
@@ -155,10 +167,13 @@ class Packed:
     digest: str
     graph: Path | None = None
     graph_digest: str = ""
+    token_file: Path | None = None
 
     def look(self) -> Looked:
-        """Raises Invalid where the version is not named as one."""
+        """Raises Invalid where the version is not named as one, or the file holds no token."""
         name, _ = self._named()
+        if self.token_file is not None:
+            read_token(self.token_file)
         return Looked(name, compiled=self.graph is not None)
 
     @contextmanager
@@ -169,7 +184,9 @@ class Packed:
         with tempfile.TemporaryDirectory(prefix="taut-") as nowhere:
             make_folder(Path(nowhere))
             with open_home(nowhere) as home:
-                yield _application(home, [Backend(name, 0, name, number, engine_of(form, self.model))], seat)
+                asks = OfToken(read_token(self.token_file)) if self.token_file is not None else None
+                guard = Doorkeeper(asks, hosts=hosts_for(seat.host))
+                yield _application(home, [Backend(name, 0, name, number, engine_of(form, self.model))], seat, guard)
 
     def _named(self) -> tuple[str, int]:
         name, _, number = self.model.partition("@")
@@ -232,6 +249,7 @@ def _settings(home: Home, spec: DeploymentSpec) -> dict[str, Any]:
     }
 
 
-def _application(home: Home, backends: Sequence[Backend], seat: Seat, **more: Any) -> Application:
+def _application(home: Home, backends: Sequence[Backend], seat: Seat, guard: Doorkeeper, **more: Any) -> Application:
     board = Board([labels_of(backend) for backend in backends], seat.count, seat.memory)
-    return Application(home, backends, board=board, front=seat.slot, **more)
+    tracing = tracing_of_environment("taut.serve")
+    return Application(home, backends, board=board, front=seat.slot, guard=guard, tracing=tracing, **more)

@@ -19,6 +19,7 @@ from typing import Protocol
 
 from taut.deploy.control import Asked, Failure
 from taut.deploy.running import FrontState, Serving, publish
+from taut.serve.http.rates import Rates
 from taut.serve.supervising.cores import cores
 from taut.serve.supervising.doors import Doors, Visitor
 from taut.serve.supervising.fleet import Fleet, Front, Patience
@@ -66,6 +67,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._doors: Doors | None = None
         self._signals = Signals()
+        self._rates = Rates()
         self._current: Fleet | None = None
         self._coming: Fleet | None = self._fleet(source, mine.revision, workers)
         self._leaving: list[Front] = []
@@ -171,7 +173,9 @@ class Supervisor:
 
     def _fleet(self, source: Source, revision: int, workers: int) -> Fleet:
         name = f"{self._mine.deployment}@{revision}" if revision else self._mine.deployment
-        return Fleet(name, revision, source, self._listener, workers or cores(), self._let_go, self._patience)
+        return Fleet(
+            name, revision, source, self._listener, workers or cores(), self._let_go, self._patience, self._rates
+        )
 
     def _watch(self, fleet: Fleet, front: Front) -> None:
         self._selector.register(front.child.line.end, selectors.EVENT_READ, lambda: self._listen_to(fleet, front))

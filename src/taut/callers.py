@@ -8,8 +8,10 @@ from dataclasses import replace
 from enum import Enum
 from typing import Final, Literal
 
-from taut.errors import Unavailable
+from taut.errors import Invalid, Unavailable
 from taut.ground.access import (
+    KINDS,
+    PERMISSIONS,
     PREFIX,
     PROOF_S,
     AccessState,
@@ -26,7 +28,7 @@ from taut.ground.access import (
     read_login,
     read_state,
 )
-from taut.home import Home
+from taut.home import Home, require, verb
 
 
 class _Miss(Enum):
@@ -37,6 +39,7 @@ MISS: Final = _Miss.MISS
 """What is not known without a look at the database."""
 
 ANONYMOUS = Actor("anonymous", "anonymous")
+RESOURCE_MAX = 255
 
 
 def actor_of(home: Home, authorization: str, *, trusted: str = "", address: str = "") -> Actor | None:
@@ -88,6 +91,21 @@ def look(home: Home) -> AccessState:
             state = replace(state, inner=read_state(tx).version)
     access.confirm(state, began_s=began_s, changes=changes)
     return state
+
+
+@verb("access.ask", needs="audit:head")
+def ask_access(home: Home, permission: str, resource: str) -> str:
+    """The caller's own name, where they may do this on that resource; for whoever lets them in on a server's behalf.
+
+    Raises Denied, which stands in the ledger as any refusal, and Invalid for what is no permission or no resource.
+    """
+    if permission not in PERMISSIONS:
+        raise Invalid(f"there is no permission {permission[:40]!r}")
+    kind, colon, name = resource.partition(":")
+    if resource and (kind not in KINDS or not colon or not name or len(name) > RESOURCE_MAX):
+        raise Invalid(f"{resource[:80]!r} is no resource; write it as deployment:NAME")
+    require(home, permission, verb="access.ask", resource=resource)
+    return home.actor.name
 
 
 def _looked_up(home: Home, authorization: str, address: str) -> Caller | None:
