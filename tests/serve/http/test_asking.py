@@ -28,7 +28,7 @@ def test_a_server_says_who_somebody_is_to_whoever_shows_their_token(tmp_path, mo
                 with pytest.raises(Invalid):
                     theirs.call("access.ask", wrong)
             for permission in ("deployment:write", "server:observe"):
-                with pytest.raises(Denied, match=r"may not do access\.ask"):
+                with pytest.raises(Denied, match="may not do"):
                     theirs.call("access.ask", {**asked, "permission": permission})
             for shown in ("", "Bearer wrong", client):
                 with pytest.raises(Denied) as refused:

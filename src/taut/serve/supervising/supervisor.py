@@ -145,6 +145,7 @@ class Supervisor:
     def _take_next(self) -> None:
         """The last change is done: say so, and begin with the next one that was asked for."""
         if self._served is not None:
+            self._publish()  # Who hears of it finds it so in the file.
             self._served.answer(self._state())
             self._served = None
         if not self._asked or self._current is None:
