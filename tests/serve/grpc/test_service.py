@@ -18,9 +18,10 @@ from taut.home import Home
 from taut.models import find_model, load_served
 from taut.serve import find_prediction
 from taut.serve.http.application import Application
-from taut.serve.scoring.backend import Served
+from taut.serve.log import PredictionLog, log_place
 from taut.serve.scoring.limits import Limits
 from tests.serve.scenes import ROWS, make_home, record, register
+from tests.serve.threaded import backend_of
 
 grpc = pytest.importorskip("grpc", reason="grpcio is not installed")
 pytest.importorskip("grpc.aio")
@@ -47,8 +48,9 @@ async def served(home: Home, *, draining: bool = False, bytes_max: int = 1 << 20
     """A server of the deployment `late`; yields its port."""
     deployment = find_deployment(home, "late", 0)
     version = find_model(home, f"{deployment.model}@{deployment.number}")
-    one = Served("late", deployment.revision, version.name, version.number, load_served(home, version))
-    application = Application(home, one, LIMITS, guard=guard)
+    backend = backend_of(load_served(home, version), revision=deployment.revision)
+    log = PredictionLog.open(log_place(home), "late")
+    application = Application(home, [backend], LIMITS, log=log, guard=guard)
     await application.warm_up()
     if draining:
         application.drain()
