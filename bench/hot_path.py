@@ -34,9 +34,10 @@ from taut.models.signature import Signature, SignatureColumn
 from taut.serve.http.answers import Answer
 from taut.serve.http.application import Application
 from taut.serve.http.reading import Question
-from taut.serve.scoring.backend import Served
+from taut.serve.log import Said
+from taut.serve.scoring.backend import Backend
+from taut.serve.scoring.engine import InProcess
 from taut.serve.scoring.memory import settle
-from taut.serve.scoring.said import Said
 
 NUMERIC, TEXTS = [f"n{place}" for place in range(14)], [f"c{place}" for place in range(6)]
 TRAINED_ON, ASKED, SEED = 20_000, 512, 7
@@ -126,7 +127,7 @@ async def requests(model: CompiledPredictor, table: pd.DataFrame, seconds: float
         make_folder(Path(folder))
         with open_home(Path(folder)) as home:
             log = FileLog(Path(folder) / "log")
-            application = Application(home, Served("late", 1, "late", 1, model), log=log)
+            application = Application(home, [Backend("late", 1, "late", 1, InProcess(model))], log=log)
             await application.warm_up()
             settle()
             found = [

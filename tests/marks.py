@@ -8,10 +8,10 @@ import pytest
 
 Row = TypeVar("Row")
 
-# For a test of what is the same on every database: the fast run asks SQLite alone, the slow one PostgreSQL too.
-slow_on_postgresql = pytest.mark.parametrize(
-    "home", ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)], indirect=True
-)
+# For what is the same on every database: the fast run asks SQLite alone, the slow one PostgreSQL too. The params of a
+# fixture, and a mark for a single test.
+POSTGRESQL_SLOW = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+slow_on_postgresql = pytest.mark.parametrize("home", POSTGRESQL_SLOW, indirect=True)
 
 
 def some(rows: Iterable[Row], every: int) -> list[Row]:

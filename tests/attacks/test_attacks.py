@@ -20,6 +20,7 @@ from taut.ground.objects import oid_of
 from tests.attacks.target import WORD, Target, attacked
 from tests.databases import Databases
 from tests.faces.speaking import POOL
+from tests.marks import POSTGRESQL_SLOW
 from tests.parts import eventually
 
 WITHIN_S = 5.0  # Each takes some milliseconds alone; this machine does other things too.
@@ -27,7 +28,7 @@ GROWTH_MIB = 300
 DAY_S = 86_400
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=POSTGRESQL_SLOW)
 def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     """A server for all rows of this file: none may leave it in another state for the next."""
     with ExitStack() as opened:

@@ -10,10 +10,11 @@ from taut.ground.clock import SetClock
 from taut.ground.meta import connect_metadata
 from taut.ground.objects import connect_objects
 from taut.home import Home
+from tests.marks import POSTGRESQL_SLOW
 from tests.serve.scenes import register
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=POSTGRESQL_SLOW)
 def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
     """A home with two versions of a model, on either database."""
     url = (

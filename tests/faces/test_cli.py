@@ -76,6 +76,7 @@ def test_init_makes_a_project_once_and_status_shows_the_line(tmp_path):
     assert line["next"] == "taut data add PATH"
 
 
+@pytest.mark.slow  # It waits ten seconds for the database.
 def test_init_that_cannot_reach_its_database_leaves_nothing(tmp_path, free_port):
     said = taut(tmp_path, "init", "--metadata", f"postgresql://ada@127.0.0.1:{free_port}/taut")
     assert said.status == 15

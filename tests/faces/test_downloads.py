@@ -16,7 +16,10 @@ from taut.home import Home
 from taut.runs import create_run
 from tests.faces.serving import served
 from tests.faces.speaking import POOL
+from tests.marks import slow_on_postgresql
 from tests.parts import eventually
+
+pytestmark = slow_on_postgresql
 
 PLACE = "/api/2.0/mlflow-artifacts/artifacts/0/r/artifacts/data.bin"
 SMALL, LARGE = os.urandom(1000), os.urandom(5 * BLOCK_BYTES + 321)

@@ -24,7 +24,10 @@ from taut.home import Home, open_home
 from taut.models import create_model, list_models
 from tests.faces.serving import raw, served
 from tests.faces.shell import is_two_lines, taut
+from tests.marks import slow_on_postgresql
 from tests.parts import eventually
+
+pytestmark = slow_on_postgresql
 
 POOL = urllib3.PoolManager(retries=False, timeout=10)
 

@@ -11,6 +11,9 @@ from taut.home import Home
 from taut.runs import create_logged_model, create_run, find_artifact
 from tests.faces.serving import served
 from tests.faces.speaking import EXISTS, INVALID, NOT_FOUND, POOL, Speaker
+from tests.marks import slow_on_postgresql
+
+pytestmark = slow_on_postgresql
 
 A = "mlflow-artifacts/artifacts"
 ROOT = "0/r/artifacts"

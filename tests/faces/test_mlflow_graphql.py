@@ -20,6 +20,14 @@ from taut.records import ModelVersion
 from taut.runs import create_experiment, create_run, log_batch
 from tests.faces.serving import served
 from tests.faces.speaking import INVALID, Said, Speaker, denials
+from tests.marks import POSTGRESQL_SLOW
+
+
+@pytest.fixture(name="home", params=POSTGRESQL_SLOW)
+def fast_home(home: Home) -> Home:
+    """The home of all tests, in the fast run on SQLite alone."""
+    return home
+
 
 WORD = "correct horse battery"
 U, E, M, V = "mlflow/users", "mlflow/experiments", "mlflow/registered-models", "mlflow/model-versions"

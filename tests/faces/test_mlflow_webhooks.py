@@ -20,7 +20,10 @@ from taut.runs import create_run
 from tests.faces.receiving import Heard, Receiver, receiving
 from tests.faces.serving import served
 from tests.faces.speaking import INVALID, NOT_FOUND, Speaker
+from tests.marks import slow_on_postgresql
 from tests.parts import eventually, free_port
+
+pytestmark = slow_on_postgresql
 
 W = "mlflow/webhooks"
 CREATED = {"entity": "REGISTERED_MODEL", "action": "CREATED"}

@@ -41,7 +41,15 @@ from taut.runs import (
 from tests.faces.mlflow_described import described
 from tests.faces.mlflow_store import FILES, LOGGED_FILES, STEPS, database_in, fill_apart, store_in
 from tests.faces.serving import served
+from tests.marks import POSTGRESQL_SLOW
 from tests.parts import free_port
+
+
+@pytest.fixture(name="home", params=POSTGRESQL_SLOW)
+def fast_home(home: Home) -> Home:
+    """The home of all tests, in the fast run on SQLite alone."""
+    return home
+
 
 pytest.importorskip("mlflow", reason="mlflow-skinny is not installed")
 

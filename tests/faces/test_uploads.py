@@ -26,7 +26,15 @@ from taut.runs import all_artifacts, create_run, find_artifact
 from tests.faces.serving import raw, served
 from tests.faces.speaking import POOL
 from tests.faults.disks import small_disk
+from tests.marks import POSTGRESQL_SLOW
 from tests.parts import eventually, free_port
+
+
+@pytest.fixture(name="home", params=POSTGRESQL_SLOW)
+def fast_home(home: Home) -> Home:
+    """The home of all tests, in the fast run on SQLite alone."""
+    return home
+
 
 ROOT = "0/r/artifacts"
 PLACE = f"/api/2.0/mlflow-artifacts/artifacts/{ROOT}"

@@ -12,6 +12,14 @@ from taut.ground.access import ABOUT_SERVER, PERMISSIONS, ROLES
 from taut.home import REFUSED_FIRST, Home, open_home
 from tests.faces.serving import served
 from tests.faces.speaking import POOL, denials
+from tests.marks import POSTGRESQL_SLOW
+
+
+@pytest.fixture(name="home", params=POSTGRESQL_SLOW)
+def fast_home(home: Home) -> Home:
+    """The home of all tests, in the fast run on SQLite alone."""
+    return home
+
 
 HOLDERS = sorted(ROLES.keys() - {"anonymous"})
 FINE = frozenset({200, 400, 404, 409, 422})

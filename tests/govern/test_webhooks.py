@@ -26,6 +26,14 @@ from taut.models import create_model
 from taut.runs import create_run
 from tests.faces.receiving import Receiver, receiving
 from tests.faces.serving import served
+from tests.marks import POSTGRESQL_SLOW
+
+
+@pytest.fixture(name="home", params=POSTGRESQL_SLOW)
+def fast_home(home: Home) -> Home:
+    """The home of all tests, in the fast run on SQLite alone."""
+    return home
+
 
 URL = "https://hooks.example.org/"
 

@@ -33,7 +33,10 @@ from taut.models import (
 from taut.project import CheckSpec, GateSpec
 from taut.records import GateCheck, GateResult, Reproduction, Sameness
 from taut.runs import record_reproduction
+from tests.marks import slow_on_postgresql
 from tests.models.conftest import Shelf, damage, flights, logged, object_file
+
+pytestmark = slow_on_postgresql
 
 YES = [GateCheck("rows", True, 1.0, 0.0, "enough rows")]
 NO = [GateCheck("brier", False, 0.3, 0.2, "0.3, wanted at most 0.2")]

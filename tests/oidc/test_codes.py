@@ -25,7 +25,10 @@ from taut.govern import (
 from taut.ground import wire
 from taut.ground.oidc import Code
 from taut.home import Home
+from tests.marks import slow_on_postgresql
 from tests.oidc.signing import Issuer
+
+pytestmark = slow_on_postgresql
 
 NONCE = "n" * 43
 SECRET = "a secret: 100% + more"

@@ -32,7 +32,10 @@ from taut.ground.oidc import Issuers
 from taut.home import Home
 from tests.faces.serving import served
 from tests.faces.speaking import POOL
+from tests.marks import slow_on_postgresql
 from tests.oidc.signing import OTHER, Issuer
+
+pytestmark = slow_on_postgresql
 
 WORD = "correct horse battery"
 NONCE = "n" * 43

@@ -32,7 +32,15 @@ from taut.runs import create_run
 from tests.faces.serving import served
 from tests.faces.shell import is_two_lines, taut
 from tests.faces.speaking import POOL
+from tests.marks import POSTGRESQL_SLOW
 from tests.oidc.signing import AUDIENCE, SUBJECT, Issuer, exchanged, issuing
+
+
+@pytest.fixture(name="home", params=POSTGRESQL_SLOW)
+def fast_home(home: Home) -> Home:
+    """The home of all tests, in the fast run on SQLite alone."""
+    return home
+
 
 WORD = "correct horse battery"
 GITHUB = "https://token.actions.githubusercontent.com"

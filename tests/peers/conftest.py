@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from taut.ground.settings import Settings, make_folder
-from taut.home import open_home
+from taut.home import Home, open_home
 from tests.faces.serving import served
+from tests.marks import POSTGRESQL_SLOW
 from tests.peers.programs import Programs
 
 # Where it names a server, the checks ask that one instead of taut: with a stock `mlflow server` of the client's own
@@ -20,7 +21,7 @@ OTHER = os.environ.get("TAUT_CONFORMANCE_URL", "")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # before a module imports the client
 
 
-@pytest.fixture(scope="module", params=["other"] if OTHER else ["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=["other"] if OTHER else POSTGRESQL_SLOW)
 def shared_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server that all tests of a module share, once on SQLite and once on PostgreSQL: use names of your own."""
     if request.param == "other":
@@ -129,3 +130,9 @@ def code_of() -> Callable[..., str]:
         return "no error"
 
     return call
+
+
+@pytest.fixture(params=POSTGRESQL_SLOW)
+def home(home: Home) -> Home:
+    """The home of all tests, in the fast run on SQLite alone: every question of a client is asked on both elsewhere."""
+    return home

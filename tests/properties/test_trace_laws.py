@@ -38,6 +38,7 @@ from taut.runs.traces import (
     start_trace,
     trace_detail,
 )
+from tests.marks import POSTGRESQL_SLOW
 
 AT_MS = 1_700_000_000_000
 MS = 1_000_000
@@ -45,7 +46,7 @@ TRACE = "tr-" + "5" * 32
 STATUSES: tuple[SpanStatus, ...] = ("UNSET", "OK", "ERROR")
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="module", params=POSTGRESQL_SLOW)
 def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
     """One home for all examples of this file: each works in an experiment of its own."""
     folder: Path = tmp_path_factory.mktemp("laws")

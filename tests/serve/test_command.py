@@ -1,6 +1,7 @@
 """The commands that serve and ask, typed at a real shell."""
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -88,11 +89,12 @@ def test_a_deployment_is_asked_from_a_pipe_and_from_a_file(home: Home):
     assert msgspec.json.decode(stopped.stdout)["status"] == "stopped"
 
 
-def test_serving_at_a_taken_port_is_two_lines(home: Home, server: Server):
+@pytest.mark.parametrize("what", [["late@1"], pytest.param(["--deployment", "late"], marks=pytest.mark.slow)])
+def test_serving_at_a_taken_port_is_two_lines(home: Home, what: list[str]):
     record(home)
-    port = server.url.rpartition(":")[2]
-    for what in (["late@1"], ["--deployment", "late"]):
-        done = typed(home, ["serve", *what, "--port", port])
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        done = typed(home, ["serve", *what, "--port", str(port)])
         assert done.returncode == 11
         assert done.stderr.splitlines()[0] == f"taut: port {port} on 127.0.0.1 is in use"
         assert len(done.stderr.splitlines()) == 2

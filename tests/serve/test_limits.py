@@ -17,11 +17,12 @@ from taut.home import Home
 from taut.models import fetch_model, find_model, load_model
 from taut.serve import traffic
 from taut.serve.http.application import Application
-from taut.serve.scoring.backend import Served
+from taut.serve.log import PredictionLog, log_place
 from taut.serve.scoring.limits import Limits
 from taut.serve.supervising import Server
 from tests.parts import eventually
 from tests.serve.scenes import ROWS, make_home, record, register, tensors
+from tests.serve.threaded import backend_of
 
 Ask = Callable[..., urllib3.BaseHTTPResponse]
 
@@ -39,7 +40,8 @@ def limited(home: Home, limits: Limits) -> Iterator[tuple[str, int]]:
     """A server in a thread of this process, with these limits; its host and port."""
     version = find_model(home, "late@1")
     predictor = load_model(fetch_model(home, version), version.digest)
-    application = Application(home, Served("late", 1, "late", 1, predictor), limits)
+    log = PredictionLog.open(log_place(home), "late")
+    application = Application(home, [backend_of(predictor)], limits, log=log)
     ready = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address: tuple[str, int] = listener.getsockname()

@@ -27,12 +27,13 @@ from taut.serve import (
     predicted_rows,
     traffic,
 )
+from tests.marks import POSTGRESQL_SLOW
 from tests.serve.scenes import record, register
 
 DAY_MS = 86_400_000
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=POSTGRESQL_SLOW)
 def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
     """A home with two revisions of the deployment `late`, on either database."""
     url = (

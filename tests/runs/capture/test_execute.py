@@ -24,8 +24,11 @@ from taut.runs.capture import execute as execute_module
 from taut.runs.capture import observed
 from taut.runs.capture.reads import NATIVE, UNSEEN
 from taut.runs.capture.recording import recordings
+from tests.marks import slow_on_postgresql
 from tests.parts import eventually
 from tests.runs.capture.observing import observer
+
+pytestmark = slow_on_postgresql
 
 NOWHERE = "http://127.0.0.1:9"  # No test here logs through a client; those stand with the MLflow face.
 

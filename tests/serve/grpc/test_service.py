@@ -21,9 +21,10 @@ from taut.serve.http.application import Application
 from taut.serve.http.asking import OfHome, OfToken
 from taut.serve.http.guard import Doorkeeper, hosts_for
 from taut.serve.http.rates import Rate
-from taut.serve.scoring.backend import Served
+from taut.serve.log import PredictionLog, log_place
 from taut.serve.scoring.limits import Limits
 from tests.serve.scenes import ROWS, make_home, record, register
+from tests.serve.threaded import backend_of
 
 grpc = pytest.importorskip("grpc", reason="grpcio is not installed")
 pytest.importorskip("grpc.aio")
@@ -52,8 +53,9 @@ async def served(
     """A server of the deployment `late`; yields its port."""
     deployment = find_deployment(home, "late", 0)
     version = find_model(home, f"{deployment.model}@{deployment.number}")
-    one = Served("late", deployment.revision, version.name, version.number, load_served(home, version))
-    application = Application(home, one, LIMITS, guard=asks or guard)
+    backend = backend_of(load_served(home, version), revision=deployment.revision)
+    log = PredictionLog.open(log_place(home), "late")
+    application = Application(home, [backend], LIMITS, log=log, guard=asks or guard)
     await application.warm_up()
     if draining:
         application.drain()

@@ -14,10 +14,11 @@ from taut.home import Home
 from taut.serve.http.application import Application
 from taut.serve.log.said import Role
 from taut.serve.scoring.backend import Backend
-from taut.serve.scoring.engine import InProcess, Threaded
+from taut.serve.scoring.engine import InProcess
 from taut.serve.scoring.limits import Limits
 from taut.serve.supervising import Server
 from tests.serve.scoring.scenes import Doubling, KeptLog
+from tests.serve.threaded import Threaded
 
 INFER = "/v2/models/late/infer"
 

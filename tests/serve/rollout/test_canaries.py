@@ -22,12 +22,13 @@ from taut.records import Backend, Deployment
 from taut.serve.rollout.canaries import Judged, Tally, judge_rollout, show_standing
 from taut.serve.rollout.counted import tally_of
 from taut.serve.rollout.judging import Counts
+from tests.marks import POSTGRESQL_SLOW
 from tests.serve.scenes import register
 
 BOUNDS_MS = (5.0, 50.0)
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+@pytest.fixture(params=POSTGRESQL_SLOW)
 def home(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Home]:
     """A home whose endpoint `late` has version 1 live and 2 as its canary, in revision 1."""
     here = request.param == "sqlite"

@@ -13,11 +13,12 @@ from taut.serve.log import Said
 from taut.serve.requests import Request
 from taut.serve.scoring.backend import Backend
 from taut.serve.scoring.batcher import Batcher
-from taut.serve.scoring.engine import Engine, InProcess, Threaded
+from taut.serve.scoring.engine import Engine, InProcess
 from taut.serve.scoring.joining import Columns, slices
 from taut.serve.scoring.limits import Limits, UnderWay
 from taut.serve.scoring.pending import Ids
 from taut.serve.scoring.said import Log
+from tests.serve.threaded import Threaded
 
 Given = ParamSpec("Given")
 

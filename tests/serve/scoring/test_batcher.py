@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from taut.errors import Conflict, Corrupt, Invalid, NotFound, Unavailable
 from taut.records import Prediction
 from taut.serve.requests import Request
-from taut.serve.scoring.batcher import LOOP_ROWS
-from taut.serve.scoring.engine import ROWS_MAX
+from taut.serve.scoring.batcher import LOOP_ROWS, ROWS_MAX
 from taut.serve.scoring.limits import Limits
 from taut.serve.scoring.pending import RequestFailed, TimedOut
 from tests.serve.scoring.scenes import NOW_MS, KeptLog, Scene, asks, in_a_loop, outcome_of, until

@@ -1,6 +1,5 @@
 """Engines: one outcome a request, in order, and only the guilty one fails."""
 
-import asyncio
 import time
 from typing import Any
 
@@ -8,9 +7,9 @@ import pytest
 
 from taut.errors import Invalid
 from taut.serve.processes import ModelFailed
-from taut.serve.scoring.engine import ROWS_MAX, InProcess, Outcome, Threaded, answer_all
+from taut.serve.scoring.engine import InProcess, answer_all
 from taut.serve.scoring.joining import Columns
-from tests.serve.scoring.scenes import Doubling, in_a_loop, until
+from tests.serve.scoring.scenes import Doubling, in_a_loop
 
 
 def rows(*values: float, do: str = "") -> Columns:
@@ -83,67 +82,3 @@ class _Failure:
 
 
 ANY_FAILURE = _Failure()
-
-
-@in_a_loop
-async def test_what_arrives_while_the_model_is_busy_is_the_next_call():
-    model = Doubling()
-    engine = Threaded(model)
-    model.gate.clear()
-    first = asyncio.ensure_future(engine.score([rows(0.0, do="wait")], time.monotonic() + 10))
-    await until(lambda: model.calls == [1])
-    others = [asyncio.ensure_future(engine.score([rows(float(n))], time.monotonic() + 10)) for n in range(1, 9)]
-    await asyncio.sleep(0)
-    model.gate.set()
-    assert await first == [said(0.0)]
-    assert [await one for one in others] == [[said(float(n))] for n in range(1, 9)]
-    assert model.calls == [1, 8]
-    engine.close()
-
-
-@in_a_loop
-async def test_a_call_takes_so_many_rows_and_leaves_the_others_to_the_next():
-    model = Doubling()
-    engine = Threaded(model)
-    model.gate.clear()
-    first = asyncio.ensure_future(engine.score([rows(0.0, do="wait")], time.monotonic() + 10))
-    await until(lambda: model.calls == [1])
-    half = [0.0] * (ROWS_MAX // 2)
-    others = [asyncio.ensure_future(engine.score([rows(*half)], time.monotonic() + 10)) for _ in range(4)]
-    await asyncio.sleep(0)
-    model.gate.set()
-    await asyncio.gather(first, *others)
-    assert model.calls == [1, ROWS_MAX, ROWS_MAX]
-    engine.close()
-
-
-@in_a_loop
-async def test_who_waits_past_the_deadline_is_never_given_to_the_model():
-    model = Doubling()
-    engine = Threaded(model)
-    model.gate.clear()
-    first = asyncio.ensure_future(engine.score([rows(0.0, do="wait")], time.monotonic() + 0.05))
-    await until(lambda: model.calls == [1])
-    late = asyncio.ensure_future(engine.score([rows(1.0), rows(2.0)], time.monotonic()))
-    await until(lambda: engine.hangs)
-    model.gate.set()
-    assert await first == [said(0.0)]  # Late, but an answer: whoever waited decides.
-    outcomes: list[Outcome] = await late
-    assert [type(one) for one in outcomes] == [TimeoutError, TimeoutError]
-    assert model.calls == [1]
-    assert not engine.hangs
-    engine.close()
-
-
-@in_a_loop
-async def test_who_was_cancelled_harms_nobody():
-    model = Doubling()
-    engine = Threaded(model)
-    model.gate.clear()
-    first = asyncio.ensure_future(engine.score([rows(0.0, do="wait")], time.monotonic() + 10))
-    second = asyncio.ensure_future(engine.score([rows(1.0)], time.monotonic() + 10))
-    await until(lambda: model.calls == [1])
-    first.cancel()
-    model.gate.set()
-    assert await second == [said(1.0)]
-    engine.close()

@@ -20,9 +20,8 @@ from taut.serve.http.guard import Guard
 from taut.serve.http.pages import Pages
 from taut.serve.http.reading import Question, Receive, Scope, Send, headers_of, read_question
 from taut.serve.http.routes import Route, Way, hot_routes
-from taut.serve.log import PredictionLog, log_place
 from taut.serve.requests import Request, outputs_of_answer
-from taut.serve.scoring.backend import Backend, Served, backend_of
+from taut.serve.scoring.backend import Backend
 from taut.serve.scoring.batcher import Batcher
 from taut.serve.scoring.health import Health
 from taut.serve.scoring.joining import Columns, plain_lists
@@ -37,7 +36,7 @@ Pick = Callable[[Mapping[bytes, bytes], Columns], int]
 class Application:
     """The application. `drain` makes every further answer close its connection, so that clients go elsewhere.
 
-    `served` is one model in memory, or the backends of the endpoint, the live one first. `board` is shared by all
+    `backends` are those of the endpoint, the live one first; `log` is told what they say. `board` is shared by all
     processes of the endpoint, of which this one is number `front`; `pick` chooses where no version is named, else the
     first answers; `access` gets a line a request, `tracing` a span; `grpc` is where it speaks gRPC. Shadows are asked
     what was answered, after it was, for the log alone. It is ready once `warm_up` has returned.
@@ -46,7 +45,7 @@ class Application:
     def __init__(
         self,
         home: Home,
-        served: Served | Sequence[Backend],
+        backends: Sequence[Backend],
         limits: Limits | None = None,
         *,
         log: Log | None = None,
@@ -58,9 +57,6 @@ class Application:
         grpc: tuple[str, int] | None = None,
         tracing: Tracing | None = None,
     ) -> None:
-        backends = [backend_of(served)] if isinstance(served, Served) else [*served]
-        if isinstance(served, Served) and served.logs and log is None:
-            log = PredictionLog.open(log_place(home), served.deployment)
         self.grpc = grpc
         self.limits = limits or Limits()
         self.under_way = UnderWay(self.limits)

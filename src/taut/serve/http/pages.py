@@ -14,7 +14,7 @@ from taut.serve.http.board import Board
 from taut.serve.http.exposition import exposition
 from taut.serve.http.reading import Question
 from taut.serve.http.routes import Route, Way
-from taut.serve.labels import log_labels
+from taut.serve.log import log_labels
 from taut.serve.requests import metadata_body, server_body
 from taut.serve.scoring.health import Health
 

@@ -3,22 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from taut.models import CompiledPredictor, Predictor, ServedForm
+from taut.models import ServedForm
 from taut.serve.log.said import Role
 from taut.serve.processes import ModelProcesses
-from taut.serve.scoring.engine import Engine, InProcess, Threaded
-
-
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A model version in memory, under a deployment's name; `logs` says whether what it says is remembered."""
-
-    deployment: str
-    revision: int
-    model: str
-    number: int
-    predictor: Predictor | CompiledPredictor
-    logs: bool = True
+from taut.serve.scoring.engine import Engine, InProcess
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +19,6 @@ class Backend:
     number: int
     engine: Engine
     role: Role = "live"
-
-
-def backend_of(served: Served) -> Backend:
-    """The one live backend of a model in memory: a compiled one in the event loop, any other in a thread."""
-    is_safe = isinstance(served.predictor, CompiledPredictor) or served.predictor.in_process
-    engine: Engine = InProcess(served.predictor) if is_safe else Threaded(served.predictor)
-    return Backend(served.deployment, served.revision, served.model, served.number, engine)
 
 
 def engine_of(form: ServedForm, name: str, *, memory_bytes: int = 0) -> Engine:

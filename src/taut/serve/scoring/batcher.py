@@ -14,13 +14,14 @@ from taut.records import Prediction
 from taut.serve.processes import ModelFailed
 from taut.serve.requests import Request
 from taut.serve.scoring.backend import Backend
-from taut.serve.scoring.engine import ROWS_MAX, InProcess, Outcome
+from taut.serve.scoring.engine import InProcess, Outcome
 from taut.serve.scoring.joining import Columns, count_rows, join
 from taut.serve.scoring.limits import Limits, UnderWay
 from taut.serve.scoring.pending import Ids, Pending, RequestFailed, Result, Tell, TimedOut
 from taut.serve.scoring.said import Log
 from taut.serve.scoring.writing import Meter, Writer
 
+ROWS_MAX = 512  # Of one call: past this a call gains nothing more from being larger, and others wait for it.
 LOOP_ROWS = 2 * ROWS_MAX  # A request with more rows than that is answered in a thread: some milliseconds of work.
 
 

@@ -1,7 +1,6 @@
 """Engines call models: many requests in one call, one outcome for each, and nobody harmed by another's bad rows."""
 
 import asyncio
-import time
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -11,9 +10,7 @@ from taut.errors import Invalid, TautError
 from taut.models.signature import Signature
 from taut.serve.processes import ModelFailed
 from taut.serve.scoring.joining import Columns, count_rows, join, slices
-from taut.serve.scoring.workers import Workers
-
-ROWS_MAX = 512  # Of one call: past this a call gains nothing more from being larger, and others wait for it.
+from taut.serve.scoring.worker import Worker
 
 Outcome = Columns | Exception
 """What became of one request: its outputs, or Invalid, ModelFailed, TimeoutError, Unavailable."""
@@ -79,7 +76,7 @@ class InProcess:
     def __init__(self, model: Model) -> None:
         self.signature = model.signature
         self._predict = model.predict
-        self._workers = Workers[list[Outcome]](1, "rows")
+        self._worker = Worker[list[Outcome]]("rows")
 
     async def start(self) -> None:
         """Nothing is left to load."""
@@ -96,75 +93,11 @@ class InProcess:
         self, requests: Sequence[Columns], deadline_s: float, *, params: Params = NO_PARAMS
     ) -> list[Outcome]:
         """One outcome a request, from a thread; a graph takes no params."""
-        return await asyncio.wrap_future(self._workers.submit(lambda: answer_all(self._predict, requests)))
+        return await asyncio.wrap_future(self._worker.submit(lambda: answer_all(self._predict, requests)))
 
     def close(self) -> None:
         """Let go of the thread."""
-        self._workers.close()
-
-
-class Threaded:
-    """A model of foreign code in one thread; what arrives while it is busy is the next call.
-
-    A call that never returns keeps the thread: then every later request times out, and `hangs` says so.
-    """
-
-    compiled = False
-
-    def __init__(self, model: Model) -> None:
-        self.signature = model.signature
-        self._predict = model.predict
-        self._workers = Workers[list[Outcome]](1, "model")
-        self._queue: list[tuple[Sequence[Columns], float, asyncio.Future[list[Outcome]]]] = []
-        self._late_s = 0.0  # When the call that is out ought to be back; 0 where none is.
-
-    @property
-    def hangs(self) -> bool:
-        """Whether a call is out past the deadline of all who wait for it."""
-        return self._late_s > 0 and time.monotonic() > self._late_s
-
-    async def start(self) -> None:
-        """Nothing is left to load."""
-
-    async def score(
-        self, requests: Sequence[Columns], deadline_s: float, *, params: Params = NO_PARAMS
-    ) -> list[Outcome]:
-        """One outcome a request; those that still wait at their deadline are never given to the model."""
-        future: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._queue.append((requests, deadline_s, future))
-        if not self._late_s:
-            self._call(asyncio.get_running_loop())
-        return await future
-
-    def close(self) -> None:
-        """Let go of the thread; one that hangs in the model is left to the end of the process."""
-        self._workers.close()
-
-    def _call(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give the model what waits, as much as one call may take."""
-        taken, rows, now_s = [], 0, time.monotonic()
-        while self._queue and rows < ROWS_MAX:
-            requests, deadline_s, future = self._queue.pop(0)
-            if deadline_s <= now_s:
-                _tell(future, [TimeoutError()] * len(requests))
-                continue
-            taken.append((requests, deadline_s, future))
-            rows += sum(len(next(iter(columns.values()), ())) for columns in requests)
-        if not taken:
-            self._late_s = 0.0
-            return
-        self._late_s = max(deadline_s for _, deadline_s, _ in taken)
-        together = [columns for requests, _, _ in taken for columns in requests]
-
-        def back(outcomes: list[Outcome]) -> None:
-            start = 0
-            for requests, _, future in taken:
-                _tell(future, outcomes[start : start + len(requests)])
-                start += len(requests)
-            self._call(loop)
-
-        work = self._workers.submit(lambda: answer_all(self._predict, together))
-        work.add_done_callback(lambda done: loop.call_soon_threadsafe(back, done.result()))
+        self._worker.close()
 
 
 def answer_all(predict: Predict, requests: Sequence[Columns]) -> list[Outcome]:
@@ -198,8 +131,3 @@ def _outcome(problem: Exception) -> Exception:
     if isinstance(problem, OverflowError):
         return Invalid(f"a number is too large for its column: {problem}")
     return ModelFailed("".join(traceback.format_exception(problem)))
-
-
-def _tell(future: "asyncio.Future[list[Outcome]]", outcomes: list[Outcome]) -> None:
-    if not future.done():  # Whoever waited may have been cancelled.
-        future.set_result(outcomes)

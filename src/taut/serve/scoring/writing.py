@@ -13,10 +13,9 @@ from taut.serve.scoring.backend import Backend
 from taut.serve.scoring.joining import Columns, plain_lists, slices
 from taut.serve.scoring.pending import Pending, Result
 from taut.serve.scoring.said import Log, Stored
-from taut.serve.scoring.workers import Workers
+from taut.serve.scoring.worker import Worker
 
 LOG_DISTRUST_S = 5.0  # How long after a failed write the log counts as one that cannot be written.
-THREADS = 1  # For a log that blocks: it is told one thing after the other.
 
 T = TypeVar("T")
 Resolve = Callable[[Pending, Result], None]
@@ -62,7 +61,7 @@ class Writer:
         self._resolve = resolve
         self._failed_s = -LOG_DISTRUST_S
         self._since_s: list[float] = []
-        self._threads = Workers[Any](THREADS, "log") if log is not None and log.blocks else None
+        self._threads = Worker[Any]("log") if log is not None and log.blocks else None
 
     @property
     def fails(self) -> bool:

@@ -1,4 +1,4 @@
-"""Threads for calls that may never return: they end with the process, as those of the standard library do not."""
+"""A thread for calls that may never return: it ends with the process, as those of the standard library do not."""
 
 import threading
 from collections.abc import Callable
@@ -9,25 +9,22 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Workers(Generic[T]):
-    """So many threads that take work in the order it comes."""
+class Worker(Generic[T]):
+    """A thread that takes work in the order it comes."""
 
-    def __init__(self, count: int, name: str) -> None:
-        self._count = count
+    def __init__(self, name: str) -> None:
         self._queue: SimpleQueue[tuple[Future[T], Callable[[], T]] | None] = SimpleQueue()
-        for place in range(count):
-            threading.Thread(target=self._work, name=f"{name}-{place}", daemon=True).start()
+        threading.Thread(target=self._work, name=name, daemon=True).start()
 
     def submit(self, work: Callable[[], T]) -> "Future[T]":
-        """Do it when a thread is free; cancelling the future before that undoes the wish."""
+        """Do it when the thread is free; cancelling the future before that undoes the wish."""
         future: Future[T] = Future()
         self._queue.put((future, work))
         return future
 
     def close(self) -> None:
-        """Let the threads end after what is queued; nobody waits for them."""
-        for _ in range(self._count):
-            self._queue.put(None)
+        """Let the thread end after what is queued; nobody waits for it."""
+        self._queue.put(None)
 
     def _work(self) -> None:
         while (taken := self._queue.get()) is not None:
