@@ -9,6 +9,7 @@ from taut.errors import Invalid
 from taut.ground.meta import Tx
 from taut.ground.whole import read_whole
 from taut.home import Home, verb
+from taut.serve.log.batch_ids import prediction_id, requests_named
 from taut.serve.log.live import Live
 from taut.serve.log.reading import open_log, opened, reader_in
 from taut.serve.log.said import Columns
@@ -38,8 +39,8 @@ class LabelsLogged:
 class PredictedRows:
     """Predictions by columns, one place a row, in the order of event time.
 
-    `ids` are `ID.ROW`, `labels` None where nothing is known yet, `numbers` the versions of the model that answered.
-    A column that some requests did not have is None there.
+    `ids` are `ID.ROW`, of a batch `JOB.PART.ROW`; `labels` None where nothing is known yet, `numbers` the versions of
+    the model that answered. A column that some requests did not have is None there.
     """
 
     ids: list[str]
@@ -63,17 +64,18 @@ class Traffic:
 
 @verb("label.log", needs="feedback:write")
 def log_labels(home: Home, deployment: str, labels: dict[str, float], early: bool = False) -> LabelsLogged:
-    """Store what turned out to be true of predictions, by `ID.ROW`; all of them or none.
+    """Store what turned out to be true of predictions, by `ID.ROW`, of a batch by `JOB.PART.ROW`; all of them or none.
 
     The same label again changes nothing; another value replaces the old one. With `early` labels are kept though their
     prediction is not here yet, as one that another machine has not sealed. Raises Invalid where an id is of no
     prediction of this deployment or a value is not finite; it says how many and names the first.
     """
-    wanted = {_split(prediction_id): value for prediction_id, value in labels.items()}
+    split = [_split(one) for one in labels]
     if wrong := [f"{key} = {value}" for key, value in labels.items() if not math.isfinite(value)]:
         raise Invalid(f"{len(wrong)} labels are not finite numbers, the first is {wrong[0]}")
-    ids = sorted({request_id for request_id, _ in wanted})
     with opened([Live(home, deployment)]) as (live,), home.meta.transaction() as tx:
+        wanted = dict(zip(requests_named(tx, split), labels.values(), strict=True))
+        ids = sorted({request_id for request_id, _ in wanted})
         rows = {} if early else reader_in(home, tx, live).row_counts(ids)
         unknown = [f"{request_id}.{row}" for request_id, row in wanted if row >= rows.get(request_id, 0)]
         if unknown and not early:
@@ -167,7 +169,7 @@ def _read_rows(home: Home, span: Span, *, labelled_only: bool) -> PredictedRows:
                 if rows:
                     _extend(result.inputs, one.inputs, rows, len(result.ids))
                     _extend(result.outputs, one.outputs, rows, len(result.ids))
-                    result.ids.extend(f"{one.id}.{row}" for row in rows)
+                    result.ids.extend(prediction_id(one, row) for row in rows)
                     result.event_ms.extend([one.event_ms] * len(rows))
                     result.numbers.extend([one.number] * len(rows))
                     result.labels.extend(known.get(row) for row in rows)
