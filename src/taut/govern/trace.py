@@ -73,8 +73,10 @@ def trace_prediction(home: Home, prediction_id: str) -> Trace:
     """
     with open_logs(home) as opened:
         tx = opened.tx
-        job = _job_of(tx, prediction_id)
         known = opened.find(prediction_id)
+        if known is not None and known[0].role == "batch":
+            prediction_id = known[0].id  # Also where it was asked for as row 0 of itself.
+        job = _job_of(tx, prediction_id)
         if job is not None:
             request_id, model, number = prediction_id, str(job[1]), int(str(job[2]))
             first = list(_batch_links(job, prediction_id))

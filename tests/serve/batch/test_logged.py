@@ -96,6 +96,7 @@ def test_what_a_batch_said_is_found_labelled_traced_and_erased_by_the_ids_of_its
     assert [link.point for link in trace.chain[:2]] == [f"prediction:{names[33]}", f"batch:{result.job}"]
     facts = trace.chain[0].facts
     assert "said prediction=66" in facts and "its label came: 1" in facts and "in the log of late" in facts
+    assert trace_prediction(home, f"{names[33]}.0") == trace
     assert trace.rows_reached == 49  # All others, those of this job among them.
 
     erase_prediction(home, "late", names[33], because="asked to")
