@@ -8,10 +8,11 @@ from taut.errors import NotFound
 from taut.ground import wire
 from taut.ground.clock import iso
 from taut.ground.ledger import downstream, upstream
-from taut.ground.meta import Tx
+from taut.ground.meta import Row, Tx
 from taut.home import Home, verb
 from taut.records import Capture, GateCheck, Prediction
 from taut.serve import PredictionReader, Span, open_logs
+from taut.serve.log.batch_ids import prediction_id as id_of
 
 REACHED_SHOWN = 5  # Enough to go and look at; the count says the rest.
 
@@ -67,17 +68,24 @@ class Trace:
 def trace_prediction(home: Home, prediction_id: str) -> Trace:
     """Trace `ID.ROW` (or `ID`, its first row) back to the data, and from that data on to every prediction it reached.
 
-    A prediction of a batch is `JOB.PART.ROW`; those of batches are not among the others that are counted.
+    A prediction of a batch is `JOB.PART.ROW`; those of batches are among the others where they were logged.
     Raises NotFound where no such prediction was ever answered.
     """
     with open_logs(home) as opened:
         tx = opened.tx
-        job = tx.row(SELECT_BATCH, {"id": prediction_id.rpartition(".")[0].rpartition(".")[0]})
+        known = opened.find(prediction_id)
+        if known is not None and known[0].role == "batch":
+            prediction_id = known[0].id  # Also where it was asked for as row 0 of itself.
+        job = _job_of(tx, prediction_id)
         if job is not None:
-            request_id, model, number = str(job[0]), str(job[1]), int(str(job[2]))
+            request_id, model, number = prediction_id, str(job[1]), int(str(job[2]))
             first = list(_batch_links(job, prediction_id))
+            if known is not None:
+                logged = _prediction_link(tx, *known)
+                first[0] = Link(
+                    first[0].point, (*first[0].facts, *logged.facts, f"in the log of {known[0].deployment}")
+                )
         else:
-            known = opened.find(prediction_id)
             if known is None:
                 hint = "taut watch predictions DEPLOYMENT"
                 raise NotFound(f"no prediction {prediction_id!r} was answered here", hint=hint)
@@ -96,8 +104,14 @@ def trace_prediction(home: Home, prediction_id: str) -> Trace:
         reached = tuple(one for version in versions for log in logs for one in _reached(log, *version))
         examples = tuple(example for version in versions for example in _examples(logs, *version, request_id))
     total = sum(one.rows for one in reached)
-    others = total if job is not None else total - 1
+    others = total if known is None else total - 1
     return Trace(prediction_id, tuple(chain), reached, others, examples[:REACHED_SHOWN])
+
+
+def _job_of(tx: Tx, prediction_id: str) -> Row | None:
+    """The batch that made `JOB.PART.ROW`."""
+    job, *place = prediction_id.split(".")
+    return tx.row(SELECT_BATCH, {"id": job}) if len(place) == 2 and all(map(str.isdecimal, place)) else None
 
 
 def _prediction_link(tx: Tx, found: Prediction, row: int) -> Link:
@@ -223,7 +237,7 @@ def _examples(logs: Iterable[PredictionReader], model: str, number: int, but: st
     for log in logs:
         others = (one for one in log.requests(Span(log.deployment, number=number, model=model)) if one.id != but)
         found += islice(others, REACHED_SHOWN)
-    return [f"{one.id}.0" for one in sorted(found, key=lambda one: (one.event_ms, one.id))[:REACHED_SHOWN]]
+    return [id_of(one, 0) for one in sorted(found, key=lambda one: (one.event_ms, one.id))[:REACHED_SHOWN]]
 
 
 def _short(value: object) -> str:

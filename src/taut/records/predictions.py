@@ -9,7 +9,8 @@ class Prediction:
     """One answered request of `rows` rows, kept by columns. Row `i` of it is the prediction `ID.i`.
 
     `event_ms` is when what it speaks of happened (the caller may say; else when it was asked), `at_ms` when it was
-    answered, `latency_us` how long that took (0: not known). The answer of a `shadow` was never sent.
+    answered, `latency_us` how long that took (0: not known). The answer of a `shadow` was never sent; a row of a
+    `batch` is a request of its own, called `JOB.PART.ROW`.
     """
 
     deployment: str
@@ -22,7 +23,7 @@ class Prediction:
     rows: int
     inputs: dict[str, list[str | float | int | bool | None]]
     outputs: dict[str, list[str | float | int | bool | None]]
-    role: Literal["live", "canary", "shadow"] = "live"
+    role: Literal["live", "canary", "shadow", "batch"] = "live"
     latency_us: int = 0
 
 

@@ -120,5 +120,5 @@ def test_only_the_parts_that_are_asked_for_are_written(home: Home, tmp_path: Pat
     source, output = tmp_path / "rows.parquet", tmp_path / "out"
     pq.write_table(table(ROWS), source)
     setup = setup_of(home, source, output, part_rows=PART_ROWS, keep=("key",))
-    done = [one.number for one in over_ray(setup, list(parts_of(setup.plan))[:7])]
+    done = [one.done.number for one in over_ray(setup, list(parts_of(setup.plan))[:7])]
     assert sorted(done) == list(range(7)) and len(list(output.glob("part-*"))) == 7

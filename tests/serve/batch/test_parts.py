@@ -70,7 +70,7 @@ def test_every_format_is_read_in_any_order_of_its_parts(home: Home, tmp_path: Pa
     parts = list(parts_of(plan))
     assert sum(part.stop - part.start for part in parts) == 100 and len(parts) > 2
     for part in [*parts[1:], parts[0], parts[1]]:
-        done = made.write(part)
+        done = made.write(part).done
         assert (done.rows, done.nulled, done.skipped, done.said) == (part.stop - part.start, 0, 0, "")
         found = pq.read_table(tmp_path / "out" / part.name)
         rows = range(part.start, part.stop)
@@ -127,7 +127,7 @@ def test_wrong_rows_have_no_prediction_but_their_reason(home: Home, tmp_path: Pa
     made, plan = session(home, tmp_path / name, tmp_path / "out", on_error="null", keep=("key",))
     (part,) = parts_of(plan)
     with closing(made):
-        done = made.write(part)
+        done = made.write(part).done
     wrong = {row for rows in cells.values() for row in rows}
     assert (done.nulled, done.skipped, done.said) == (len(wrong), 0, f"{tmp_path / name}: {said}")
     found = pq.read_table(tmp_path / "out" / part.name)

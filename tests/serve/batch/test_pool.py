@@ -60,7 +60,7 @@ def test_a_worker_writes_what_it_is_told_and_ends_with_its_stdin(setup: Setup, t
         for part in list(parts_of(setup.plan))[:2]:
             send(worker.stdin, part)
             told = msgspec.msgpack.decode(receive(worker.stdout) or b"", type=Told)
-            assert told.done is not None and (told.done.number, told.done.rows) == (part.number, 10)
+            assert told.done is not None and (told.done.done.number, told.done.done.rows) == (part.number, 10)
         worker.stdin.close()
         assert worker.wait(30) == 0
     assert len(list((tmp_path / "out").glob("part-*"))) == 2
@@ -70,7 +70,7 @@ def test_a_worker_writes_what_it_is_told_and_ends_with_its_stdin(setup: Setup, t
 def test_parts_are_done_by_several_and_nobody_is_left(setup: Setup, tmp_path: Path):
     before = processes_of(os.getpid())
     done = list(over_workers(setup, list(parts_of(setup.plan)), 3))
-    assert sorted(one.number for one in done) == [0, 1, 2, 3]
+    assert sorted(one.done.number for one in done) == [0, 1, 2, 3]
     assert read_parts(tmp_path / "out").num_rows == 40
     assert set(processes_of(os.getpid())) <= set(before)
 
@@ -86,7 +86,7 @@ def test_workers_that_are_killed_idle_or_at_work_are_replaced(setup: Setup, tmp_
             for pid in set(processes_of(os.getpid())) - before:
                 os.kill(pid, signal.SIGKILL)
                 killed += 1
-    assert killed >= 3 and {one.number for one in done} == {0, 1, 2, 3}
+    assert killed >= 3 and {one.done.number for one in done} == {0, 1, 2, 3}
     assert sorted(read_parts(tmp_path / "out")["prediction"].to_pylist()) == [2.0 * row for row in range(40)]
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from taut.serve.batch.plan import OnError
 
 
-@click.command(epilog="Example: taut batch late@champion rows/ scored/ --keep customer")
+@click.command(epilog="Example: taut batch late@champion rows/ scored/ --log late --event-time at")
 @click.argument("model")
 @click.argument("source", metavar="INPUT")
 @click.argument("output")
@@ -26,10 +26,12 @@ if TYPE_CHECKING:
 @click.option("--workers", type=click.IntRange(1), default=None, help="Processes at once  [default: one for each core]")
 @click.option("--part-rows", type=click.IntRange(1), default=None, help="Rows of one file of output  [default: 250000]")
 @click.option("--on", "cluster", type=click.Choice(["ray"]), default=None, help="Spread the parts over a Ray cluster.")
+@click.option("--log", metavar="ENDPOINT", default="", help="Log the predictions, as those that ENDPOINT answers.")
+@click.option("--event-time", metavar="COLUMN", default="", help="When a row's event was  [default: the job's start]")
 @json_option
 def batch(
     model: str, source: str, output: str, id_column: str, keep: tuple[str, ...], on_error: "OnError",
-    workers: int | None, part_rows: int | None, cluster: str | None, as_json: bool,
+    workers: int | None, part_rows: int | None, cluster: str | None, log: str, event_time: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Score files by MODEL (late@3, late@champion, or a deployment); each row once, also after kills.
 
@@ -44,7 +46,7 @@ def batch(
     from taut.serve.batch.job import run_batch
     from taut.serve.batch.plan import PART_ROWS, Options
 
-    options = Options(on_error, id_column, keep, part_rows or PART_ROWS)
+    options = Options(on_error, id_column, keep, part_rows or PART_ROWS, log, event_time)
     with open_home() as home:
         result = run_batch(home, model, source, output, options=options, workers=workers or 0, on=cluster or "")
         shown(result, as_json, _told)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from hashlib import file_digest, sha256
+from hashlib import sha256
 from pathlib import Path
 
 from taut.deploy import find_deployment
@@ -18,10 +18,12 @@ from taut.home import Home
 from taut.models import ServedForm, find_model, served_form
 from taut.records import ModelVersion
 from taut.serve.batch.buckets import Found, without_options
+from taut.serve.batch.done import done_before, record_name
 from taut.serve.batch.gathering import gather_parts
 from taut.serve.batch.jobs import finish_batch, start_batch
+from taut.serve.batch.logged import LogTo, log_part, logged_parts, must_be_moments
 from taut.serve.batch.on_ray import over_ray
-from taut.serve.batch.parts import Setup
+from taut.serve.batch.parts import Setup, Written
 from taut.serve.batch.places import Folder, Place, connect_place, find_files
 from taut.serve.batch.plan import (
     DonePart,
@@ -37,12 +39,14 @@ from taut.serve.batch.plan import (
 from taut.serve.batch.pool import cores, over_workers
 from taut.serve.batch.reading import schema_of, survey
 from taut.serve.batch.scoring import columns_read, must_not_clash
+from taut.serve.log.keeping import policy_for
 
-PLAN, DONE, SUCCESS = "_taut/plan.json", "_taut/done/", "_SUCCESS"
+PLAN, SUCCESS = "_taut/plan.json", "_SUCCESS"
 SINGLE = (".parquet", ".csv")
+LOGGED_ROWS_MAX = 1_000_000
 SURVEYS = 8  # Files that are looked at at once: most of it is waiting, or hashing outside of Python.
 
-Runner = Callable[[Setup, Sequence[Part]], Iterator[DonePart]]
+Runner = Callable[[Setup, Sequence[Part]], Iterator[Written]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +83,9 @@ def run_batch(
     source = source if "://" in source else str(Path(source).absolute())
     if on not in ("", "ray"):
         raise UsageError(f"a batch runs here or on ray, not on {on!r}")
-    if chosen.part_rows < 1:
-        raise Invalid(f"a part has one row at least, not {chosen.part_rows}")
+    _must_agree(chosen)
     version, deployment = _version_of(home, model)
+    log = _log_of(home, chosen.log, version, deployment) if chosen.log else None
     form = served_form(home, version)
     single = None if output.startswith("s3://") or not output.endswith(SINGLE) else Path(output).absolute()
     work = output if single is None else str(single.with_name(f".{single.name}.taut"))
@@ -89,7 +93,7 @@ def run_batch(
     _must_lie_apart(source, work)
     with _alone(place):
         plan = _planned(home, place, _Wanted(version, deployment, form, source, chosen))
-        return _run(home, Setup(plan, form, source, work), place, single, _runner(on, workers))
+        return _run(home, Setup(plan, form, source, work, log), place, single, _runner(on, workers))
 
 
 def _run(home: Home, setup: Setup, place: Place, single: Path | None, runner: Runner) -> BatchResult:
@@ -100,14 +104,22 @@ def _run(home: Home, setup: Setup, place: Place, single: Path | None, runner: Ru
         rows=plan.rows, digests=[one.digest.removeprefix("md5:") for one in plan.inputs if one.digest[:4] == "md5:"],
     )  # fmt: skip
     is_gathered = single is not None and place.read(SUCCESS) is not None and single.exists()
-    done = _done_before(place, plan, is_gathered=is_gathered)
+    done = done_before(place, plan, is_gathered=is_gathered)
+    if setup.log is not None:  # A part that is not in the log is not done: again, so that both say the same.
+        lacking = done.keys() - logged_parts(home, setup.log, plan.job, done)
+        place.remove([record_name(number) for number in lacking])
+        done = {number: one for number, one in done.items() if number not in lacking}
     before = len(done)
     try:
         rest = [part for part in parts_of(plan) if part.number not in done]
         with progress("scoring", total=plan.rows, unit=" rows") as bar:
             bar.advance(sum(one.rows for one in done.values()))
-            for one in runner(setup, rest) if rest else ():
-                place.create(_record(one.number), wire.encode(one))
+            by_number = {part.number: part for part in rest}
+            for written in runner(setup, rest) if rest else ():
+                one = written.done
+                place.create(record_name(one.number), wire.encode(one))
+                if setup.log is not None and written.log is not None:
+                    log_part(home, setup.log, plan.job, by_number[one.number], written.log)
                 done[one.number] = one
                 bar.advance(one.rows)
         result = _result(plan, str(single or place.url), done, before)
@@ -177,53 +189,14 @@ def _must_fit(wanted: _Wanted, inputs: Sequence[Input]) -> None:
         schema = schema_of(wanted.source, one)
         try:
             columns_read(model.signature, wanted.options, schema, is_text=one.format == "csv")
+            if wanted.options.event_time:
+                must_be_moments(schema, wanted.options.event_time)
         except Invalid as problem:
             raise Invalid(f"{one.name}: {problem.message}") from None
         for name in wanted.options.keep:
             kind = schema.field(name).type
             if kept.setdefault(name, kind) != kind:
                 raise Invalid(f"{one.name}: column {name!r} is of type {kind}, in files before it of {kept[name]}")
-
-
-def _done_before(place: Place, plan: Plan, *, is_gathered: bool) -> dict[int, DonePart]:
-    """The parts that an earlier run wrote whole; records of others are taken away, so that they are written again."""
-    names = [name for name in place.list(DONE) if name.endswith(".json")]
-    with ThreadPoolExecutor(SURVEYS) as pool:
-        found = pool.map(lambda name: _verified(place, name, is_gathered=is_gathered), names)
-        done = {one.number: one for one in found if one is not None}
-    expected = {part.number: part for part in parts_of(plan)}
-    if strange := sorted(done.keys() - expected.keys()):
-        raise Conflict(f"{place.url} holds part {strange[0]}, which its plan does not have", hint="name another output")
-    return done
-
-
-def _verified(place: Place, name: str, *, is_gathered: bool) -> DonePart | None:
-    written = place.read(name)
-    if written is None:
-        return None
-    try:
-        record = wire.decode(written, DonePart, what=f"the record {name}")
-    except Invalid:
-        place.remove([name])
-        return None
-    part = Part(record.number, 0, 0, 0, 0).name
-    mark = place.mark(part)
-    is_same = mark == record.mark or (
-        mark and isinstance(place, Folder) and _digest(place.path / part) == record.digest
-    )
-    if not is_same and not is_gathered:
-        place.remove([name])
-        return None
-    return record
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return file_digest(file, "sha256").hexdigest()
-
-
-def _record(number: int) -> str:
-    return f"{DONE}{number:05d}.json"
 
 
 def _result(plan: Plan, output: str, done: dict[int, DonePart], before: int) -> BatchResult:
@@ -241,6 +214,30 @@ def _version_of(home: Home, model: str) -> tuple[ModelVersion, str]:
         return find_model(home, model), ""
     deployed = find_deployment(home, model)
     return find_model(home, f"{deployed.model}@{deployed.number}"), f"{model}@{deployed.revision}"
+
+
+def _must_agree(options: Options) -> None:
+    """Raise Invalid or UsageError for options that make no job."""
+    if options.part_rows < 1:
+        raise Invalid(f"a part has one row at least, not {options.part_rows}")
+    if options.event_time and not options.log:
+        raise UsageError("--event-time is for the log", hint="--log ENDPOINT")
+    if options.log and options.id_column:
+        raise UsageError(
+            "what is logged has ids that the job makes: those of a column need not be another in each row",
+            hint=f"--keep {options.id_column}",
+        )
+    if options.log and options.part_rows > LOGGED_ROWS_MAX:
+        raise Invalid(f"a logged part has {LOGGED_ROWS_MAX} rows at most, for it is sorted in memory")
+
+
+def _log_of(home: Home, endpoint: str, version: ModelVersion, chosen_by: str) -> LogTo:
+    """Where the answers of a version are logged. Raises NotFound, Invalid for an endpoint of another model."""
+    deployed = find_deployment(home, endpoint)
+    if deployed.model != version.name:
+        raise Invalid(f"endpoint {endpoint!r} answers by {deployed.model!r}; {version.name!r} is not for its log")
+    name, _, revision = chosen_by.rpartition("@")
+    return LogTo(endpoint, int(revision) if name == endpoint else 0, policy_for(home, endpoint))
 
 
 def _must_lie_apart(source: str, output: str) -> None:

@@ -13,14 +13,14 @@ import msgspec
 from taut import errors
 from taut.errors import Conflict, Corrupt, TautError, Unavailable, UsageError
 from taut.models.tree import tree_of_folder, verify_folder
-from taut.serve.batch.parts import Session, Setup
-from taut.serve.batch.plan import DonePart, Part
+from taut.serve.batch.parts import Session, Setup, Written
+from taut.serve.batch.plan import Part
 
 RETRIES = 5  # Of a part whose node or process was lost.
 AHEAD = 2  # Parts that wait for each core, so that none is idle while the next is on its way.
 
 
-def over_ray(setup: Setup, parts: Sequence[Part]) -> Iterator[DonePart]:
+def over_ray(setup: Setup, parts: Sequence[Part]) -> Iterator[Written]:
     """Have parts written by the cluster that RAY_ADDRESS names, else by one on this machine.
 
     The output must be a bucket, or a folder that all nodes share. Raises UsageError without Ray, what a part raised,
@@ -40,7 +40,7 @@ def over_ray(setup: Setup, parts: Sequence[Part]) -> Iterator[DonePart]:
             ray.shutdown()
 
 
-def _spread(ray: Any, setup: Setup, parts: Sequence[Part]) -> Iterator[DonePart]:
+def _spread(ray: Any, setup: Setup, parts: Sequence[Part]) -> Iterator[Written]:
     """Tasks in flight, a bounded number of them; the next is given as one is done."""
     told = ray.put(msgspec.msgpack.encode((setup, _files_of(setup))))
     task = ray.remote(num_cpus=1, max_retries=RETRIES, retry_exceptions=False)(written)
@@ -54,7 +54,7 @@ def _spread(ray: Any, setup: Setup, parts: Sequence[Part]) -> Iterator[DonePart]
         for one in ready:
             part = flying.pop(one)
             try:
-                answer = msgspec.msgpack.decode(ray.get(one), type=tuple[DonePart | None, str, str, str])
+                answer = msgspec.msgpack.decode(ray.get(one), type=tuple[Written | None, str, str, str])
             except ray.exceptions.RayError as problem:
                 source = setup.plan.inputs[part.input].name
                 where = f"rows {part.start} to {part.stop - 1} of {source}"
@@ -62,7 +62,7 @@ def _spread(ray: Any, setup: Setup, parts: Sequence[Part]) -> Iterator[DonePart]
             yield _done(*answer)
 
 
-def _done(done: DonePart | None, kind: str, message: str, hint: str) -> DonePart:
+def _done(done: Written | None, kind: str, message: str, hint: str) -> Written:
     if done is not None:
         return done
     found = getattr(errors, kind, Corrupt)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from taut.errors import Invalid, Unavailable
 from taut.ground import wire
 from taut.models import ServedForm
+from taut.serve.batch.logged import LogTo, PartLog, PartLogger
 from taut.serve.batch.places import connect_place
 from taut.serve.batch.plan import DonePart, Input, Part, Plan
 from taut.serve.batch.reading import Reader, must_be_unchanged, open_reader, schema_of
@@ -30,6 +31,15 @@ class Setup:
     form: ServedForm
     source: str
     output: str
+    log: LogTo | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A part that is there, and what of it goes into a prediction log; None where the job has none."""
+
+    done: DonePart
+    log: PartLog | None = None
 
 
 class Session:
@@ -44,7 +54,7 @@ class Session:
         self._place = connect_place(setup.output)
         self._opened: tuple[int, Reader, pa.Schema] | None = None
 
-    def write(self, part: Part) -> DonePart:
+    def write(self, part: Part) -> Written:
         """Score a part and put it there. Doing it again makes the same rows with the same ids.
 
         Raises Invalid that names file and row, Conflict where the input was changed, Unavailable for a full disk.
@@ -68,8 +78,9 @@ class Session:
             self._opened[1].close()
             self._opened = None
 
-    def _written(self, part: Part, source: Input, made: Path) -> DonePart:
+    def _written(self, part: Part, source: Input, made: Path) -> Written:
         reader, schema = self._reader(part.input, source)
+        logger = None if self._setup.log is None else PartLogger(self._setup.log, self._plan, part)
         told, said = dict.fromkeys(("nulled", "skipped"), 0), ""
         known = {"job": self._plan.job, "part": part.number, "model": self._plan.model, "file": source.name,
                  "first_row": part.start, "rows": part.stop - part.start,
@@ -77,7 +88,7 @@ class Session:
         schema = schema.with_metadata({b"taut": wire.encode(known)})
         with pq.ParquetWriter(made, schema, compression="zstd", compression_level=LEVEL,
                               use_dictionary=self._scorer.repeated(schema), write_statistics=False) as out:  # fmt: skip
-            for group in _grouped(self._scored(reader, source, part)):
+            for group in _grouped(self._scored(reader, source, part, logger)):
                 out.write_table(pa.Table.from_batches([one.batch for one in group]).cast(schema))
                 for one in group:
                     told["nulled"] += one.nulled
@@ -89,20 +100,25 @@ class Session:
         size = made.stat().st_size
         mark = self._place.publish(part.name, made)
         said = f"{source.name}: {said}" if said else ""
-        return DonePart(part.number, part.stop - part.start, told["nulled"], told["skipped"], size, digest, mark, said)
+        rows = part.stop - part.start
+        done = DonePart(part.number, rows, told["nulled"], told["skipped"], size, digest, mark, said)
+        return Written(done, None if logger is None else logger.log())
 
-    def _scored(self, reader: Reader, source: Input, part: Part) -> Iterator[Scored]:
+    def _scored(self, reader: Reader, source: Input, part: Part, logger: PartLogger | None) -> Iterator[Scored]:
         first = 0
         for batch in reader.read(part):
             try:
-                yield self._scorer.score(
-                    batch, ids=f"{self._plan.job}.{part.number}.", first=first, at=part.start + first,
-                    is_text=source.format == "csv",
-                )  # fmt: skip
+                at = part.start + first
+                scored = self._scorer.score(
+                    batch, ids=f"{self._plan.job}.{part.number}.", first=first, at=at, is_text=source.format == "csv"
+                )
+                if logger is not None and scored.answered is not None:
+                    logger.take(batch, scored.answered, first=first, at=at)
             except Invalid as problem:
                 raise Invalid(
                     f"{source.name}, {problem.message}", hint=problem.hint or "--on-error null, or --on-error skip"
                 ) from problem
+            yield scored
             first += batch.num_rows
 
     def _reader(self, number: int, source: Input) -> tuple[Reader, pa.Schema]:

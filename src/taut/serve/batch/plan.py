@@ -55,12 +55,18 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What of a job its caller chooses: what wrong rows lead to, the column of ids, columns that go along."""
+    """What of a job its caller chooses: what wrong rows lead to, the column of ids, columns that go along.
+
+    `log` is the endpoint in whose prediction log the answers stand too, `event_time` the column that says when what a
+    row speaks of happened; empty for none.
+    """
 
     on_error: OnError = "stop"
     id_column: str = ""
     keep: tuple[str, ...] = ()
     part_rows: int = PART_ROWS
+    log: str = ""
+    event_time: str = ""
 
 
 @dataclass(frozen=True, slots=True)

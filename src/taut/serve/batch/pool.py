@@ -15,8 +15,8 @@ import msgspec
 
 from taut import errors
 from taut.errors import Corrupt, TautError, Unavailable
-from taut.serve.batch.parts import Setup
-from taut.serve.batch.plan import DonePart, Part
+from taut.serve.batch.parts import Setup, Written
+from taut.serve.batch.plan import Part
 from taut.serve.batch.worker import Told, receive, send
 
 DEATHS_MAX = 2  # A part that kills its worker so often would kill every one.
@@ -27,7 +27,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def over_workers(setup: Setup, parts: Sequence[Part], workers: int) -> Generator[DonePart, None, None]:
+def over_workers(setup: Setup, parts: Sequence[Part], workers: int) -> Generator[Written, None, None]:
     """Have parts written by so many processes; yields each when it is there, in any order.
 
     Raises what a worker raised, Unavailable for a part that killed two. No process is left when this ends.
@@ -128,7 +128,7 @@ class _Pool:
         for _ in range(workers):
             self._start()
 
-    def run(self) -> Iterator[DonePart]:
+    def run(self) -> Iterator[Written]:
         while self._left:
             for key, _ in self._lives.select():
                 worker: _Worker = key.data
@@ -141,7 +141,7 @@ class _Pool:
                 if told.done is not None:
                     self._left -= 1
                     worker.part = None
-                    self._deaths.pop(told.done.number, None)
+                    self._deaths.pop(told.done.done.number, None)
                 self._give(worker)
                 if told.done is not None:
                     yield told.done

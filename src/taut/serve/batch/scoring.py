@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from taut.errors import Invalid
 from taut.models import CompiledPredictor, Predictor, Signature
@@ -22,13 +23,26 @@ Model = Predictor | CompiledPredictor
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """The rows of a batch that have a prediction: their places in it, what the model was asked, what it said."""
+
+    places: NDArray[np.int64]
+    inputs: pa.RecordBatch
+    outputs: dict[str, pa.Array]
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
-    """Predictions with their ids; how many rows have none, how many were left out, what was wrong with the first."""
+    """Predictions with their ids; how many rows have none, how many were left out, what was wrong with the first.
+
+    `answered` is there where the job is logged.
+    """
 
     batch: pa.RecordBatch
     nulled: int = 0
     skipped: int = 0
     said: str = ""
+    answered: Answered | None = None
 
 
 class Scorer:
@@ -50,7 +64,9 @@ class Scorer:
         wrong += more
         if not wrong:
             try:
-                return Scored(self._assembled(made, batch, self._answers(prepared), None))
+                said_of = self._answers(prepared)
+                answered = self._answered(np.arange(batch.num_rows), typed, said_of)
+                return Scored(self._assembled(made, batch, said_of, None), answered=answered)
             except Invalid:
                 if self._options.on_error == "stop":
                     row, why = next(self._refused(typed, 0), (0, ""))
@@ -76,14 +92,24 @@ class Scorer:
         if len(good):
             columns = self._answers(self._prepared(typed.take(pa.array(good)))[0])
         told = f"row {at + min(said)}: {said[min(said)]}" if said else ""
+        answered = self._answered(good, typed.take(pa.array(good, pa.int64())), columns) if len(good) else None
         if self._options.on_error == "skip":
             kept = pa.array(good, pa.int64())
-            return Scored(self._assembled(made.take(kept), batch.take(kept), columns, None), 0, len(said), told)
+            return Scored(
+                self._assembled(made.take(kept), batch.take(kept), columns, None), 0, len(said), told, answered
+            )
         places, is_null = np.zeros(batch.num_rows, "int64"), np.ones(batch.num_rows, bool)
         places[good], is_null[good] = np.arange(len(good)), False
         spread = {name: cells.take(pa.array(places, mask=is_null)) for name, cells in columns.items()}
         errors = pa.array([said.get(row) for row in range(batch.num_rows)], pa.string())
-        return Scored(self._assembled(made, batch, spread, errors), len(said), 0, told)
+        return Scored(self._assembled(made, batch, spread, errors), len(said), 0, told, answered)
+
+    def _answered(self, places: NDArray[np.int64], asked: pa.RecordBatch, said: dict[str, pa.Array]) -> Answered | None:
+        """What is logged of rows, where the job is."""
+        if not self._options.log:
+            return None
+        outputs = {name: said[name].cast(kind) for name, kind in self._outputs.items()}
+        return Answered(places, asked.select(list(self._model.signature.names)), outputs)
 
     def _prepared(self, batch: pa.RecordBatch) -> tuple[Any, list[WrongCells]]:
         """Rows as the model takes them, where nothing is wrong with them."""
@@ -172,7 +198,8 @@ def columns_read(signature: Signature, options: Options, schema: pa.Schema, *, i
     """The columns that a job reads of a table, once each. Raises Invalid for one that lacks or has the wrong type."""
     if not is_text:
         must_take(signature, schema)
-    chosen = [*signature.names, *([options.id_column] if options.id_column else []), *options.keep]
+    named = [name for name in (options.id_column, options.event_time) if name]
+    chosen = [*signature.names, *named, *options.keep]
     for name in chosen:
         if name not in schema.names:
             raise Invalid(f"column {name!r} is missing; there are {', '.join(schema.names[:20])}")

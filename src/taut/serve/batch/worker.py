@@ -11,8 +11,8 @@ from typing import IO, Literal
 import msgspec
 
 from taut.errors import TautError
-from taut.serve.batch.parts import Session, Setup
-from taut.serve.batch.plan import DonePart, Part
+from taut.serve.batch.parts import Session, Setup, Written
+from taut.serve.batch.plan import Part
 
 LENGTH = struct.Struct("<Q")
 
@@ -21,7 +21,7 @@ class Told(msgspec.Struct, frozen=True):
     """What a worker says: that it is ready, what became of a part, or why it stops."""
 
     what: Literal["ready", "done", "failed"]
-    done: DonePart | None = None
+    done: Written | None = None
     kind: str = ""
     message: str = ""
     hint: str = ""

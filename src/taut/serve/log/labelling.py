@@ -3,12 +3,13 @@
 import math
 from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from taut.deploy.rights import of_deployment
 from taut.errors import Invalid
 from taut.ground.meta import Insert, Tx
 from taut.home import Home, verb
+from taut.serve.log.batch_ids import requests_named
 from taut.serve.log.live import Live
 from taut.serve.log.reading import opened, reader_in
 
@@ -86,8 +87,10 @@ def add_labels(
 
 def store_labels(home: Home, deployment: str, labels: Labels, *, early: bool) -> LabelsAdded:
     """The same of labels by columns."""
-    order = _checked(labels)
     with opened([Live(home, deployment)]) as (live,), home.meta.transaction() as tx:
+        named = requests_named(tx, list(zip(labels.ids, labels.rows, strict=True)))
+        labels = replace(labels, ids=[one for one, _ in named], rows=[row for _, row in named])
+        order = _checked(labels)
         known = reader_in(home, tx, live).row_counts(labels.ids)
         unknown = [place for place in order if labels.rows[place] >= known.get(labels.ids[place], 0)]
         if unknown and not early:

@@ -8,6 +8,7 @@ from taut.deploy.rights import of_deployment
 from taut.errors import Invalid
 from taut.ground.whole import read_whole
 from taut.home import Home, verb
+from taut.serve.log.batch_ids import prediction_id
 from taut.serve.log.labelling import Labels, labels_of, store_labels
 from taut.serve.log.reading import open_log
 from taut.serve.log.said import Columns
@@ -30,8 +31,8 @@ class LabelsLogged:
 class PredictedRows:
     """Predictions by columns, one place a row, in the order of event time.
 
-    `ids` are `ID.ROW`, `labels` None where nothing is known yet, `numbers` the versions of the model that answered.
-    A column that some requests did not have is None there.
+    `ids` are `ID.ROW`, of a batch `JOB.PART.ROW`; `labels` None where nothing is known yet, `numbers` the versions of
+    the model that answered. A column that some requests did not have is None there.
     """
 
     ids: list[str]
@@ -55,7 +56,7 @@ class Traffic:
 
 @verb("label.log", needs="feedback:write", on=of_deployment)
 def log_labels(home: Home, deployment: str, labels: dict[str, float], early: bool = False) -> LabelsLogged:
-    """Store what turned out to be true of predictions, by `ID.ROW`; all of them or none.
+    """Store what turned out to be true of predictions, by `ID.ROW`, of a batch by `JOB.PART.ROW`; all of them or none.
 
     The same label again changes nothing; another value replaces the old one. With `early` labels are kept though their
     prediction is not here yet, as one that another machine has not sealed. Raises Invalid where an id is of no
@@ -127,7 +128,7 @@ def _read_rows(home: Home, span: Span, *, labelled_only: bool) -> PredictedRows:
                 if rows:
                     _extend(result.inputs, one.inputs, rows, len(result.ids))
                     _extend(result.outputs, one.outputs, rows, len(result.ids))
-                    result.ids.extend(f"{one.id}.{row}" for row in rows)
+                    result.ids.extend(prediction_id(one, row) for row in rows)
                     result.event_ms.extend([one.event_ms] * len(rows))
                     result.numbers.extend([one.number] * len(rows))
                     result.labels.extend(known.get(row) for row in rows)

@@ -29,7 +29,7 @@ from taut.serve.log.spans import Span
 from taut.serve.log.table import deployments_in, row_by_id, row_counts, rows_in, versions_in
 
 ROW_DIGITS_MAX = 19  # More digits may be past 64 bits: part of an id, then, and not a row.
-EVERY_ROLE: tuple[Role, ...] = ("live", "canary", "shadow")
+EVERY_ROLE: tuple[Role, ...] = ("live", "canary", "shadow", "batch")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import msgspec
 from taut.errors import Invalid
 
 Columns = dict[str, list[str | float | int | bool | None]]
-Role = Literal["live", "canary", "shadow"]
+Role = Literal["live", "canary", "shadow", "batch"]
 
 # Ids travel in URLs, headers and `ID.ROW`; what they may not hold would make those ambiguous or unprintable.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")

@@ -7,8 +7,8 @@ from taut.records import Prediction
 from taut.serve.log.said import Role, Said, columns_between
 
 END_OF_TIME_MS = 253_402_300_800_000  # The year 10000: later than any date that ISO 8601 writes without a sign.
-ANSWERED: tuple[Role, ...] = ("live", "canary")
-"""The roles whose answers were sent to somebody."""
+ANSWERED: tuple[Role, ...] = ("live", "canary", "batch")
+"""The roles whose answers somebody got: those of a batch stand in its files."""
 
 
 @dataclass(frozen=True, slots=True)
