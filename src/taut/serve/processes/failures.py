@@ -2,7 +2,7 @@
 
 import signal
 
-from taut.errors import TautError, error_of
+from taut.errors import error_of
 from taut.serve.processes.wire import Failed
 
 OUT_OF_MEMORY = 87  # The exit status of a model process that could not have more memory; no library is known to use it.
@@ -25,11 +25,6 @@ def failure_of(failed: Failed) -> Exception:
     if failed.kind:
         return error_of(failed.kind, failed.message, failed.hint)
     return ModelFailed(failed.detail)
-
-
-def failed_by(problem: TautError) -> Failed:
-    """An error of ours as it travels."""
-    return Failed(problem.kind, problem.message, problem.hint)
 
 
 def death(status: int | None) -> str:
