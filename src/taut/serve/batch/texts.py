@@ -15,6 +15,7 @@ from taut.data.tables.dialect import read_text
 from taut.errors import Invalid
 from taut.models.arrow import Mask
 from taut.models.signature import SignatureColumn
+from taut.serve.requests.text import MISSING
 
 SUFFIXES = (".csv", ".tsv")
 PACKED = (".gz", ".bz2", ".zst")
@@ -160,7 +161,7 @@ def text_batches(text: BinaryIO, size: int, names: tuple[str, ...], delimiter: s
         read_options=reading.ReadOptions(use_threads=False, block_size=BLOCK, column_names=list(names)),
         parse_options=reading.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         convert_options=reading.ConvertOptions(
-            column_types=dict.fromkeys(wanted, pa.string()), include_columns=wanted, null_values=[""],
+            column_types=dict.fromkeys(wanted, pa.string()), include_columns=wanted, null_values=sorted(MISSING),
             strings_can_be_null=True, quoted_strings_can_be_null=True,
         ),
     ) as batches:  # fmt: skip
