@@ -4,7 +4,6 @@ import bz2
 import gzip
 import io
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
@@ -15,7 +14,7 @@ from taut.data.tables.dialect import read_text
 from taut.errors import Invalid
 from taut.models.arrow import Mask
 from taut.models.signature import SignatureColumn
-from taut.serve.requests.text import MISSING
+from taut.serve.requests.text import MISSING, TRUTHS, reader_of
 
 SUFFIXES = (".csv", ".tsv")
 PACKED = (".gz", ".bz2", ".zst")
@@ -173,10 +172,10 @@ def typed_text(column: SignatureColumn, cells: pa.Array) -> tuple[pa.Array, Mask
     if column.kind in ("string", "datetime"):
         return cells, None
     if column.kind == "boolean":
-        places = pc.index_in(pc.utf8_lower(cells), value_set=pa.array(["false", "true"]))
-        wrong = (places.is_null().to_numpy(zero_copy_only=False)) & ~cells.is_null().to_numpy(zero_copy_only=False)
-        return places.cast(pa.bool_()), wrong if wrong.any() else None
-    kind, read = (pa.int64(), int) if column.kind in ("long", "integer") else (pa.float64(), float)
+        places = pc.index_in(cells, value_set=pa.array(list(TRUTHS)))
+        wrong = places.is_null().to_numpy(zero_copy_only=False) & ~cells.is_null().to_numpy(zero_copy_only=False)
+        return pa.array(list(TRUTHS.values())).take(places), wrong if wrong.any() else None
+    kind, read = (pa.int64() if column.kind in ("long", "integer") else pa.float64()), reader_of(column.kind)
     try:
         typed = cells.cast(kind)
     except pa.ArrowInvalid:
@@ -186,16 +185,16 @@ def typed_text(column: SignatureColumn, cells: pa.Array) -> tuple[pa.Array, Mask
     return _slowly(cells, kind, read) if pc.any(odd).as_py() else (typed, None)
 
 
-def _slowly(cells: pa.Array, kind: Any, read: Callable[[str], float]) -> tuple[pa.Array, Mask | None]:
+def _slowly(cells: pa.Array, kind: Any, read: Callable[[str], Any]) -> tuple[pa.Array, Mask | None]:
     """Word by word, as a server reads a CSV."""
     wrong = np.zeros(len(cells), bool)
     values: list[float | None] = []
     for place, word in enumerate(cells.to_pylist()):
-        value: float | None = None
-        with suppress(ValueError):
-            value = None if word is None else read(word)
-        if value is not None and kind == pa.int64() and not -(2**63) <= value < 2**63:
+        value = None if word is None else read(word)
+        if isinstance(value, str):
             value = None
+        if kind == pa.int64() and value is not None:
+            value = int(value) if value == value // 1 and -(2**63) <= value < 2**63 else None
         wrong[place] = value is None and word is not None
         values.append(value)
     return pa.array(values, kind), wrong if wrong.any() else None

@@ -48,16 +48,24 @@ def parsed(signature: Signature, columns: Mapping[str, Sequence[str]]) -> Column
 def _read(kind: str, texts: Sequence[str]) -> list[Cell]:
     """One column: at once where all of it reads well, value by value where something does not."""
     has_missing = not MISSING.isdisjoint(texts)
-    if kind not in NUMBERS:
-        read: Callable[[str], Cell] = _truth if kind == "boolean" else str
-    elif has_missing or not _is_plain(texts):
-        read = _number(NUMBERS[kind])
-    else:
+    read = reader_of(kind)
+    if kind in NUMBERS and not has_missing and _is_plain(texts):
         try:
             return list(map(NUMBERS[kind], texts))
         except ValueError:
-            read = _number(NUMBERS[kind])
+            pass  # Value by value, then.
     return [None if text in MISSING else read(text) for text in texts]
+
+
+def reader_of(kind: str) -> Callable[[str], Cell]:
+    """How one text that is not missing is read as a kind of column; the text itself where it is no value of it.
+
+    >>> reader_of("long")("10.0"), reader_of("boolean")("TRUE"), reader_of("double")("much")
+    (10.0, True, 'much')
+    """
+    if kind in NUMBERS:
+        return _number(NUMBERS[kind])
+    return _truth if kind == "boolean" else str
 
 
 def _is_plain(texts: Sequence[str]) -> bool:
