@@ -4,7 +4,8 @@ import select
 import socket
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import msgspec
@@ -65,12 +66,21 @@ def closed_loop(
     It ends after so many seconds, or when the queues are empty, unless they are sent `again` and again. What is under
     way then is waited for, and each connection ends after a multiple of `whole` requests.
     """
+    with _connected(port, queues, again=again) as (lines, poll):
+        return _run(lines, poll, seconds, whole)
+
+
+@contextmanager
+def _connected(
+    port: int, queues: Sequence[Sequence[bytes]], *, again: bool
+) -> "Iterator[tuple[dict[int, _Line], select.epoll]]":
+    """A connection for each queue, by its file descriptor, and what tells which of them has something to read."""
     lines = {line.socket.fileno(): line for line in (_Line(port, queue, again=again) for queue in queues)}
     poll = select.epoll()
     try:
         for number in lines:
             poll.register(number, select.EPOLLIN)
-        return _run(lines, poll, seconds, whole)
+        yield lines, poll
     finally:
         poll.close()
         for line in lines.values():
@@ -107,16 +117,8 @@ def open_loop(port: int, request: bytes, *, rate: float, seconds: float, connect
     A latency counts from the moment the request was due, so a server that falls behind is seen to, however the client
     waits for it.
     """
-    lines = {line.socket.fileno(): line for line in (_Line(port, [request], again=True) for _ in range(connections))}
-    poll = select.epoll()
-    try:
-        for number in lines:
-            poll.register(number, select.EPOLLIN)
+    with _connected(port, [[request]] * connections, again=True) as (lines, poll):
         return _on_time(lines, poll, rate, max(1, round(rate * seconds)))
-    finally:
-        poll.close()
-        for line in lines.values():
-            line.socket.close()
 
 
 def _on_time(lines: "dict[int, _Line]", poll: select.epoll, rate: float, total: int) -> Window:

@@ -5,9 +5,9 @@
 A pipeline of 14 numeric and 6 categorical columns with a histogram gradient boosting classifier is served by real
 processes on one core; a client on another asks for one row over 1, 8 and 64 kept connections, each again as soon as it
 is answered, then at fixed moments at half the best rate. taut serves it as a deployment, so with all checks and its
-prediction log on: as a compiled model, as the model itself, and compiled without a log. Each
-PYTHON is an interpreter that has one or more of the peers: mlflow, mlserver with mlserver-mlflow, litserve, bentoml
-(they cannot all be installed beside each other); what is in none is left out and said.
+prediction log on: as a compiled model, as the model itself, and compiled without a log. Each PYTHON is an interpreter
+that has one or more of the peers: mlflow, mlserver with mlserver-mlflow, litserve, bentoml (they cannot all be
+installed beside each other); what is in none is left out and said.
 
 `req/core-s` divides by the CPU seconds of the server's whole process tree: what one free core could serve, true on a
 busy machine too. Latencies are worth nothing there; the load is printed.
@@ -134,7 +134,7 @@ def _taut(
     if not logs:
         command = [sys.executable, "-m", "taut", "serve", "late@1", "--port", str(number)]
     request = invocation(table) if invocations else infer("/v2/models/late/infer", table)
-    yield Peer("taut", Server(command, number, project, {"TAUT_HOME": str(project)}), request)
+    yield Peer(Server(command, number, project, {"TAUT_HOME": str(project)}), request)
 
 
 def measure(name: str, peer: Peer, seconds: float) -> Measured:

@@ -60,7 +60,6 @@ class Served:
 class Peer:
     """A server, and the request that asks it for one row."""
 
-    name: str
     server: Server
     request: bytes
 
@@ -75,7 +74,7 @@ def mlflow(python: str, model: Path, folder: Path, table: pd.DataFrame) -> Peer:
     command = [python, "-m", "mlflow", "models", "serve", "--model-uri", str(model), "--env-manager", "local"]
     command += ["--host", "127.0.0.1", "--port", str(number)]
     beside = {"PATH": f"{Path(python).parent}:/usr/bin:/bin"}  # It starts its server by a name on the path.
-    return Peer("mlflow", Server(command, number, folder, {**QUIET, **ONE_THREAD, **beside}), invocation(table))
+    return Peer(Server(command, number, folder, {**QUIET, **ONE_THREAD, **beside}), invocation(table))
 
 
 def mlserver(python: str, model: Path, folder: Path, table: pd.DataFrame) -> Peer:
@@ -93,7 +92,7 @@ def mlserver(python: str, model: Path, folder: Path, table: pd.DataFrame) -> Pee
     (folder / "model-settings.json").write_text(json.dumps(served))
     command = [str(Path(python).parent / "mlserver"), "start", str(folder)]
     server = Server(command, http, folder, {**QUIET, **ONE_THREAD}, health="/v2/models/late/ready")
-    return Peer("mlserver, batching", server, infer("/v2/models/late/infer", table))
+    return Peer(server, infer("/v2/models/late/infer", table))
 
 
 def litserve(python: str, model: Path, folder: Path, table: pd.DataFrame) -> Peer:
@@ -102,7 +101,7 @@ def litserve(python: str, model: Path, folder: Path, table: pd.DataFrame) -> Pee
     (folder / "served.py").write_text(LITSERVE % (BATCH, BATCH_S))
     command = [python, str(folder / "served.py"), str(model / "model.pkl"), str(number)]
     server = Server(command, number, folder, {**QUIET, **ONE_THREAD})
-    return Peer("litserve, batching", server, records("/predict", table))
+    return Peer(server, records("/predict", table))
 
 
 def bentoml(python: str, model: Path, folder: Path, table: pd.DataFrame) -> Peer:
@@ -113,7 +112,7 @@ def bentoml(python: str, model: Path, folder: Path, table: pd.DataFrame) -> Peer
     command += ["--host", "127.0.0.1", "--port", str(number)]
     env = {**QUIET, **ONE_THREAD, "SERVED_MODEL": str(model / "model.pkl"), "BENTOML_HOME": str(folder / "home")}
     server = Server(command, number, folder, env, health="/readyz")
-    return Peer("bentoml, batching", server, records("/predict", table))
+    return Peer(server, records("/predict", table))
 
 
 PEERS: dict[str, Make] = {"mlflow": mlflow, "mlserver": mlserver, "litserve": litserve, "bentoml": bentoml}
