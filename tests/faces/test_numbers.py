@@ -22,7 +22,7 @@ from tests.faces.speaking import INVALID, Speaker
 POOL = urllib3.PoolManager(retries=False, timeout=30)
 PAST = INT64_MAX + 1
 TELLING = "at most 64 bits"
-SOMETHING = {str: "x", int: 1, bool: False, float: 1.0}
+SOMETHING = {str: "x", int: 1, bool: False, float: 1.0, bytes: ""}
 
 
 @pytest.fixture

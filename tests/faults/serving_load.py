@@ -12,7 +12,7 @@ from tests.faults.serving_stand import GROWN_MIB, Stand, Wire, meanwhile, post, 
 
 MIB = 1 << 20
 PATIENT_S = 10.0
-POST = b"POST /invocations HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\n"
+POST = b"POST /invocations HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 
 
 def harm_of(found: dict[str, float], *, slowest_s: float = PATIENT_S, grown_mib: float = GROWN_MIB) -> str:
@@ -71,7 +71,7 @@ def many(stand: Stand, count: int, sent: bytes) -> Iterator[list[Wire]]:
 
 def slow_heads(stand: Stand) -> str:
     """Heads that grow by a byte a second."""
-    with meanwhile(stand) as found, many(stand, 400, b"GET /health HTTP/1.1\r\nHost: here\r\nA: ") as wires:
+    with meanwhile(stand) as found, many(stand, 400, b"GET /health HTTP/1.1\r\nHost: localhost\r\nA: ") as wires:
         for _ in range(5):
             for wire in wires:
                 wire.send(b"x")
@@ -82,7 +82,7 @@ def slow_heads(stand: Stand) -> str:
 def slow_heads_end(stand: Stand) -> str:
     """A head that grows for ever is not waited for."""
     with Wire(stand.port, timeout=90.0) as wire:
-        wire.send(b"GET /health HTTP/1.1\r\nHost: here\r\nA: ")
+        wire.send(b"GET /health HTTP/1.1\r\nHost: localhost\r\nA: ")
 
         def closed() -> bool:
             try:

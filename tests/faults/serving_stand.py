@@ -85,7 +85,9 @@ def save_wicked(folder: Path) -> Path:
 
 def post(body: bytes, path: str = "/invocations", kind: str = "application/json", more: str = "") -> bytes:
     """A whole request."""
-    head = f"POST {path} HTTP/1.1\r\nHost: here\r\nContent-Type: {kind}\r\n{more}Content-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n{more}Content-Length: {len(body)}\r\n\r\n"
+    )
     return head.encode() + body
 
 

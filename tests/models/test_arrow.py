@@ -140,6 +140,7 @@ def test_a_batch_becomes_the_frame_that_lists_become():
     rows: dict[str, list[Any]] = {"delay": [1.0, None], "carrier": ["UA", None], "more": [1, 2]}
     frame, wrong = table_of_batch(SIGNATURE, pa.RecordBatch.from_pydict(rows))
     assert wrong == []
+    del rows["more"]  # A file may have columns that the model does not take; a request may not.
     pd.testing.assert_frame_equal(frame, frame_of(SIGNATURE, Intake(SIGNATURE).arrays(rows)))
 
 

@@ -5,6 +5,7 @@ import signal
 import socket
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,6 @@ from taut.deploy.running import run_folder, serving_now
 from taut.errors import Conflict, Corrupt, Invalid, NotFound, Unavailable
 from taut.ground.compute import is_alive, stop_process
 from taut.home import Home
-from taut.records import DeploymentState
 from taut.serve import Columns, find_prediction, predict, read_columns, traffic
 from tests.parts import eventually
 from tests.serve.scenes import ROWS, make_home, record, register
@@ -153,10 +153,7 @@ def test_a_connection_that_breaks_is_tried_again_under_the_same_id(still: Home):
     """A door that closes the first connection and leads to the deployment afterwards."""
     state = deploy_model(still, "late", model="late@1")
     with socket.create_server(("127.0.0.1", 0)) as door:
-        broken = DeploymentState(
-            "late", 1, "running", f"http://127.0.0.1:{door.getsockname()[1]}", state.handle, state.at_ms
-        )
-        report_state(still, broken)
+        report_state(still, replace(state, url=f"http://127.0.0.1:{door.getsockname()[1]}"))
 
         def close_once() -> None:
             line, _ = door.accept()
@@ -168,6 +165,7 @@ def test_a_connection_that_breaks_is_tried_again_under_the_same_id(still: Home):
         thread.start()
         answer = predict(still, "late", ROWS, request_id="broken-1")
         thread.join(10)
+        assert not thread.is_alive()
     assert answer.outputs["probability"] == ANSWER
     assert traffic(still, "late").requests == 1
     assert find_state(still, "late") == state

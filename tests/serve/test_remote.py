@@ -12,6 +12,7 @@ from taut.faces.http.embedded import embedded_server
 from taut.ground.compute import stop_process
 from taut.home import Home, open_home
 from taut.serve import labelled_rows, list_predictions, log_labels, predict
+from tests.parts import eventually
 from tests.serve.scenes import ROWS, make_home, register
 
 
@@ -41,7 +42,7 @@ def test_a_server_far_from_its_home_answers_and_logs_there(home: Home, remote: H
     assert find_state(home, "late") == state
     answer = predict(remote, "late", ROWS, request_id="far-1", event_time="2013-04-01")
     assert answer.outputs["probability"] == [0.25 + 0.01, 0.4 + 0.02]
-    (logged,) = list_predictions(home, "late")
+    (logged,) = eventually(lambda: list_predictions(home, "late"), within=60, what="a sealed journal")
     assert (logged.id, logged.inputs, logged.outputs) == ("far-1", ROWS, answer.outputs)
     assert predict(remote, "late", ROWS, request_id="far-1") == answer
     with pytest.raises(Conflict):

@@ -113,7 +113,7 @@ class Doorkeeper:
     def _check_browser(self, method: str, headers: Headers) -> None:
         host = headers.get(b"host", b"")
         hosts = self._hosts
-        if hosts is not None and host not in hosts.known:
+        if hosts is not None and b"host" in headers and host not in hosts.known:
             problem = hosts.problem(host)
             if problem:
                 raise Denied(problem, hint="set TAUT_HOSTS to the names this endpoint has")
