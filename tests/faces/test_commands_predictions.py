@@ -46,6 +46,7 @@ def test_programs_get_json(folder: Path):
     assert [row["id"] for row in found] == ["c.0", "b.1"]
     assert all(row.keys() == ROW for row in found)
     assert taut(folder, "predictions", "query", "late", "--where", "delay > 99", "--json").json == []
+    assert taut(folder, "predictions", "query", "late", "--role", "shadow", "--role", "batch", "--json").json == []
     added = taut(folder, "labels", "add", "late", "-", "--json", stdin='{"id": "c.0", "label": true}\n').json
     assert added == {"new": 1, "changed": 0, "known": 0, "early": 0}
     done = taut(folder, "predictions", "export", "late", "all.csv", "--json").json

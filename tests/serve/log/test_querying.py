@@ -76,6 +76,41 @@ def test_rows_are_found_by_range_and_version(late: Home, newest: bool):
     assert ids(late, from_event_ms=5 * HOUR, until_event_ms=6 * HOUR, newest=newest) == []
 
 
+SHADOWS = [("b", 2, 2), ("b", 3, 2), ("d", 1, 90)]
+
+
+def shadowed(home: Home) -> None:
+    """Answers of shadows to requests that are in the log already."""
+    for name, number, hour in SHADOWS:
+        say(home, said(name, event_ms=[hour * HOUR], number=number, role="shadow", counts=[1 + (name == "b")]))
+
+
+@pytest.mark.parametrize("newest", [False, True])
+def test_what_shadows_said_is_found_where_it_is_asked_for(late: Home, newest: bool):
+    shadowed(late)
+    order = (lambda found: found[::-1]) if newest else (lambda found: found)
+    assert ids(late, newest=newest) == order(["a.0", "b.0", "b.1", "c.0", "d.0"])
+    asked = Asked("late", from_event_ms=HOUR, roles=("shadow", "live"))
+    rows = [(row.id, row.number, row.label) for row in query_rows(late, asked, newest=newest)]
+    told = [("b.0", None), ("b.1", 1.0)]
+    expected = [("a.0", 1, None), ("c.0", 1, None), ("d.0", 1, None), ("d.0", 2, None)]
+    expected += [(row, number, label) for row, label in told for number in (1, 2, 3)]
+    assert sorted(rows, key=str) == sorted(expected, key=str)
+    assert ids(late, roles=("shadow",), number=3, newest=newest) == order(["b.0", "b.1"])
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_all_answers_to_a_request_are_on_one_page(late: Home, monkeypatch: pytest.MonkeyPatch, limit: int):
+    shadowed(late)
+    monkeypatch.setattr(paging, "PAGE", limit)
+    asked = Asked("late", roles=("live", "shadow"))
+    here = [(one.request.id, one.request.role, one.request.number) for one in each_request(late, asked)]
+    assert len(here) == 8
+    with embedded_server(late) as url, open_home(url) as remote:
+        afar = [(one.request.id, one.request.role, one.request.number) for one in each_request(remote, asked)]
+    assert afar == here
+
+
 def test_rows_are_found_by_id(late: Home):
     assert ids(late, ids=("b.1",)) == ["b.1"]
     assert ids(late, ids=("d", "b")) == ["d.0", "b.0", "b.1"]

@@ -157,8 +157,9 @@ def test_a_source_is_opened_when_its_first_event_is_reached():
 
 def test_shadows_of_a_request_are_answers_of_their_own():
     lives = Source(1, lambda: iter([answer(1, "a"), answer(1, "b")]))
-    shadows = [answer(1, "a", role="shadow", number=2), answer(1, "a", role="shadow", number=3)]
-    found = [(one.id, one.role, one.number) for one in merged([lives, *(Source(1, _one(one)) for one in shadows)])]
+    shadows = [answer(1, "a", role="shadow", number=number) for number in (2, 3, 2)]
+    others = [Source(1, _one(one)) for one in (*shadows, answer(1, "a"))]
+    found = [(one.id, one.role, one.number) for one in merged([lives, *others])]
     assert sorted(found) == [("a", "live", 1), ("a", "shadow", 2), ("a", "shadow", 3), ("b", "live", 1)]
 
 

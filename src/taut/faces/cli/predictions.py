@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from taut.serve.log.labelling import LabelsAdded
     from taut.serve.log.paging import Asked
     from taut.serve.log.querying import PredictedRow
+    from taut.serve.log.said import Role
 
 F = TypeVar("F", bound=Callable[..., Any])
 TOGETHER = 1_000  # Rows whose widths are measured at once.
+ROLES = ("live", "canary", "shadow", "batch")
 WIDEST = 40  # Characters of a cell.
 VERSION = re.compile(r"((?:(?P<model>[^@]+)@)?(?P<number>[1-9][0-9]{0,8}))?")
 
@@ -42,6 +44,13 @@ def chosen(command: F) -> F:
         click.option("--from", "begin", default="", help="Event times from here on, ISO 8601."),
         click.option("--until", default="", help="Event times before this, ISO 8601."),
         click.option("--version", default="", help="Answered by this version: 3, or late@3."),
+        click.option(
+            "--role",
+            "roles",
+            multiple=True,
+            type=click.Choice(ROLES),
+            help="Answered from there, or from a file; may be repeated  [default: all but shadow]",
+        ),
         click.option("--id", "ids", multiple=True, help="This prediction ID.ROW, or request ID; may be repeated."),
         click.option("--where", multiple=True, help="Rows that are so, as 'delay > 30'; all of them where repeated."),
         click.option("--labelled", is_flag=True, help="Rows whose label is known."),
@@ -58,8 +67,7 @@ def chosen(command: F) -> F:
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(0), help="At most so many rows; 0: all.")
 @json_option
 def query(
-    deployment: str, begin: str, until: str, version: str, ids: tuple[str, ...], where: tuple[str, ...],
-    labelled: bool, newest: bool, limit: int, as_json: bool,
+    deployment: str, where: tuple[str, ...], labelled: bool, newest: bool, limit: int, as_json: bool, **meant: Any
 ) -> None:  # fmt: skip
     """List predictions, a row each, with what was asked, what was answered, and the label where it is known.
 
@@ -69,7 +77,7 @@ def query(
     from taut.serve.log.querying import query_rows, read_condition
 
     conditions = [read_condition(one) for one in where]
-    asked = _asked(deployment, begin, until, version, ids)
+    asked = _asked(deployment, **meant)
     with open_home() as home:
         rows = query_rows(home, asked, conditions, labelled=labelled, newest=newest, limit=limit)
         _print_json(rows) if as_json else _print_table(rows)
@@ -81,8 +89,7 @@ def query(
 @chosen
 @json_option
 def export(
-    deployment: str, out: Path, begin: str, until: str, version: str, ids: tuple[str, ...], where: tuple[str, ...],
-    labelled: bool, as_json: bool,
+    deployment: str, out: Path, where: tuple[str, ...], labelled: bool, as_json: bool, **meant: Any
 ) -> None:  # fmt: skip
     """Write predictions with their labels to OUT: a file ending in .parquet or .csv, or a folder of Parquet files.
 
@@ -96,7 +103,7 @@ def export(
     except ImportError:
         raise UsageError("files are written with pyarrow", hint="pip install 'taut[data]'") from None
     conditions = [read_condition(one) for one in where]
-    asked = _asked(deployment, begin, until, version, ids)
+    asked = _asked(deployment, **meant)
     with open_home() as home:
         shown(export_rows(query_rows(home, asked, conditions, labelled=labelled), out), as_json, _exported)
 
@@ -129,18 +136,20 @@ def add(deployment: str, source: str, early: bool, as_json: bool) -> None:
         shown(added, as_json, _added)
 
 
-def _asked(deployment: str, begin: str, until: str, version: str, ids: tuple[str, ...]) -> "Asked":
+def _asked(
+    deployment: str, begin: str, until: str, version: str, roles: tuple["Role", ...], ids: tuple[str, ...]
+) -> "Asked":
     from taut.serve.log.paging import Asked
-    from taut.serve.log.spans import END_OF_TIME_MS
+    from taut.serve.log.spans import ANSWERED, END_OF_TIME_MS
 
-    if ids and (begin or until or version):
-        raise UsageError("--id names predictions; a range or a version besides would leave some of them out")
+    if ids and (begin or until or version or roles):
+        raise UsageError("--id names predictions; a range, version or role besides would leave some of them out")
     found = VERSION.fullmatch(version)
     if found is None:
         raise Invalid(f"{version!r} is no version; write its number, as 3, or late@3")
     return Asked(
         deployment, moment_ms(begin) if begin else -END_OF_TIME_MS, moment_ms(until) if until else END_OF_TIME_MS,
-        int(found["number"] or 0), found["model"] or "", ids,
+        int(found["number"] or 0), found["model"] or "", ids, roles or ANSWERED,
     )  # fmt: skip
 
 

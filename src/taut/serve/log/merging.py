@@ -22,7 +22,7 @@ def merged(sources: Sequence[Source]) -> Iterator[Prediction]:
     """
     waiting = sorted(enumerate(sources), key=lambda one: one[1].first_ms, reverse=True)
     heap: list[tuple[int, str, int, Prediction, Iterator[Prediction]]] = []
-    last: Prediction | None = None
+    last, known = (0, ""), set[tuple[str, int] | None]()
     while heap or waiting:
         while waiting and (not heap or waiting[-1][1].first_ms <= heap[0][0]):
             order, source = waiting.pop()
@@ -30,9 +30,12 @@ def merged(sources: Sequence[Source]) -> Iterator[Prediction]:
         if heap:
             _, _, order, found, left = heapq.heappop(heap)
             _push(heap, order, left)
-            if last is None or not _is_same(last, found):
+            request, who = (found.event_ms, found.id), (found.model, found.number) if found.role == "shadow" else None
+            if request != last:
+                last, known = request, set()
+            if who not in known:
+                known.add(who)
                 yield found
-            last = found
 
 
 def _push(
@@ -41,10 +44,3 @@ def _push(
     found = next(left, None)
     if found is not None:
         heapq.heappush(heap, (found.event_ms, found.id, order, found, left))
-
-
-def _is_same(one: Prediction, other: Prediction) -> bool:
-    shadows = {one.role, other.role} & {"shadow"}
-    return (one.id, one.event_ms) == (other.id, other.event_ms) and (
-        not shadows or (one.role, one.model, one.number) == (other.role, other.model, other.number)
-    )

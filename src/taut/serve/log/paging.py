@@ -1,7 +1,7 @@
 """The log read from front to end with labels beside it, a page at a time, wherever the home is."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from taut.deploy import find_deployment
@@ -13,7 +13,8 @@ from taut.records import Prediction
 from taut.serve.log.labelling import labels_of
 from taut.serve.log.labels import traffic
 from taut.serve.log.reading import PredictionReader, PredictionReaders, open_log
-from taut.serve.log.spans import END_OF_TIME_MS, Span
+from taut.serve.log.said import Role
+from taut.serve.log.spans import ANSWERED, END_OF_TIME_MS, Span
 
 PAGE, PAGE_MAX = 500, 5_000  # Requests.
 FIRST_STEP_MS = 60_000
@@ -31,8 +32,9 @@ class Labelled:
 class Asked:
     """Which answers are meant: of one deployment, with event times in a range, of one model or version.
 
-    `from_event_ms` belongs to the range, `until_event_ms` does not; `number` 0 and an empty `model` mean any. With
-    `ids` only these predictions (ID.ROW, of which all rows of the request are found) or requests (ID).
+    `from_event_ms` belongs to the range, `until_event_ms` does not; `number` 0 and an empty `model` mean any. Answers
+    of a `shadow`, which nobody got, are there where `roles` has it. With `ids` only these predictions (ID.ROW, of which
+    all rows of the request are found) or requests (ID).
     """
 
     deployment: str
@@ -41,6 +43,7 @@ class Asked:
     number: int = 0
     model: str = ""
     ids: tuple[str, ...] = ()
+    roles: tuple[Role, ...] = ANSWERED
 
 
 @verb("prediction.page", needs="prediction:read", on=of_deployment)
@@ -54,16 +57,20 @@ def page_predictions(
     after_event_ms: int | None = None,
     after_id: str = "",
     limit: int = PAGE,
+    roles: list[Role] | None = None,
 ) -> list[Labelled]:
     """A page of answered requests with their labels, in the order of event time and id, at most 5,000.
 
-    `after_event_ms` and `after_id` are those of the last request of the page before. Raises NotFound for a deployment
-    that never was.
+    `after_event_ms` and `after_id` are those of the last request of the page before; where shadows answered that too,
+    all of its answers are on one page, however long that gets. `roles` are those that answered, without shadows where
+    none are given. Raises NotFound for a deployment that never was.
     """
-    asked = Asked(_known(home, deployment), from_event_ms, until_event_ms, number, model)
+    asked = Asked(
+        _known(home, deployment), from_event_ms, until_event_ms, number, model, roles=tuple(roles or ANSWERED)
+    )  # fmt: skip
     after = None if after_event_ms is None else (after_event_ms, after_id)
     with open_log(home, asked.deployment) as log:
-        return list(islice(_labelled(log, log.requests(_span(asked, after))), max(0, min(limit, PAGE_MAX))))
+        return list(_labelled(log, _some(log.requests(_span(asked, after)), min(limit, PAGE_MAX))))
 
 
 @verb("prediction.named", needs="prediction:read", on=of_deployment)
@@ -95,11 +102,11 @@ def each_request(home: Home, asked: Asked) -> Iterator[Labelled]:
             yield from _labelled(log, log.requests(_span(asked)))
         return
     page: list[Labelled] = []
-    while not page or len(page) == PAGE:
+    while not page or len(page) >= PAGE:
         last = page[-1].request if page else None
         page = page_predictions(
             home, asked.deployment, asked.from_event_ms, asked.until_event_ms, asked.number, asked.model,
-            None if last is None else last.event_ms, "" if last is None else last.id, PAGE,
+            None if last is None else last.event_ms, "" if last is None else last.id, PAGE, list(asked.roles),
         )  # fmt: skip
         yield from page
         if not page:
@@ -117,7 +124,7 @@ def spans_backwards(home: Home, asked: Asked) -> Iterator[Asked]:
     step = FIRST_STEP_MS
     while until > begin:
         start = max(begin, until - step)
-        yield Asked(asked.deployment, start, until, asked.number, asked.model)
+        yield replace(asked, from_event_ms=start, until_event_ms=until)
         until, step = start, step * 2
 
 
@@ -128,8 +135,18 @@ def _known(home: Home, deployment: str) -> str:
 
 def _span(asked: Asked, after: tuple[int, str] | None = None) -> Span:
     return Span(
-        asked.deployment, asked.from_event_ms, asked.until_event_ms, asked.number, asked.model, after=after
+        asked.deployment, asked.from_event_ms, asked.until_event_ms, asked.number, asked.model, asked.roles, after
     )  # fmt: skip
+
+
+def _some(requests: Iterable[Prediction], limit: int) -> Iterator[Prediction]:
+    """So many answers, and what else was answered to the request of the last."""
+    last: tuple[int, str] | None = None
+    for place, one in enumerate(requests):
+        if place >= limit and (one.event_ms, one.id) != last:
+            return
+        last = one.event_ms, one.id
+        yield one
 
 
 def _labelled(log: PredictionReader, requests: Iterable[Prediction]) -> Iterator[Labelled]:
