@@ -1,6 +1,6 @@
 """What a model server does with hostile clients, hostile models and dying processes: a table of what it got wrong.
 
-    python bench/serving_faults.py [--peer PYTHON] [--only WORD ...] [--slow] [--open] [--json]
+    python bench/serving_faults.py [--peer PYTHON] [--only WORD ...] [--slow] [--json]
     python bench/serving_faults.py --url http://127.0.0.1:8080 --pid PID [--only WORD ...]
 
 A small model is served by taut as a deployment, with its log; with --peer, also by `mlflow models serve` of an
@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench.machine import Server, port
 from bench.serving_peers import ONE_THREAD, QUIET
-from tests.faults.serving_cases import CASES, OPEN, SLOW, Case, judged
+from tests.faults.serving_cases import CASES, SLOW, Case, judged
 from tests.faults.serving_stand import Stand, save_wicked, taut_stand
 
 WIDTH = 42
@@ -37,10 +37,9 @@ def main() -> None:
     parser.add_argument("--peer", help="an interpreter that has mlflow")
     parser.add_argument("--only", nargs="*", default=[], help="cases whose names hold one of these words")
     parser.add_argument("--slow", action="store_true", help="also the cases that take long")
-    parser.add_argument("--open", action="store_true", help="also the cases that taut is known not to stand")
     parser.add_argument("--json", action="store_true", help="print the table as JSON")
     given = parser.parse_args()
-    cases = [*CASES, *(SLOW if given.slow else []), *(OPEN if given.open else [])]
+    cases = [*CASES, *(SLOW if given.slow else [])]
     cases = [case for case in cases if not given.only or any(word in case.name for word in given.only)]
     found: dict[str, list[str]] = {}
     with tempfile.TemporaryDirectory(prefix="taut-faults-") as folder:

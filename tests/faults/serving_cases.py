@@ -6,7 +6,7 @@ from typing import Protocol
 
 from tests.faults.serving_content import CONTENTS
 from tests.faults.serving_harm import HARM
-from tests.faults.serving_load import LARGE, LOAD
+from tests.faults.serving_load import LOAD
 from tests.faults.serving_stand import FDS_MORE, GROWN_MIB, Stand, soon
 from tests.faults.serving_wire import WIRE
 
@@ -32,7 +32,6 @@ class Named:
 
 
 CASES: list[Case] = [*CONTENTS, *WIRE]
-OPEN: list[Case] = [Named(name, work) for name, work in LARGE.items()]
 SLOW: list[Case] = [Named(name, work) for name, work in {**LOAD, **HARM}.items()]
 
 

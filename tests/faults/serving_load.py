@@ -214,16 +214,12 @@ def large(part: bytes, kind: str, begin: bytes = b"", end: bytes = b"") -> Calla
 
 
 SPLIT = b'{"dataframe_split": {"columns": ["delay", "seats", "carrier"], "data": ['
-LARGE: dict[str, Callable[[Stand], str]] = {
+LOAD: dict[str, Callable[[Stand], str]] = {
     "16 MiB of empty rows": large(b"[],", "application/json", b'{"instances": [', b"[]]}"),
     "16 MiB of empty objects": large(b"{},", "application/json", b'{"instances": [', b"{}]}"),
     "16 MiB of good rows": large(b'[1,1,"a"],', "application/json", SPLIT, b'[1,1,"a"]]}}'),
     "16 MiB of one column": large(b"1,", "application/json", b'{"inputs": {"delay": [', b"1]}}"),
     "16 MiB of CSV": large(b"1,1,a\n", "text/csv", b"delay,seats,carrier\n"),
-}
-"""What no server is held to yet: a large body of small values takes seconds to read, in the way of all others."""
-
-LOAD: dict[str, Callable[[Stand], str]] = {
     "512 MiB with a length": by_length(512 * MIB),
     "512 MiB in chunks": by_chunks(512 * MIB),
     "1 GiB with a length": by_length(1024 * MIB),

@@ -76,7 +76,7 @@ def test_bodies_that_never_end_hold_what_all_of_them_may_hold(server: Server):
             line.sendall(f"{INFER}Content-Length: {len(body) + 1}\r\n\r\n".encode())
         for line in lines:
             line.sendall(body)
-        refused = eventually(lambda: said if len(said := those_that_say_something(lines)) >= 8 else None, what="eight")
+        refused = eventually(lambda: said if len(said := those_that_say_something(lines)) >= 8 else [], what="eight")
         assert {line.recv(65_536)[:13] for line in refused} == {b"HTTP/1.1 503 "}
         held = [line for line in lines if line not in refused]
         assert len(held) == 4

@@ -92,8 +92,13 @@ def test_what_shadows_said_is_found_where_it_is_asked_for(late: Home, newest: bo
     assert ids(late, newest=newest) == order(["a.0", "b.0", "b.1", "c.0", "d.0"])
     asked = Asked("late", from_event_ms=HOUR, roles=("shadow", "live"))
     rows = [(row.id, row.number, row.label) for row in query_rows(late, asked, newest=newest)]
-    told = [("b.0", None), ("b.1", 1.0)]
-    expected = [("a.0", 1, None), ("c.0", 1, None), ("d.0", 1, None), ("d.0", 2, None)]
+    told: list[tuple[str, float | None]] = [("b.0", None), ("b.1", 1.0)]
+    expected: list[tuple[str, int, float | None]] = [
+        ("a.0", 1, None),
+        ("c.0", 1, None),
+        ("d.0", 1, None),
+        ("d.0", 2, None),
+    ]
     expected += [(row, number, label) for row, label in told for number in (1, 2, 3)]
     assert sorted(rows, key=str) == sorted(expected, key=str)
     assert ids(late, roles=("shadow",), number=3, newest=newest) == order(["b.0", "b.1"])

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taut.errors import Invalid, Unsupported
+from taut.errors import Invalid, TooLarge, Unsupported
 from taut.models.signature import Signature, SignatureColumn
 from taut.records import Prediction
 from taut.serve.requests import infer_answer, invocation_answer, read_infer, read_infer_table, read_invocation
-from taut.serve.requests.arrow import CELLS_MAX, PARQUET
-from taut.serve.requests.asked import ARROW
+from taut.serve.requests.arrow import PARQUET
+from taut.serve.requests.asked import ARROW, CELLS_MAX
 
 SIGNATURE = Signature((SignatureColumn("n", "double"), SignatureColumn("t", "string")))
 TABLE = pa.table({"n": [1.5, 2.5], "t": ["x", None]})
@@ -146,7 +146,7 @@ def test_many_rows_in_few_bytes_are_refused():
     same = pa.table({"n": pa.array([1.0] * (CELLS_MAX // 2 + 1)), "t": pa.nulls(CELLS_MAX // 2 + 1)})
     for body, kind in ((stream(nothing), ARROW), (parquet(same), PARQUET)):
         assert len(body) < CELLS_MAX
-        with pytest.raises(Invalid, match="a request may have"):
+        with pytest.raises(TooLarge, match="values; it may have 2000000"):
             columns(body, kind)
 
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taut.errors import Invalid
+from taut.errors import Invalid, TooLarge
 from taut.models.signature import Signature, SignatureColumn
 from taut.serve.requests import InvocationReader, Request, read_csv, read_infer, read_invocation
+from taut.serve.requests.asked import CELLS_MAX
 
 ONE = Signature((SignatureColumn("a", "double"),))
 TWO = Signature((SignatureColumn("a", "double"), SignatureColumn("b", "string")))
@@ -42,6 +43,35 @@ def test_inputs_that_are_no_rows_are_invalid(inputs: object):
 def test_a_moment_that_is_none_is_invalid(moment: str):
     with pytest.raises(Invalid):
         read_invocation(b'{"inputs": [[1.0]]}', ONE, content_type="application/json", moment=moment)
+
+
+MORE = CELLS_MAX + 2
+MANY_VALUES: list[tuple[bytes, str]] = [
+    (b'{"inputs": [' + b"1," * MORE + b"1]}", "application/json"),
+    (b'{"dataframe_split": {"columns": ["a"], "data": [' + b"[1]," * MORE + b"[1]]}}", "application/json"),
+    (b"a\n" + b"1\n" * MORE, "text/csv"),
+    (b"a,b\n" + b"1,x\n" * (MORE // 2), "text/csv"),
+]
+
+
+@pytest.mark.parametrize("place", range(len(MANY_VALUES)))
+def test_more_values_than_a_front_may_stand_still_for_are_too_large(place: int):
+    body, kind = MANY_VALUES[place]
+    with pytest.raises(TooLarge, match=f"it may have {CELLS_MAX}, more is for `taut batch`"):
+        invoked(body, TWO if b"a,b" in body else ONE, kind)
+
+
+@pytest.mark.parametrize("raw", [b"", b"1234"])
+def test_more_values_in_json_tensors_are_too_large_whatever_follows(raw: bytes):
+    head = GOOD.replace(b"1.5", b"1," * MORE + b"1")
+    with pytest.raises(TooLarge, match="it may have"):
+        read_infer(head + raw, header_length=str(len(head)) if raw else "")
+
+
+def test_a_long_text_is_one_value():
+    text = "." * (4 * CELLS_MAX)
+    body = json.dumps({"dataframe_split": {"columns": ["a", "b"], "data": [[1.5, text]]}}).encode()
+    assert invoked(body, TWO).columns["b"] == [text]
 
 
 def test_two_columns_of_one_name_are_told_and_not_merged():

@@ -13,11 +13,10 @@ from typing import Any
 from taut.errors import Invalid, Unsupported
 from taut.models.inputs import Cell
 from taut.records import Prediction
-from taut.serve.requests.asked import ARROW, JSON, Body, Columns
+from taut.serve.requests.asked import ARROW, JSON, Body, Columns, must_be_few
 
 PARQUET = "application/vnd.apache.parquet"
 FORMS = (ARROW, PARQUET)
-CELLS_MAX = 5_000_000  # As lists some 300 MB; more is work for `taut batch`.
 UNPACKED_MAX = 256 << 20  # What a Parquet file may say that it holds.
 CODECS = {"UNCOMPRESSED", "SNAPPY"}
 DICTIONARY, RECORDS = 2, 3  # Kinds of messages; a dictionary's values are a record batch of their own.
@@ -82,7 +81,7 @@ def _of_parquet(arrow: ModuleType, body: bytes) -> Any:
 
     source = arrow.BufferReader(arrow.py_buffer(body))
     about = pyarrow.parquet.read_metadata(source)
-    _must_be_bounded(about.num_rows * about.num_columns)
+    must_be_few(about.num_rows * about.num_columns)
     groups = [about.row_group(place) for place in range(about.num_row_groups)]
     if sum(group.total_byte_size for group in groups) > UNPACKED_MAX:
         raise Invalid(f"the table says that it holds more than {UNPACKED_MAX >> 20} MiB; use `taut batch`")
@@ -106,7 +105,7 @@ def _of_stream(arrow: ModuleType, body: bytes) -> Any:
     reader = arrow.ipc.open_stream(buffer)
     for batch in reader:
         cells += batch.num_rows * batch.num_columns
-        _must_be_bounded(cells)
+        must_be_few(cells)
         found.append(batch)
     table = arrow.Table.from_batches(found, reader.schema)
     if table.nbytes > 2 * len(body) + 4096 * len(table.schema):
@@ -141,11 +140,6 @@ def _field(data: bytes, table: int, place: int) -> int:
 
 def _follow(data: bytes, at: int) -> int:
     return at + int(unpack_from("<I", data, at)[0])
-
-
-def _must_be_bounded(cells: int) -> None:
-    if cells > CELLS_MAX:
-        raise Invalid(f"the table has {cells} values; a request may have {CELLS_MAX}, more is for `taut batch`")
 
 
 def _cells(arrow: ModuleType, name: str, array: Any) -> list[Cell]:

@@ -22,6 +22,7 @@ from taut.serve.requests.asked import (
     checked_id,
     decoded,
     event_time_of_header,
+    must_have_few,
 )
 from taut.serve.requests.rows import columns_of_lists, columns_of_rows
 from taut.serve.requests.text import parsed, read_csv
@@ -188,6 +189,7 @@ def kind_of(content_type: str) -> str:
 
 def _forms(body: bytes) -> Forms:
     """The JSON of a request; with NaN, Infinity and a byte order mark, as MLflow's clients write it."""
+    must_have_few(body)
     try:
         return _decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -23,6 +23,7 @@ from taut.serve.requests.asked import (
     decoded,
     event_time,
     event_time_of_header,
+    must_have_few,
 )
 from taut.serve.requests.binary import column_of_raw, raw_of
 from taut.serve.requests.rows import columns_of_lists, first_twice
@@ -83,6 +84,7 @@ def read_infer(
     of a model that takes an array.
     """
     if not header_length:
+        must_have_few(body)
         try:
             asked = _plain_decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -187,6 +189,7 @@ def _parted(body: bytes, header_length: str) -> tuple[InferRequest, memoryview |
     if not is_number or int(header_length) > len(body):
         raise Invalid(f"Inference-Header-Content-Length is {header_length!r:.40}; the body has {len(body)} bytes")
     size = int(header_length)
+    must_have_few(body[:size])
     return decoded(_any_decoder, body[:size]), memoryview(body)[size:]
 
 

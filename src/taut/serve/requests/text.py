@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from taut.errors import Invalid
 from taut.models.inputs import Cell
 from taut.models.signature import Signature
-from taut.serve.requests.asked import Columns
+from taut.serve.requests.asked import Columns, must_have_few
 from taut.serve.requests.rows import first_twice
 
 MISSING = frozenset({
@@ -20,6 +20,7 @@ NUMBERS: dict[str, Callable[[str], Cell]] = {"double": float, "float": float, "l
 
 def read_csv(body: bytes) -> dict[str, list[str]]:
     """Columns of text from CSV with a heading; empty lines are left out. Raises Invalid with the row that is ragged."""
+    must_have_few(body, (b",", b"\n"))
     try:
         reader = csv.reader(io.StringIO(body.decode("utf-8-sig"), newline=""))
         lines = [(reader.line_num, line) for line in reader if line]
