@@ -191,14 +191,20 @@ class Application:
         way = hot.way
         request: Request | None = None
 
+        def failed(problem: Exception) -> Answer:
+            return self._problem(f"POST {question.path}", problem, "" if request is None else request.id)
+
         def said(result: Result) -> None:
             try:
-                if isinstance(result, Exception):
-                    raise result
-                assert request is not None, question.path
-                answer = hot.write(result, request)
+                if isinstance(
+                    result, Exception
+                ):  # Raised, it would hold this frame, which holds it and the body.
+                    answer = failed(result)
+                else:
+                    assert request is not None, question.path
+                    answer = hot.write(result, request)
             except Exception as problem:  # noqa: BLE001  # As below.
-                answer = self._problem(f"POST {question.path}", problem, "" if request is None else request.id)
+                answer = failed(problem)
             way.slot.answered(answer.status, time.monotonic() - begun_s)
             told(answer)
             if self._shadows and answer.status == 200 and request is not None:
