@@ -14,7 +14,7 @@ import pytest
 
 from tests.faces.line import Line, copy_line, deployed
 from tests.faces.shell import as_typed, is_two_lines, taut
-from tests.parts import eventually, free_port
+from tests.parts import free_port
 
 # Whoever comes first tells the line that all share, and each test types real commands: a second or two apiece.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -201,10 +201,12 @@ def test_serve_answers_in_this_terminal_until_ctrl_c(line):
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     with serving(line.folder, "late@champion", "--port", str(port)) as running:
-        eventually(lambda: answered(url), what="the server", within=90)
+        assert running.stdout is not None
+        first = running.stdout.readline()
+        assert answered(url)
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=60)
-    assert out == f"serving late@champion at {url}\n"
+    assert (first, out) == (f"serving late@champion at {url}\n", "")
     assert running.returncode in {0, 130}
     assert "Traceback" not in err
 

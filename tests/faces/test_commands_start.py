@@ -26,6 +26,8 @@ GROUPS = {
     "export": ("mlflow",),
     "access": ("list", "bind", "unbind", "explain", "matrix", "plan", "apply", "log"),
     "project": ("create", "list", "delete"),
+    "predictions": ("query", "export"),
+    "labels": ("add",),
     "ledger": ("show", "checkpoint", "anchor", "verify", "prove", "erase"),
 }
 ALONE = sorted({name for commands in COMMANDS.values() for name in commands} - GROUPS.keys())
@@ -176,7 +178,18 @@ def test_status_of_a_new_project_has_a_light_for_every_station(tmp_path):
     ("words", "unneeded"),
     [
         (("--help",), ("msgspec", "sqlite3", "difflib", "taut.home")),
-        (("status",), ("taut.records", "taut.ground.remote", "taut.govern.trace", "urllib3", "numpy", "starlette")),
+        (
+            ("status",),
+            (
+                "taut.deploy.apply",
+                "taut.models",
+                "taut.ground.remote",
+                "taut.govern.trace",
+                "urllib3",
+                "numpy",
+                "starlette",
+            ),
+        ),
     ],
     ids=as_typed,
 )

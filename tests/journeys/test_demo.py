@@ -16,6 +16,7 @@ from taut.home import open_home
 from taut.models import list_gates, list_versions
 from taut.pipelines.steps import list_steps
 from taut.runs import search_runs
+from taut.serve import Span, open_log
 from taut.watch import list_alerts
 from tests.faces.shell import taut
 from tests.parts import eventually
@@ -23,7 +24,6 @@ from tests.parts import eventually
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 KILLS = 20
-REQUESTS = "SELECT count(*), count(DISTINCT id), sum(row_count) FROM prediction"
 DEMO = [sys.executable, "-m", "taut", "demo", "--keep"]
 
 
@@ -38,10 +38,11 @@ def check_the_story(folder: Path) -> None:
     """Nothing is lost, nothing is done twice, and the loop has closed."""
     with open_home(folder) as home:
         assert check_home(home).problems == ()
-        with home.meta.read() as tx:
-            requests, distinct, rows = (int(str(value)) for value in tx.row(REQUESTS) or ())
-        assert requests == distinct
-        assert rows == 255_987  # Every flight from April to December that the package holds, once.
+        with open_log(home, "late") as log:
+            rows = Counter({one.id: one.rows for one in log.requests(Span("late"))})
+            requests = sum(one.requests for one in log.versions())
+        assert requests == len(rows)
+        assert rows.total() == 255_987  # Every flight from April to December that the package holds, once.
         pages = [alert for alert in list_alerts(home, "late") if alert.severity == "page"]
         handled = [alert for alert in pages if alert.status == "handled"]
         assert handled

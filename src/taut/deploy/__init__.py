@@ -1,37 +1,76 @@
 """model version -> deployment: what shall serve under a name, what does, and how one becomes the other."""
 
-from taut.deploy.apply import (
-    Reconciled,
-    deploy_model,
-    deployment_logs,
-    drop_model,
-    go_back,
-    go_live,
-    has_steps,
-    is_gated,
-    is_under_way,
-    must_not_be_back,
-    newest_revision,
-    plan_deployment,
-    reconcile_deployments,
-    roll_out,
-    start_deployment,
-    stop_deployment,
-    try_model,
-)
-from taut.deploy.backends import told, with_canary
-from taut.deploy.deployments import (
-    check_deployment,
-    config_of,
-    find_deployment,
-    list_deployments,
-    list_revisions,
-    record_deployment,
-    spec_of,
-)
-from taut.deploy.revisions import canary_since_in
-from taut.deploy.rollouts import Changed, is_rollback, promote_canary, roll_back, taken_back
-from taut.deploy.states import find_state, list_states, report_state
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taut.deploy.apply import (
+        Reconciled,
+        deploy_model,
+        deployment_logs,
+        drop_model,
+        go_back,
+        go_live,
+        has_steps,
+        is_gated,
+        is_under_way,
+        must_not_be_back,
+        newest_revision,
+        plan_deployment,
+        reconcile_deployments,
+        roll_out,
+        start_deployment,
+        stop_deployment,
+        try_model,
+    )
+    from taut.deploy.backends import told, with_canary
+    from taut.deploy.deployments import (
+        check_deployment,
+        config_of,
+        find_deployment,
+        list_deployments,
+        list_revisions,
+        record_deployment,
+        spec_of,
+    )
+    from taut.deploy.revisions import canary_since_in
+    from taut.deploy.rollouts import Changed, is_rollback, promote_canary, roll_back, taken_back
+    from taut.deploy.states import find_state, list_states, report_state
+
+PLACES = {
+    "apply": (
+        "Reconciled",
+        "deploy_model",
+        "deployment_logs",
+        "drop_model",
+        "go_back",
+        "go_live",
+        "has_steps",
+        "is_gated",
+        "is_under_way",
+        "must_not_be_back",
+        "newest_revision",
+        "plan_deployment",
+        "reconcile_deployments",
+        "roll_out",
+        "start_deployment",
+        "stop_deployment",
+        "try_model",
+    ),
+    "backends": ("told", "with_canary"),
+    "deployments": (
+        "check_deployment",
+        "config_of",
+        "find_deployment",
+        "list_deployments",
+        "list_revisions",
+        "record_deployment",
+        "spec_of",
+    ),
+    "revisions": ("canary_since_in",),
+    "rollouts": ("Changed", "is_rollback", "promote_canary", "roll_back", "taken_back"),
+    "states": ("find_state", "list_states", "report_state"),
+}
 
 __all__ = [
     "Changed",
@@ -70,3 +109,11 @@ __all__ = [
     "try_model",
     "with_canary",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """A name of this room, from the module that holds it."""
+    for module, names in PLACES.items():
+        if name in names:
+            return getattr(import_module(f"taut.deploy.{module}"), name)
+    raise AttributeError(f"module 'taut.deploy' has no attribute {name!r}")

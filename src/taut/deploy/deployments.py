@@ -1,13 +1,13 @@
 """What shall serve: deployments and their revisions, each with the model versions behind it, on a target."""
 
 import difflib
-import re
 from collections.abc import Callable, Mapping
 
 from taut.deploy.allowing import allowed_in
 from taut.deploy.backends import behind, check_others
 from taut.deploy.revisions import newest_in, revision_in, revisions_in, write_revision
 from taut.deploy.rights import of_deployment
+from taut.deploy.running import NAME
 from taut.errors import Conflict, Invalid, NotFound
 from taut.ground import wire
 from taut.ground.access import ANY
@@ -16,8 +16,6 @@ from taut.home import Home, sight, verb
 from taut.project import DeploymentSpec
 from taut.records import Backend, Deployment, Setting
 
-# Targets name processes, containers and cluster objects after a deployment; the strictest of them takes this much.
-NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
 Config = dict[str, Setting]
 HISTORY = 100
 YOUNGER = ("workers", "rollout", "log", "limits", "access_log", "grpc_port", "access", "rate")

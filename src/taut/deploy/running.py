@@ -10,6 +10,7 @@ two sockets under SO_REUSEPORT have such a moment, because closing one throws aw
 
 import fcntl
 import os
+import re
 import secrets
 import socket
 import time
@@ -26,6 +27,8 @@ from taut.ground import wire
 from taut.ground.compute import handle_of, is_alive, stop_process
 from taut.home import Home
 
+# Targets name processes, containers and cluster objects after a deployment; the strictest of them takes this much.
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
 HANDOVER_TIMEOUT_S = 2.0  # A predecessor does nothing that takes long.
 ORPHAN_GRACE_S = 20.0  # Past the bound for the requests that a front has accepted.
 

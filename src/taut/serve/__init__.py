@@ -1,38 +1,75 @@
 """deployment -> prediction: a server answers requests, gives each an id, and writes down what it said."""
 
 from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from taut.home import Home
-from taut.serve.log import (
-    Asked,
-    Columns,
-    Condition,
-    Labelled,
-    LabelsAdded,
-    LabelsLogged,
-    PredictedRow,
-    PredictedRows,
-    PredictionReader,
-    PredictionReaders,
-    Span,
-    Traffic,
-    add_labels,
-    each_request,
-    find_answer,
-    find_prediction,
-    labelled_rows,
-    list_predictions,
-    log_labels,
-    log_prediction,
-    open_log,
-    open_logs,
-    predicted_rows,
-    query_rows,
-    read_condition,
-    reseal_logs,
-    traffic,
-)
-from taut.serve.predict import Answered, predict, read_columns
+
+if TYPE_CHECKING:
+    from taut.serve.client import Answered, predict, read_columns
+    from taut.serve.log import (
+        Asked,
+        Columns,
+        Condition,
+        Labelled,
+        LabelsAdded,
+        LabelsLogged,
+        PredictedRow,
+        PredictedRows,
+        PredictionReader,
+        PredictionReaders,
+        Span,
+        Traffic,
+        add_labels,
+        each_request,
+        find_answer,
+        find_prediction,
+        labelled_rows,
+        list_predictions,
+        log_labels,
+        log_prediction,
+        open_log,
+        open_logs,
+        predicted_rows,
+        query_rows,
+        read_condition,
+        reseal_logs,
+        traffic,
+    )
+
+PLACES = {
+    "log": (
+        "Asked",
+        "Columns",
+        "Condition",
+        "Labelled",
+        "LabelsAdded",
+        "LabelsLogged",
+        "PredictedRow",
+        "PredictedRows",
+        "PredictionReader",
+        "PredictionReaders",
+        "Span",
+        "Traffic",
+        "add_labels",
+        "each_request",
+        "find_answer",
+        "find_prediction",
+        "labelled_rows",
+        "list_predictions",
+        "log_labels",
+        "log_prediction",
+        "open_log",
+        "open_logs",
+        "predicted_rows",
+        "query_rows",
+        "read_condition",
+        "reseal_logs",
+        "traffic",
+    ),
+    "client": ("Answered", "predict", "read_columns"),
+}
 
 __all__ = [
     "Answered",
@@ -104,3 +141,11 @@ def serve_model(
 
     home.close()
     serve(Registered(home.place, home.project_name, model), host, port, workers=workers, told=told)
+
+
+def __getattr__(name: str) -> object:
+    """A name of this room, from the module that holds it."""
+    for module, names in PLACES.items():
+        if name in names:
+            return getattr(import_module(f"taut.serve.{module}"), name)
+    raise AttributeError(f"module 'taut.serve' has no attribute {name!r}")

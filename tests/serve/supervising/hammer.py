@@ -40,7 +40,7 @@ class Hammer:
             for number, tally in enumerate(self.tallies)
         ]
         body = msgspec.json.encode({"inputs": tensors(ROWS)})
-        head = f"POST /v2/models/late/infer HTTP/1.1\r\nhost: late\r\ncontent-length: {len(body)}\r\n\r\n"
+        head = f"POST /v2/models/late/infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\n\r\n"
         self._request = head.encode() + body
 
     def __enter__(self) -> "Hammer":

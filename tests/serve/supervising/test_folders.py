@@ -13,6 +13,7 @@ import msgspec
 import pytest
 import urllib3
 
+from bench.machine import processes_of
 from taut.ground.objects import read_object
 from taut.models import compile_model, fetch_model, find_model, register_folder
 from tests.parts import eventually, free_port
@@ -54,9 +55,13 @@ def _path() -> dict[str, str]:
 
 
 def libraries(url: str, process: str) -> bool:
-    """Whether a front has a library in memory; fronts are the children of who listens."""
-    fronts = [path for path in Path("/proc").glob("[0-9]*/cmdline") if _serves(path, url)]
-    return any(process in (path.parent / "maps").read_text() for path in fronts)
+    """Whether a server has a library in memory, in any of its processes."""
+    found = {pid for path in Path("/proc").glob("[0-9]*/cmdline") if _serves(path, url) for pid in _below(path)}
+    return any(process in Path(f"/proc/{pid}/maps").read_text() for pid in found)
+
+
+def _below(path: Path) -> list[int]:
+    return processes_of(int(path.parent.name))
 
 
 def _serves(path: Path, url: str) -> bool:

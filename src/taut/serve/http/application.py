@@ -63,7 +63,8 @@ class Application:
         self._log, self._pick, self.guard, self._access = log, pick, guard, access
         self._tracing, self._endpoint = tracing, backends[0].deployment
         self._looked_up: set[asyncio.Future[None]] = set()
-        board = board or Board([labels_of(backend) for backend in backends])
+        self._board = board = board or Board([labels_of(backend) for backend in backends])
+        self._front = front
         ids = Ids()
         self._ways: list[Way] = []
         for place, backend in enumerate(backends):
@@ -93,6 +94,10 @@ class Application:
             if not isinstance(outcome, Exception):
                 way.outputs = outputs_of_answer(plain_lists(outcome))
         self.health.is_warm = True
+
+    def has_its_share(self, connections: int) -> bool:
+        """Tell the other fronts how many connections are open here; whether the next is rather one of theirs."""
+        return self._board.has_its_share(self._front, connections)
 
     def drain(self) -> None:
         """From now on this process wants to end: not ready, and no connection is kept."""
@@ -196,9 +201,7 @@ class Application:
 
         def said(result: Result) -> None:
             try:
-                if isinstance(
-                    result, Exception
-                ):  # Raised, it would hold this frame, which holds it and the body.
+                if isinstance(result, Exception):  # Raised, it would hold this frame, which holds it and the body.
                     answer = failed(result)
                 else:
                     assert request is not None, question.path

@@ -4,6 +4,7 @@ Each front writes its own slot alone, so nothing is locked; whoever is asked for
 made before the fronts are forked, and a front that takes a dead one's place goes on with its counters.
 """
 
+import math
 import mmap
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -26,8 +27,10 @@ BATCH = MODEL + len(MODEL_BOUNDS_S) + 2
 WAITING = BATCH + len(BATCH_BOUNDS) + 2
 HELD = WAITING + 1
 UNLOGGED = HELD + 1
-CELLS = UNLOGGED + 1
+CONNECTIONS = UNLOGGED + 1  # Of the whole front, in the slot of its first backend.
+CELLS = CONNECTIONS + 1
 BYTES = 8
+UNEVEN = 2  # Connections that one front may have more than another and still take the next.
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,9 @@ class Board:
 
     def meter(self, front: int, backend: int) -> "Slot":
         """The counters that one front writes for one backend; what was under way in its predecessor is over."""
-        slot = Slot(self._slot(front, backend))
+        cells = self._slot(front, backend)
+        cells[CONNECTIONS] = 0
+        slot = Slot(cells)
         slot.under_way(0, 0)
         slot.unlogged(0.0)
         return slot
@@ -71,6 +76,12 @@ class Board:
         cells = [sum(values) for values in zip(*slots, strict=True)]
         cells[UNLOGGED] = min((slot[UNLOGGED] for slot in slots if slot[UNLOGGED]), default=0.0)
         return cells
+
+    def has_its_share(self, front: int, connections: int) -> bool:
+        """Write down how many connections a front has open; whether another has so few that the next is rather its."""
+        self._slot(front, 0)[CONNECTIONS] = connections
+        others = (self._slot(other, 0)[CONNECTIONS] for other in range(self.fronts) if other != front)
+        return connections > min(others, default=math.inf) + UNEVEN
 
     def _slot(self, front: int, backend: int) -> "memoryview[float]":
         start = (front * len(self.backends) + backend) * CELLS

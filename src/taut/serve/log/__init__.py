@@ -1,31 +1,50 @@
 """The prediction log: what was answered, written down before the answer leaves, and found again by id and by time."""
 
-from taut.serve.log.ids import Stored
-from taut.serve.log.labelling import LabelsAdded, add_labels
-from taut.serve.log.labels import (
-    LabelsLogged,
-    PredictedRows,
-    Traffic,
-    labelled_rows,
-    log_labels,
-    predicted_rows,
-    traffic,
-)
-from taut.serve.log.learning import prepare, sealing_command
-from taut.serve.log.paging import Asked, Labelled, each_request
-from taut.serve.log.policy import Policy, policy_of
-from taut.serve.log.querying import Condition, PredictedRow, query_rows, read_condition
-from taut.serve.log.reading import PredictionReader, PredictionReaders, open_log, open_logs
-from taut.serve.log.rows import (
-    find_answer,
-    find_prediction,
-    list_predictions,
-    log_prediction,
-    same_inputs,
-)
-from taut.serve.log.said import REQUEST_ID, Columns, Said
-from taut.serve.log.spans import END_OF_TIME_MS, Span
-from taut.serve.log.writing import LogPlace, PredictionLog, log_place, reseal_logs
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from taut.serve.log.ids import Stored
+    from taut.serve.log.labelling import LabelsAdded, add_labels
+    from taut.serve.log.labels import (
+        LabelsLogged,
+        PredictedRows,
+        Traffic,
+        labelled_rows,
+        log_labels,
+        predicted_rows,
+        traffic,
+    )
+    from taut.serve.log.learning import prepare, sealing_command
+    from taut.serve.log.paging import Asked, Labelled, each_request
+    from taut.serve.log.policy import Policy, policy_of
+    from taut.serve.log.querying import Condition, PredictedRow, query_rows, read_condition
+    from taut.serve.log.reading import PredictionReader, PredictionReaders, open_log, open_logs
+    from taut.serve.log.rows import (
+        find_answer,
+        find_prediction,
+        list_predictions,
+        log_prediction,
+        same_inputs,
+    )
+    from taut.serve.log.said import REQUEST_ID, Columns, Said
+    from taut.serve.log.spans import END_OF_TIME_MS, Span
+    from taut.serve.log.writing import LogPlace, PredictionLog, log_place, reseal_logs
+
+PLACES = {
+    "ids": ("Stored",),
+    "labelling": ("LabelsAdded", "add_labels"),
+    "labels": ("LabelsLogged", "PredictedRows", "Traffic", "labelled_rows", "log_labels", "predicted_rows", "traffic"),
+    "learning": ("prepare", "sealing_command"),
+    "paging": ("Asked", "Labelled", "each_request"),
+    "policy": ("Policy", "policy_of"),
+    "querying": ("Condition", "PredictedRow", "query_rows", "read_condition"),
+    "reading": ("PredictionReader", "PredictionReaders", "open_log", "open_logs"),
+    "rows": ("find_answer", "find_prediction", "list_predictions", "log_prediction", "same_inputs"),
+    "said": ("REQUEST_ID", "Columns", "Said"),
+    "spans": ("END_OF_TIME_MS", "Span"),
+    "writing": ("LogPlace", "PredictionLog", "log_place", "reseal_logs"),
+}
 
 __all__ = [
     "END_OF_TIME_MS",
@@ -68,3 +87,11 @@ __all__ = [
     "sealing_command",
     "traffic",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """A name of this room, from the module that holds it."""
+    for module, names in PLACES.items():
+        if name in names:
+            return getattr(import_module(f"taut.serve.log.{module}"), name)
+    raise AttributeError(f"module 'taut.serve.log' has no attribute {name!r}")

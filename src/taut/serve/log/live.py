@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
-from taut.deploy.deployments import NAME
+from taut.deploy.running import NAME
 from taut.home import Home
 from taut.records import Prediction
 from taut.serve.log.journal import Reading, journals_in
