@@ -121,11 +121,12 @@ def tensors(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
 
 
 @contextmanager
-def serving(home: Home, *, revision: int = 0, port: int = 0) -> Iterator[Server]:
-    """A real serving process of the deployment `late`; killed at the end if it still runs."""
+def serving(home: Home, *, revision: int = 0, port: int = 0, workers: int | None = None) -> Iterator[Server]:
+    """A real supervisor of the deployment `late`, with a front a core unless told; killed at the end if it still runs."""
     log = home.project / f"serving-{revision}.log"
     command = [sys.executable, "-m", "taut.serve", "--deployment", "late"]
     command += ["--revision", str(revision), "--port", str(port)]
+    command += [] if workers is None else ["--workers", str(workers)]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, cwd=home.project, env=_environment(home), stdout=output, stderr=subprocess.STDOUT
