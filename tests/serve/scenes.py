@@ -122,7 +122,7 @@ def tensors(columns: dict[str, list[Any]]) -> list[dict[str, Any]]:
 
 @contextmanager
 def serving(home: Home, *, revision: int = 0, port: int = 0, workers: int | None = None) -> Iterator[Server]:
-    """A real supervisor of the deployment `late`, with a front a core unless told; killed at the end if it still runs."""
+    """A real supervisor of the deployment `late`, with a front a core unless told; killed at the end."""
     log = home.project / f"serving-{revision}.log"
     command = [sys.executable, "-m", "taut.serve", "--deployment", "late"]
     command += ["--revision", str(revision), "--port", str(port)]

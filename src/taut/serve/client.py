@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -29,6 +30,7 @@ from taut.serve.requests import columns_of_rows, parsed, read_csv, request_body
 
 CONNECT_WITHIN_S, ANSWER_WITHIN_S = 2.0, 30.0  # The latter past the server's own time-out: its words are better.
 NamedRow = dict[str, str | float | int | bool | None]
+ENDPOINT_TOKEN = "TAUT_ENDPOINT_TOKEN"  # noqa: S105  # A variable's name.
 TRIES = 3  # A request has an id, so asking again gets the same answer and never a second prediction.
 STATUS_KINDS: dict[int, type[TautError]] = {
     400: Invalid,
@@ -144,14 +146,18 @@ def _url(home: Home, deployment: str) -> str:
 
 
 def _token(home: Home, deployment: str, url: str) -> str:
-    """What the endpoint is shown: this user's token, or what lets the owner of the home's folder in.
+    """What the endpoint is shown: TAUT_ENDPOINT_TOKEN, else this user's token, or what lets a folder's owner in.
 
-    The latter only where a process of this folder says that it answers there: who may report a URL learns no secret.
+    Who may report a URL learns no secret of others: what gives more than predictions goes to a process that this user
+    started, or to the host of the home's own server.
     """
-    if home.remote is not None:
-        return remote_token(home.place)
+    if told := os.environ.get(ENDPOINT_TOKEN, ""):
+        return told
     is_ours = any(one.url and url.startswith(f"{one.url}/") for one in serving_now(run_folder(home), deployment))
-    return os.environ.get("TAUT_TOKEN", "") or (owners_secret(home) if is_ours else "")
+    if home.remote is None:
+        return os.environ.get("TAUT_TOKEN", "") or (owners_secret(home) if is_ours else "")
+    is_there = urlsplit(url).hostname == urlsplit(home.place).hostname
+    return remote_token(home.place) if is_ours or is_there else ""
 
 
 def _signature(url: str, deployment: str, token: str) -> Signature:
@@ -177,7 +183,8 @@ def _exchange(method: str, url: str, deployment: str, token: str, body: bytes | 
     except msgspec.DecodeError:
         words = ""
     kind = STATUS_KINDS.get(answer.status, Unavailable)
-    raise kind(words or f"deployment {deployment!r} answered {answer.status} at {url}")
+    hint = f"set {ENDPOINT_TOKEN} to a token of the scope predict" if answer.status == 401 and not token else ""
+    raise kind(words or f"deployment {deployment!r} answered {answer.status} at {url}", hint=hint)
 
 
 def _answered(deployment: str, body: bytes) -> Answered:
