@@ -137,8 +137,8 @@ def test_a_rebuilding_that_was_killed_is_begun_again(place: Place, tmp_path: Pat
     place.install("leaflet==2.0")
     deadly = tmp_path / "deadly"
     deadly.mkdir()
-    uv = shutil.which("uv")
-    (deadly / "uv").write_text(f'#!/bin/sh\n[ "$1" = pip ] && kill -9 $PPID\nexec {uv} "$@"\n')
+    uv, ended = shutil.which("uv"), tmp_path / "ended"
+    (deadly / "uv").write_text(f'#!/bin/sh\n[ "$1" = pip ] && kill -9 $PPID && sleep 1\n{uv} "$@"\ntouch {ended}\n')
     (deadly / "uv").chmod(0o755)
     code = (
         "import sys; from pathlib import Path; from taut.home import open_home; from taut.ground.access import Actor\n"
@@ -157,6 +157,7 @@ def test_a_rebuilding_that_was_killed_is_begun_again(place: Place, tmp_path: Pat
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     assert place.reproduced(one).verdict == "bytes"
     assert place.built() == [half]
+    assert ended.stat().st_mtime_ns < (half / COMPLETE).stat().st_mtime_ns  # Its uv outlived it, and was waited for.
     assert list(scratch.iterdir()) == []  # What the killed one left is gone with the next.
 
 

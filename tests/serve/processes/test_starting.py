@@ -216,9 +216,11 @@ def test_a_pool_that_is_closed_while_it_starts_leaves_nothing(trickster: Saved, 
         pool = ModelProcesses(trickster.folder, trickster.digest)
         starting = asyncio.ensure_future(pool.start())
         await asyncio.sleep(after_s)
+        is_up = starting.done()  # On a quick machine it may be.
         pool.close()
-        with pytest.raises(Unavailable, match="model is ended"):
-            await starting
+        if not is_up:
+            with pytest.raises(Unavailable, match="model is ended"):
+                await starting
 
     asyncio.run(start())
     assert set(children_of(os.getpid())) <= before

@@ -129,12 +129,12 @@ def rebuild(
     key = hashlib.sha256("\n".join([capture.python, *wanted.lines]).encode()).hexdigest()[:32]
     folder = _cache() / key if wanted.is_fixed else scratch / "environment"
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with locked(folder.with_suffix(".lock")):
+    with locked(folder.with_suffix(".lock")) as lock:
         if not (folder / COMPLETE).is_file():
             if folder.exists():  # Of a process that was killed at it.
                 remove_tree(folder)
             tell(f"rebuilding its environment with uv: Python {python}, {len(wanted.lines)} packages")
-            _build(uv, folder, python, wanted.lines)
+            _build(uv, folder, python, wanted.lines, lock)
             (folder / COMPLETE).touch()
         answer = ask_environment(str(folder / "bin" / "python"), folder)
     if isinstance(answer, str):
@@ -143,8 +143,8 @@ def rebuild(
     return Rebuilt(folder, _differences_left(home, capture, answer, wanted), notes, wanted.own)
 
 
-def _build(uv: str, folder: Path, python: str, lines: Sequence[str]) -> None:
-    made = _run(uv, "venv", "--quiet", "--no-project", "--python", python, str(folder))
+def _build(uv: str, folder: Path, python: str, lines: Sequence[str], lock: int) -> None:
+    made = _run(lock, uv, "venv", "--quiet", "--no-project", "--python", python, str(folder))
     if made:
         raise NotFound(
             f"package: Python {python}, which the run had, is not here and cannot be had; uv said: {made}",
@@ -153,7 +153,7 @@ def _build(uv: str, folder: Path, python: str, lines: Sequence[str]) -> None:
     file = folder / "taut-requirements.txt"
     file.write_text("".join(f"{line}\n" for line in lines))
     said = _run(
-        uv, "pip", "install", "--quiet", "--no-deps", "--link-mode", "hardlink", "--python",
+        lock, uv, "pip", "install", "--quiet", "--no-deps", "--link-mode", "hardlink", "--python",
         str(folder / "bin" / "python"), "--requirements", str(file),
     )  # fmt: skip
     if said:
@@ -316,9 +316,11 @@ def _uv() -> str:
     return found
 
 
-def _run(*command: str) -> str:
-    """Run uv; what it said where it failed, else nothing."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
+def _run(lock: int, *command: str) -> str:
+    """Run uv; what it said where it failed. It holds the lock as well, for it goes on writing where we are killed."""
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=TIMEOUT_S, check=False, pass_fds=(lock,)
+    )  # fmt: skip
     return "" if done.returncode == 0 else " ".join(done.stderr.split())[:SAID_MAX] or "nothing"
 
 

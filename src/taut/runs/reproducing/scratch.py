@@ -57,11 +57,14 @@ def _is_orphan(folder: Path, changed_s: float) -> bool:
 
 
 @contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Wait until no other process holds this file, which is made, and hold it while the block runs."""
+def locked(file: Path) -> Iterator[int]:
+    """Wait until no other process holds this file, which is made, and hold it while the block runs.
+
+    Yields its descriptor: a child that has it, and outlives us, holds the file until it ends.
+    """
     with file.open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()
 
 
 def remove_tree(folder: Path) -> None:
