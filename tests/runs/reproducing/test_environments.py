@@ -138,7 +138,7 @@ def test_a_rebuilding_that_was_killed_is_begun_again(place: Place, tmp_path: Pat
     deadly = tmp_path / "deadly"
     deadly.mkdir()
     uv, ended = shutil.which("uv"), tmp_path / "ended"
-    (deadly / "uv").write_text(f'#!/bin/sh\n[ "$1" = pip ] && kill -9 $PPID && sleep 1\n{uv} "$@"\ntouch {ended}\n')
+    (deadly / "uv").write_text(f'#!/bin/sh\n[ "$1" = pip ] && kill -9 $PPID && sleep 4\n{uv} "$@"\ntouch {ended}-$1\n')
     (deadly / "uv").chmod(0o755)
     code = (
         "import sys; from pathlib import Path; from taut.home import open_home; from taut.ground.access import Actor\n"
@@ -157,7 +157,7 @@ def test_a_rebuilding_that_was_killed_is_begun_again(place: Place, tmp_path: Pat
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     assert place.reproduced(one).verdict == "bytes"
     assert place.built() == [half]
-    assert ended.stat().st_mtime_ns < (half / COMPLETE).stat().st_mtime_ns  # Its uv outlived it, and was waited for.
+    assert Path(f"{ended}-pip").stat().st_mtime_ns < (half / COMPLETE).stat().st_mtime_ns  # The uv that was left.
     assert list(scratch.iterdir()) == []  # What the killed one left is gone with the next.
 
 
