@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from taut.errors import Conflict, Corrupt, Unavailable
@@ -81,6 +81,7 @@ def alike(value: object) -> object:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**53 else value
 
 
+@example([("x", [math.inf, 2**53 + 1])])
 @given(st.lists(st.tuples(st.sampled_from("xy"), st.lists(CELLS, min_size=1, max_size=4)), min_size=1, max_size=6))
 def test_a_file_holds_every_cell_of_every_kind(batches: list[tuple[str, list]]):
     builder, wanted = Builder(), {}

@@ -1,10 +1,10 @@
 """Records of journals become the table of one segment, and what is recorded of it."""
 
+import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -158,7 +158,7 @@ def _own(name: str, values: list[Any]) -> tuple[pa.Field, pa.Array]:
 
 
 def _json_column(name: str, values: list[Any]) -> tuple[pa.Field, pa.Array]:
-    texts = [None if value is None else msgspec.json.encode(value).decode() for value in values]
+    texts = [None if value is None else json.dumps(value) for value in values]  # With Infinity and NaN.
     return pa.field(name, pa.string(), metadata=JSON), pa.array(texts, pa.string())
 
 

@@ -5,6 +5,7 @@ a request had, and in which order, is its `shape`, one of those that the file li
 """
 
 import io
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -140,7 +141,7 @@ def cells(table: pa.Table, name: str) -> list[Any]:
     """A column as Python's values; one that is kept as JSON is read."""
     values = table[name].to_pylist()
     if is_json(table.schema.field(name)):
-        return [None if value is None else msgspec.json.decode(value) for value in values]
+        return [None if value is None else json.loads(value) for value in values]
     return plain_cells(values)
 
 

@@ -197,7 +197,7 @@ def _forms(body: bytes) -> Forms:
     if b"NaN" in body or b"Infinity" in body or body.startswith(BOM_UTF8):
         try:
             return msgspec.convert(json.loads(body.decode("utf-8-sig")), OddForms)
-        except (ValueError, RecursionError) as problem:  # No JSON, no text, and none of these forms are ValueErrors.
+        except (ValueError, msgspec.ValidationError, RecursionError) as problem:  # No JSON or text is a ValueError.
             raise Invalid(f"the request cannot be read: {problem!s:.200}") from None
     forms: Forms = decoded(_odd_decoder, body)
     return forms

@@ -34,6 +34,7 @@ CELLS: dict[str, Any] = {
 }
 """What JSON holds for each datatype: numbers without a fraction are floats for one, and no integer has one."""
 
+NO_VALUE = (msgspec.ValidationError, OverflowError, SystemError)  # The last of msgspec before 0.22, for 10**400.
 LISTS: dict[str, Any] = {datatype: GenericAlias(list, (cell | None,)) for datatype, cell in CELLS.items()}
 
 
@@ -134,7 +135,7 @@ def _raise_uneven(tensor: Tensor, lists_a_row: int, size: int, level: list[Any])
 def _typed(tensor: Tensor, flat: list[Any]) -> list[Cell]:
     try:
         typed: list[Cell] = msgspec.convert(flat, LISTS[tensor.datatype])
-    except (msgspec.ValidationError, OverflowError):
+    except NO_VALUE:
         for place, value in enumerate(flat):
             _check(tensor, place * tensor.shape[0] // len(flat), value)
         raise
@@ -147,7 +148,7 @@ def _typed(tensor: Tensor, flat: list[Any]) -> list[Cell]:
 def _check(tensor: Tensor, row: int, value: object) -> None:
     try:
         msgspec.convert(value, CELLS[tensor.datatype] | None)
-    except (msgspec.ValidationError, OverflowError):
+    except NO_VALUE:
         raise Invalid(
             f"input {tensor.name!r:.80}, row {row}: expected {tensor.datatype}, found {value!r:.80}"
         ) from None
