@@ -83,7 +83,7 @@ def test_a_column_of_every_type_is_plain_values(array: Any, cells: list[Any]):
     "array", [pa.array([[1.0]]), pa.array([{"a": 1}]), pa.array([b"x"]), pa.array(["x"], pa.string_view())]
 )
 def test_a_type_that_no_column_has_is_named(array: Any):
-    with pytest.raises(Invalid, match="column 'n' is of type|for type string_view"):
+    with pytest.raises(Invalid, match=r"column 'n' is of type|for type string_view"):
         columns(stream(pa.table({"n": array, "t": ["x"]})))
 
 
