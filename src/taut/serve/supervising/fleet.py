@@ -14,7 +14,7 @@ from taut.deploy.control import Failure
 from taut.deploy.running import FrontState
 from taut.serve.http.rates import Rates
 from taut.serve.supervising.children import Child, Line, Message, fork
-from taut.serve.supervising.front import ENDED_WITHIN_S, HANG_S, run_front
+from taut.serve.supervising.front import ENDED_WITHIN_S, HANG_S, Own, run_front
 from taut.serve.supervising.sources import Recorded, Seat, Source
 
 BEAT = struct.Struct("d")
@@ -83,7 +83,7 @@ class Fleet:
     def __post_init__(self) -> None:
         self.places = [Place() for _ in range(self.count)]
         # Of no file, and shared with the forks; what nobody touches takes no room.
-        self.beats = mmap.mmap(-1, max(1, self.count) * BEAT.size)
+        self.beats = mmap.mmap(-1, (self.count + 1) * BEAT.size)  # The last one says that an heir has the socket.
         self.memory = mmap.mmap(-1, SHARED_BYTES)
 
     @property
@@ -127,7 +127,8 @@ class Fleet:
         seat = Seat(slot, self.count, self.memory, self.rates, self.host)
 
         def work(line: Line) -> None:
-            run_front(self.source.opened(seat), self.listener, line, lambda: self._beat(slot), self.patience.hang_s)
+            own = Own(line, lambda: self._beat(slot), self.patience.hang_s, lambda: self._beaten(self.count) > 0)
+            run_front(self.source.opened(seat), self.listener, own)
 
         try:
             child = fork(work, let_go=self.let_go, death=signal.SIGTERM)
@@ -195,6 +196,10 @@ class Fleet:
                 front.child.signal(signal.SIGKILL)
         empty = [slot for slot, place in enumerate(self.places) if place.front is None and place.due_s <= now_s]
         return [front for front in map(self.start, empty) if front is not None]
+
+    def follow(self) -> None:
+        """An heir has the socket: whatever becomes of us, it must let connections in."""
+        self._beat(self.count)
 
     def next_s(self) -> float:
         """When the next empty place is to be filled; infinite where none is empty."""

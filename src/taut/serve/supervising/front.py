@@ -1,12 +1,14 @@
 """A front: one process that answers on the shared socket, from its first loaded byte to its drained end."""
 
 import asyncio
+import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
 from types import FrameType
 
 import uvicorn
@@ -18,7 +20,7 @@ from taut.serve.http.application import Application
 from taut.serve.http.protocol import HotProtocol
 from taut.serve.scoring.memory import settle
 from taut.serve.supervising.children import Line, Message
-from taut.serve.supervising.listening import BACKLOG
+from taut.serve.supervising.listening import BACKLOG, turn_away_newcomers
 
 KEEP_ALIVE_S = 75  # Longer than common pools keep an idle connection, so that it is they who close it.
 LINGER_S = 1.0  # How long a client between two requests has to send the next one, whose answer closes its connection.
@@ -32,23 +34,30 @@ ACCEPT_AGAIN_S = 1.0
 POLL_S = 0.02
 YIELD_S = 0.001  # The shortest of the loop: a front that is idle wakes in a twentieth of it.
 
-Beat = Callable[[], None]
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What a front has of its supervisor: the line to it, how it shows that its loop turns, how long it may not, and
+    whether an heir of the supervisor has the socket."""
+
+    line: Line
+    beat: Callable[[], None]
+    hang_s: float
+    is_followed: Callable[[], bool]
 
 
-def run_front(
-    opened: AbstractContextManager[Application], listener: socket.socket, line: Line, beat: Beat, hang_s: float
-) -> None:
+def run_front(opened: AbstractContextManager[Application], listener: socket.socket, own: Own) -> None:
     """Load, say so, wait until all others have, then answer until told to end. For a forked process."""
     with opened as application:
-        Server(application, listener, line=line, beat=beat, hang_s=hang_s).run()
+        Server(application, listener, own=own).run()
 
 
 class Server(uvicorn.Server):
     """uvicorn, which tells when it is ready and ends without losing a request.
 
     At a signal it goes on answering, and each answer closes its connection; who is between two requests gets a second
-    to send the next. Then the queue of the socket is emptied once more before the socket is closed. Without a `line`
-    to a supervisor it is ready when it listens, and says so to `ready`.
+    to send the next. Then the queue of the socket is emptied once more before the socket is closed. Without a
+    supervisor of its `own` it is ready when it listens, and says so to `ready`.
     """
 
     def __init__(
@@ -57,9 +66,7 @@ class Server(uvicorn.Server):
         listener: socket.socket,
         ready: Callable[[], None] = lambda: None,
         *,
-        line: Line | None = None,
-        beat: Beat = lambda: None,
-        hang_s: float = 0.0,
+        own: Own | None = None,
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -71,11 +78,13 @@ class Server(uvicorn.Server):
         self._application = application
         self._listener = listener
         self._ready = ready
-        self._line = line
-        self._beat = beat
-        self._hang_s = hang_s
+        self._own = own
+        self._line = own.line if own is not None else None
+        self._hang_s = own.hang_s if own is not None else 0.0
+        self._parent = os.getppid()
         self._retires = False
         self._grpc: AbstractAsyncContextManager[int] | None = None
+        self._is_orphan = False
         self._opening: set[asyncio.Task[None]] = set()
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
@@ -119,7 +128,8 @@ class Server(uvicorn.Server):
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second: show the supervisor, and the kernel, that the loop turns."""
-        self._beat()
+        if self._own is not None:
+            self._own.beat()
         self._has_its_share()
         self._end_in(self._hang_s + AFTER_S)
         return await super().on_tick(counter)
@@ -130,6 +140,8 @@ class Server(uvicorn.Server):
             self._end_in(self._application.limits.answer_s + LATE_S + AROUND_S)
         self._application.drain()
         if not self._retires:
+            if self._own is not None and self._is_left() and not self._own.is_followed():
+                turn_away_newcomers(self._listener)
             await asyncio.sleep(SETTLE_S)  # No successor takes what is still on its way into the queue.
         asyncio.get_running_loop().remove_reader(self._listener)
         while self._accept() or self._opening:  # Others who share the socket may take some of the queue as well.
@@ -207,9 +219,14 @@ class Server(uvicorn.Server):
     def _hear(self, line: Line) -> None:
         """A word while we answer: successors are there, or the supervisor is gone; either way this is the end."""
         message = line.hear()
+        self._is_orphan = message is None
         self._retires = message is not None and message.word == "retire"
         self.should_exit = True
         asyncio.get_running_loop().remove_reader(line.end)
+
+    def _is_left(self) -> bool:
+        """Whether the supervisor was killed, so that nobody else can shut the door."""
+        return self._is_orphan or os.getppid() != self._parent
 
     def _end_in(self, seconds: float) -> None:
         """Let the kernel end this process in so many seconds, whatever it may hang in by then; 0 is never."""

@@ -104,9 +104,12 @@ class Supervisor:
     def _step(self) -> None:
         """Whatever has become due."""
         for fleet in (self._current, self._coming):
-            for front in fleet.keep() if fleet is not None else ():
-                assert fleet is not None
+            if fleet is None:
+                continue
+            for front in fleet.keep():
                 self._watch(fleet, front)
+            if self._doors is not None and self._doors.given:
+                fleet.follow()
         if self._coming is not None and self._coming.problem:
             self._give_up(Failure("Unavailable", self._coming.problem))
         for front in self._leaving:
