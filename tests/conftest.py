@@ -29,6 +29,17 @@ hypothesis.settings.register_profile("house", deadline=None, derandomize=True, m
 hypothesis.settings.load_profile("house")
 
 BROKER = pytest.StashKey[parts.Broker]()
+LONG_S = 900  # A test that may take so long takes minutes.
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes, so that no process is left alone with it at the end."""
+
+    def is_short(item: pytest.Item) -> bool:
+        marker = item.get_closest_marker("timeout")
+        return marker is None or marker.args[0] < LONG_S
+
+    items.sort(key=is_short)
 
 
 def pytest_configure(config: pytest.Config) -> None:
