@@ -3,8 +3,9 @@
 What other rooms use is imported when it is asked for: a status that finds nothing changed needs a part of it only.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from taut.ground.late import names_of
 
 if TYPE_CHECKING:
     from taut.data.exchange.restore import Placed, checkout_pointers
@@ -75,9 +76,4 @@ __all__ = [
     "workspace_diff",
 ]
 
-
-def __getattr__(name: str) -> object:
-    for module, names in PLACES.items():
-        if name in names:
-            return getattr(import_module(f"taut.data.{module}"), name)
-    raise AttributeError(f"module 'taut.data' has no attribute {name!r}")
+__getattr__ = names_of("taut.data", PLACES)

@@ -1,7 +1,8 @@
 """model version -> deployment: what shall serve under a name, what does, and how one becomes the other."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from taut.ground.late import names_of
 
 if TYPE_CHECKING:
     from taut.deploy.apply import (
@@ -110,10 +111,4 @@ __all__ = [
     "with_canary",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """A name of this room, from the module that holds it."""
-    for module, names in PLACES.items():
-        if name in names:
-            return getattr(import_module(f"taut.deploy.{module}"), name)
-    raise AttributeError(f"module 'taut.deploy' has no attribute {name!r}")
+__getattr__ = names_of("taut.deploy", PLACES)

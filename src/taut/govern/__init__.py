@@ -3,8 +3,9 @@
 `taut status` is typed often and needs the lights alone, so each name brings its module along when it is asked for.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from taut.ground.late import names_of
 
 if TYPE_CHECKING:
     from taut.govern.access_file import (
@@ -392,10 +393,4 @@ __all__ = [
     "verify_home",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """A name of this room, from the module that holds it."""
-    for module, names in _PLACES.items():
-        if name in names:
-            return getattr(import_module(f"taut.govern.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = names_of("taut.govern", _PLACES)

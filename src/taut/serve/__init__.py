@@ -1,9 +1,9 @@
 """deployment -> prediction: a server answers requests, gives each an id, and writes down what it said."""
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from taut.ground.late import names_of
 from taut.home import Home
 
 if TYPE_CHECKING:
@@ -143,9 +143,4 @@ def serve_model(
     serve(Registered(home.place, home.project_name, model), host, port, workers=workers, told=told)
 
 
-def __getattr__(name: str) -> object:
-    """A name of this room, from the module that holds it."""
-    for module, names in PLACES.items():
-        if name in names:
-            return getattr(import_module(f"taut.serve.{module}"), name)
-    raise AttributeError(f"module 'taut.serve' has no attribute {name!r}")
+__getattr__ = names_of("taut.serve", PLACES)

@@ -13,6 +13,7 @@ from taut.errors import Invalid, UsageError
 from taut.faces.cli.shown import Group, json_option, plain, shown, table
 from taut.ground.clock import iso, moment_ms
 from taut.home import open_home
+from taut.serve.log.said import EVERY_ROLE
 
 if TYPE_CHECKING:
     from taut.serve.log.exporting import Exported
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 TOGETHER = 1_000  # Rows whose widths are measured at once.
-ROLES = ("live", "canary", "shadow", "batch")
 WIDEST = 40  # Characters of a cell.
 VERSION = re.compile(r"((?:(?P<model>[^@]+)@)?(?P<number>[1-9][0-9]{0,8}))?")
 
@@ -48,7 +48,7 @@ def chosen(command: F) -> F:
             "--role",
             "roles",
             multiple=True,
-            type=click.Choice(ROLES),
+            type=click.Choice(EVERY_ROLE),
             help="Answered from there, or from a file; may be repeated  [default: all but shadow]",
         ),
         click.option("--id", "ids", multiple=True, help="This prediction ID.ROW, or request ID; may be repeated."),

@@ -1,7 +1,8 @@
 """The prediction log: what was answered, written down before the answer leaves, and found again by id and by time."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from taut.ground.late import names_of
 
 if TYPE_CHECKING:
     from taut.serve.log.ids import Stored
@@ -88,10 +89,4 @@ __all__ = [
     "traffic",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """A name of this room, from the module that holds it."""
-    for module, names in PLACES.items():
-        if name in names:
-            return getattr(import_module(f"taut.serve.log.{module}"), name)
-    raise AttributeError(f"module 'taut.serve.log' has no attribute {name!r}")
+__getattr__ = names_of("taut.serve.log", PLACES)

@@ -14,7 +14,7 @@ from taut.home import Home
 from taut.records import Prediction
 from taut.serve.log.live import Live, live_deployments
 from taut.serve.log.merging import Source, merged
-from taut.serve.log.said import Role
+from taut.serve.log.said import EVERY_ROLE
 from taut.serve.log.segments import (
     Answering,
     Segment,
@@ -29,7 +29,6 @@ from taut.serve.log.spans import Span
 from taut.serve.log.table import deployments_in, row_by_id, row_counts, rows_in, versions_in
 
 ROW_DIGITS_MAX = 19  # More digits may be past 64 bits: part of an id, then, and not a row.
-EVERY_ROLE: tuple[Role, ...] = ("live", "canary", "shadow", "batch")
 
 
 @dataclass(frozen=True, slots=True)

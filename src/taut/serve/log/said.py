@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -11,6 +11,7 @@ from taut.errors import Invalid
 
 Columns = dict[str, list[str | float | int | bool | None]]
 Role = Literal["live", "canary", "shadow", "batch"]
+EVERY_ROLE: tuple[Role, ...] = get_args(Role)
 
 # Ids travel in URLs, headers and `ID.ROW`; what they may not hold would make those ambiguous or unprintable.
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
