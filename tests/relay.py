@@ -25,6 +25,12 @@ class Passed:
         self.at_once_max = 0
 
     @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing more begins to pass while the block runs; whoever asks waits."""
+        with self._lock:
+            yield
+
+    @contextmanager
     def counting(self, method: str) -> Iterator[None]:
         """One is on its way while the block runs."""
         with self._lock:

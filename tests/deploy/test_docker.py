@@ -9,7 +9,7 @@ from taut.deploy.targets import docker
 from taut.errors import UsageError
 from taut.ground import wire
 from taut.home import open_home
-from taut.project import DeploymentSpec
+from taut.project import DeploymentSpec, LimitsSpec
 from taut.records import ModelVersion
 from tests.deploy.images import deployment_of, home_of, version_in
 from tests.deploy.test_engines import put_program
@@ -38,6 +38,16 @@ def test_a_container_is_read_only_bounded_and_without_rights(project: Path, vers
     assert (words[-1], environment) == ("late:1", {})
 
 
+@pytest.mark.parametrize(("answer", "told"), [("10s", "30"), ("1500ms", "22"), ("5min", "320")])
+def test_a_container_may_take_as_long_to_end_as_its_longest_answer(
+    project: Path, version: ModelVersion, answer: str, told: str
+):
+    spec = DeploymentSpec(model="late@1", target="docker", limits=LimitsSpec(answer=answer))
+    with home_of(project) as home:
+        words, _ = docker.run_arguments(home, deployment_of(version), spec, "late:1")
+    assert after(words, "--stop-timeout") == [told]
+
+
 @pytest.mark.parametrize(("workers", "told"), [(0, []), (3, ["TAUT_WORKERS=3"])])
 def test_a_number_of_workers_reaches_the_container(project: Path, version: ModelVersion, workers: int, told: list[str]):
     spec = DeploymentSpec(model="late@1", target="docker", workers=workers)
@@ -64,6 +74,8 @@ def test_with_a_server_as_home_it_logs_there_and_no_word_holds_the_token(
         "--deployment", "late", "--revision", "3", "--host", "0.0.0.0", "--port", "8080",
     ]  # fmt: skip
     assert "host" not in after(words, "--network")
+    volume = docker.volume_of(home, "late")
+    assert after(words, "--mount") == [f"type=volume,source={volume},target=/predictions"]
 
 
 def test_a_server_on_this_machine_is_reached_through_its_network(version: ModelVersion):

@@ -11,7 +11,7 @@ from taut.deploy.manifests import manifests_of, render_manifests
 from taut.deploy.targets import kubernetes
 from taut.errors import Invalid, Unavailable, UsageError
 from taut.home import Home, open_home
-from taut.project import DeploymentSpec
+from taut.project import DeploymentSpec, LimitsSpec
 from taut.records import DeploymentState, ModelVersion
 from tests.deploy.images import deployment_of, home_of, version_in
 from tests.deploy.test_engines import put_program
@@ -72,6 +72,16 @@ def test_a_pod_has_no_rights(project: Path, version: ModelVersion):
     assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container(objects).keys()
 
 
+@pytest.mark.parametrize(("answer", "told"), [("10s", 35), ("5min", 325)])
+def test_a_pod_may_take_as_long_to_end_as_its_longest_answer(
+    project: Path, version: ModelVersion, answer: str, told: int
+):
+    spec = DeploymentSpec(model="late@1", target="kubernetes", limits=LimitsSpec(answer=answer))
+    with home_of(project) as home:
+        objects = made(home, version, spec)
+    assert objects["Deployment"]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == told
+
+
 def test_objects_come_as_they_are_needed(project: Path, version: ModelVersion):
     with home_of(project) as home:
         kinds = {name: set(made(home, version, spec)) for name, spec in WANTED.items()}
@@ -109,6 +119,7 @@ def test_with_a_server_the_pod_logs_there_with_a_token_from_a_secret(version: Mo
     assert found["env"][0] == {"name": "TAUT_HOME", "value": SERVER}
     assert found["env"][1]["valueFrom"] == {"secretKeyRef": {"name": "late-taut", "key": "token"}}
     assert found["args"][:4] == ["--deployment", "late", "--revision", "1"]
+    assert [one["mountPath"] for one in found["volumeMounts"]] == ["/tmp", "/predictions"]
 
 
 @pytest.mark.parametrize(("replicas", "most"), [(0, 0), (3, 2)])

@@ -70,7 +70,7 @@ def test_a_deployed_container_predicts_without_any_right(engine: Engine, home: H
             inside(engine, container, f"open('{path}', 'a')")
     limit = engine.run("inspect", "--format", "{{.HostConfig.Memory}}", container)
     assert int(limit) == 512 * 2**20
-    assert deployment_logs(home, "late") == ""
+    assert deployment_logs(home, "late").splitlines() == ["late answers at http://127.0.0.1:8080"]
 
 
 def test_deploying_again_keeps_the_container_and_a_dead_one_comes_back(
@@ -112,8 +112,23 @@ def test_a_container_of_a_server_s_home_logs_there(engine: Engine, home: Home, v
             assert says(state.url, 1.0, 1.0) == 1
         finally:
             target.remove(remote, DeploymentState("late", 1, "failed", "", f"{engine.name}:", 0))
+            engine.run("volume", "rm", target.volume_of(remote, "late"))
     logged = list_predictions(home, "late")
     assert [(one.revision, one.number, one.inputs["a"]) for one in logged] == [(1, 1, [1.0])]
+
+
+def test_what_a_killed_container_had_answered_is_sent_by_the_next(engine: Engine, home: Home, version: ModelVersion):
+    with served(home) as url, open_home(url) as remote:
+        try:
+            state = deploy_model(remote, "late", model="late@1", target="docker", spec=SPEC)
+            assert [says(state.url, 1.0, 1.0) for _ in range(3)] == [1, 1, 1]
+            engine.run("kill", state.handle.partition(":")[2])
+            before = len(list_predictions(home, "late"))
+            assert [one.done for one in reconcile_deployments(remote)] == ["started"]
+            eventually(lambda: len(list_predictions(home, "late")) == 3, what=f"what was answered, after {before}")
+        finally:
+            target.remove(remote, DeploymentState("late", 1, "failed", "", f"{engine.name}:", 0))
+            engine.run("volume", "rm", target.volume_of(remote, "late"))
 
 
 def test_the_engine_asks_the_image_for_its_health(home: Home, version: ModelVersion):

@@ -11,6 +11,7 @@ from taut.deploy.running import NAME
 from taut.errors import Conflict, Invalid, NotFound
 from taut.ground import wire
 from taut.ground.access import ANY
+from taut.ground.clock import duration_ms
 from taut.ground.meta import Tx
 from taut.home import Home, sight, verb
 from taut.project import DeploymentSpec
@@ -18,6 +19,7 @@ from taut.records import Backend, Deployment, Setting
 
 Config = dict[str, Setting]
 HISTORY = 100
+AFTER_ANSWERS_S = 20.0  # Answers that are late, connections that linger, the log's last round; and air.
 YOUNGER = ("workers", "rollout", "log", "limits", "access_log", "grpc_port", "access", "rate")
 
 SELECT_NAMES = "SELECT DISTINCT name FROM deployment ORDER BY name"
@@ -126,6 +128,19 @@ def spec_of(deployment: Deployment) -> DeploymentSpec:
     """The section of taut.yaml that would ask for this deployment: its target and configuration, its live version."""
     wanted = {**deployment.config, "model": deployment.backends[0].version, "target": deployment.target}
     return wire.convert(wanted, DeploymentSpec, what=f"the configuration of {deployment.point}")
+
+
+def ended_within_s(spec: DeploymentSpec) -> float:
+    """How long whoever serves it may take to end: the longest answer that was accepted, and what comes after it."""
+    return duration_ms(spec.limits.answer) / 1000 + AFTER_ANSWERS_S
+
+
+def patience_s(home: Home, name: str, revision: int) -> float:
+    """The same of a recorded revision; the usual time where it is not recorded, or may not be seen."""
+    try:
+        return ended_within_s(spec_of(find_deployment(home, name, revision)))
+    except NotFound:
+        return ended_within_s(DeploymentSpec(model=""))
 
 
 def config_of(spec: DeploymentSpec) -> Config:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 PORT = 8080
 # Numeric, for Kubernetes' runAsNonRoot cannot look names up; above what distributions give to accounts of their own.
 USER = 10001
+# What was answered and not yet sent to the home's server: more than the memory behind /tmp, and it outlives a kill.
+PREDICTIONS = "/predictions"
 # No curl is in a slim image; Python is. It asks the readiness that the model server itself states.
 PROBE = f"import urllib.request as r; r.urlopen('http://127.0.0.1:{PORT}/v2/health/ready', timeout=3)"
 
@@ -29,11 +31,12 @@ FROM ${{BASE}}
 ENV PATH=/opt/packages/bin:/usr/local/bin:/usr/bin:/bin PYTHONPATH=/opt/server \\
     PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \\
     OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \\
-    HOME=/tmp XDG_CACHE_HOME=/tmp/cache XDG_STATE_HOME=/tmp/state
+    HOME=/tmp XDG_CACHE_HOME=/tmp/cache XDG_STATE_HOME=/tmp/state TAUT_PREDICTIONS={predictions}
 COPY --from=packages /opt/packages /opt/packages
 COPY --from=server /opt/server /opt/server
 COPY model/ /model/
-{graph}LABEL {labels}
+{graph}RUN mkdir --mode 700 {predictions} && chown {user}:{user} {predictions}
+LABEL {labels}
 USER {user}:{user}
 WORKDIR /
 EXPOSE {port}
@@ -77,6 +80,7 @@ def render_dockerfile(
         graph="COPY graph/ /graph/\n" if compiled else "",
         labels=" \\\n    ".join(f"{name}={quoted(value)}" for name, value in sorted(labels.items())),
         user=USER,
+        predictions=PREDICTIONS,
         port=PORT,
         probe=json.dumps(["python", "-c", PROBE]),
         command=json.dumps(command),

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import yaml
 
-from taut.deploy.dockerfile import PORT, USER
+from taut.deploy.deployments import ended_within_s
+from taut.deploy.dockerfile import PORT, PREDICTIONS, USER
 from taut.deploy.image import default_tag
 from taut.errors import Invalid
 from taut.home import Home
@@ -16,9 +18,9 @@ from taut.records import Deployment, ModelVersion
 Manifest = dict[str, Any]  # What YAML is made of; its shape is the Kubernetes API's, and held against it in the tests.
 
 START_WITHIN_S = 120  # As long as the first start of a model may take before the pod is started again.
-DRAIN_S = 30  # Past the server's own bound for the requests that it has accepted.
 # A pod that is told to end is sent requests until every proxy has heard of it; so long it goes on as if nothing were.
 LEAVE_S = 5
+PREDICTIONS_SIZE = "1Gi"  # Answers that wait for the home's server: some millions.
 SCALE_AT_PERCENT = 70
 
 
@@ -87,7 +89,7 @@ def _deployment(deployment: Deployment, spec: DeploymentSpec, wanted: Wanted, sc
         "spec": {
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "terminationGracePeriodSeconds": DRAIN_S + LEAVE_S,
+            "terminationGracePeriodSeconds": ceil(ended_within_s(spec)) + LEAVE_S,
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": USER,
@@ -96,7 +98,10 @@ def _deployment(deployment: Deployment, spec: DeploymentSpec, wanted: Wanted, sc
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
             "containers": [_container(deployment, spec, wanted)],
-            "volumes": [{"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}],
+            "volumes": [
+                {"name": "tmp", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
+                *([{"name": "predictions", "emptyDir": {"sizeLimit": PREDICTIONS_SIZE}}] if wanted.home else []),
+            ],
         },
     }
     what: dict[str, Any] = {} if scales else {"replicas": spec.replicas}  # Else the autoscaler owns the number.
@@ -135,6 +140,7 @@ def _container(deployment: Deployment, spec: DeploymentSpec, wanted: Wanted) -> 
     if spec.workers:
         container["env"] = [{"name": "TAUT_WORKERS", "value": str(spec.workers)}]
     if wanted.home:
+        container["volumeMounts"].append({"name": "predictions", "mountPath": PREDICTIONS})  # Outlives the container.
         container["args"] = ["--deployment", deployment.name, "--revision", str(deployment.revision)]
         container["args"] += ["--host", "0.0.0.0", "--port", str(PORT)]  # noqa: S104  # The pod's own addresses.
         token = {"secretKeyRef": {"name": f"{deployment.name}-taut", "key": "token"}}

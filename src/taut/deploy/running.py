@@ -30,7 +30,7 @@ from taut.home import Home
 # Targets name processes, containers and cluster objects after a deployment; the strictest of them takes this much.
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,51}[a-z0-9])?")
 HANDOVER_TIMEOUT_S = 2.0  # A predecessor does nothing that takes long.
-ORPHAN_GRACE_S = 20.0  # Past the bound for the requests that a front has accepted.
+ORPHAN_GRACE_S = 20.0  # Past the usual bound for the requests that a front has accepted.
 
 Door = Literal["sock", "ctl"]
 
@@ -73,7 +73,12 @@ def run_folder(home: Home) -> Path:
     if home.own_folder is not None:
         return home.own_folder / "run"
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
-    return state / "taut" / sha256(home.place.encode()).hexdigest()[:16] / "run"
+    return state / "taut" / place_digest(home) / "run"
+
+
+def place_digest(home: Home) -> str:
+    """What tells the places of homes apart in names of files."""
+    return sha256(home.place.encode()).hexdigest()[:16]
 
 
 def owners_secret(home: Home) -> str:

@@ -168,6 +168,7 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "prediction.seal": "taut.serve.log.segments:record_segment",
         "prediction.show": "taut.serve.log.rows:find_prediction",
         "prediction.stored": "taut.serve.log.rows:find_answer",
+        "prediction.take": "taut.serve.log.taking:take_records",
         "prediction.traffic": "taut.serve.log.labels:traffic",
         "prediction.unsealed": "taut.serve.log.segments:forget_journals",
         "prediction.why": "taut.govern.trace:trace_prediction",

@@ -86,6 +86,17 @@ def test_segments_of_a_bucket_are_joined(shared: list[Home]):
 # Behind a server
 
 
+def test_a_volume_takes_what_is_not_sent_yet_of_each_server_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TAUT_PREDICTIONS", str(tmp_path / "volume"))
+    with open_home("http://127.0.0.1:1") as one, open_home("http://127.0.0.1:2") as other:
+        places = [log_place(one), log_place(other)]
+    assert all(place.folder.is_relative_to(tmp_path / "volume") for place in places)
+    assert len({place.of("late") for place in places} | {place.keys for place in places}) == 4
+    make_folder(tmp_path / "project")
+    with open_home(tmp_path / "project") as local:
+        assert log_place(local).folder == tmp_path / "project" / ".taut" / "predictions"
+
+
 @pytest.fixture
 def remote(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Home, Home, str]]:
     """A server's home, the same seen from a machine that has its URL and a token for predictions, and the URL."""

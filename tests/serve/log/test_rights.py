@@ -22,6 +22,7 @@ from taut.serve.log.expiring import erase_prediction
 from taut.serve.log.rows import known_requests
 from taut.serve.log.sealing import seal
 from taut.serve.log.segments import Sealing, forget_journals, record_segment, sealing_progress
+from taut.serve.log.taking import take_records
 from tests.serve.log.scenes import said, say
 from tests.serve.scenes import record, register
 
@@ -31,6 +32,7 @@ ACTS: dict[str, Callable[[Home], Any]] = {
     "known": lambda home: known_requests(home, "late", ["a"]),
     "progress": lambda home: sealing_progress(home, "late", []),
     "seal": lambda home: record_segment(home, "late", b"", None, [Sealing("j", 0, 1)], 1),
+    "take": lambda home: take_records(home, "late", [], [Sealing("k", 0, 0)]),
     "unsealed": lambda home: forget_journals(home, "late", ["j"]),
     "show": lambda home: find_prediction(home, "a"),
     "list": lambda home: list_predictions(home, "late"),
@@ -47,6 +49,7 @@ stored    -      +              +           -        -       -   +             +
 known     -      +              +           -        -       -   +             +             -          +
 progress  -      +              +           -        -       -   +             +             -          +
 seal      -      +              +           -        -       -   +             +             -          +
+take      -      +              +           -        -       -   +             +             -          +
 unsealed  -      +              +           -        -       -   +             +             -          +
 show      -      +              +           -        -       +   +             -             -          -
 list      -      +              +           -        -       +   +             -             -          -

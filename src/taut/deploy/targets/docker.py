@@ -3,13 +3,15 @@
 import socket
 import time
 from dataclasses import replace
+from math import ceil
 from urllib.parse import urlsplit
 
 import msgspec
 
 from taut import __version__
 from taut.deploy.containers import ANY_PORT, Found, container_labels, home_digest, list_containers
-from taut.deploy.dockerfile import PORT
+from taut.deploy.deployments import ended_within_s
+from taut.deploy.dockerfile import PORT, PREDICTIONS
 from taut.deploy.engines import Engine, require_engine
 from taut.deploy.image import default_tag, digests_of, graph_of, make_image
 from taut.deploy.quantities import bytes_of, cores_of
@@ -25,7 +27,6 @@ from taut.project import DeploymentSpec
 from taut.records import Deployment, DeploymentState, ModelVersion
 
 READY_WITHIN_S = 120.0  # A container starts in a second; loading scikit-learn on a loaded machine was seen to take 40.
-STOP_WITHIN_S = 30  # Past the server's own bound for the requests that it has accepted.
 POLL_S = 0.1
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104  # What a container listens on; the engine says who reaches it.
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
@@ -188,12 +189,14 @@ def run_arguments(
 ) -> tuple[list[str], dict[str, str]]:
     """The words after `docker run`, and the environment that its command needs: a token never stands among the words.
 
-    A server on this machine's loopback is reached through the machine's own network, which the container then shares.
+    With a server as home, predictions lie in a volume of the deployment until they are sent; nothing here removes it. A
+    server on this machine's loopback is reached through the machine's own network, which the container then shares.
     """
     words = [
         "--detach", "--name", f"taut-{deployment.name}-{deployment.revision}-{home_digest(home)[:8]}",
         "--read-only", "--tmpfs", "/tmp:rw,noexec,nosuid,size=64m", "--cap-drop", "ALL",  # noqa: S108
         "--security-opt", "no-new-privileges", "--pids-limit", str(PROCESSES_MAX), "--restart", "unless-stopped",
+        "--stop-timeout", str(ceil(ended_within_s(spec))),
         "--memory", str(bytes_of(spec.memory)), "--cpus", f"{cores_of(spec.cpu):g}",
     ]  # fmt: skip
     host, port, network = ANY_ADDRESS, PORT, ["--publish", f"{spec.host}:{spec.port or ''}:{PORT}"]
@@ -207,10 +210,16 @@ def run_arguments(
         words += ["--env", f"TAUT_WORKERS={spec.workers}"]
     if home.remote is None:
         return [*words, *network, image], {}
-    words += [*network, "--env", "TAUT_HOME", "--env", "TAUT_TOKEN", image]
+    volume = f"type=volume,source={volume_of(home, deployment.name)},target={PREDICTIONS}"
+    words += [*network, "--mount", volume, "--env", "TAUT_HOME", "--env", "TAUT_TOKEN", image]
     words += ["--deployment", deployment.name, "--revision", str(deployment.revision)]
     words += ["--host", host, "--port", str(port)]
     return words, {"TAUT_HOME": home.place, "TAUT_TOKEN": remote_token(home.place)}
+
+
+def volume_of(home: Home, name: str) -> str:
+    """Where a deployment's containers keep what they have answered and not yet sent: the next one sends the rest."""
+    return f"taut-{name}-{home_digest(home)[:8]}"
 
 
 def _free_port(host: str) -> int:
@@ -223,7 +232,7 @@ def _free_port(host: str) -> int:
 
 def _end(engine: Engine, one: Found) -> None:
     """Stop a container after what it had accepted, and remove it."""
-    engine.run("stop", "--time", str(STOP_WITHIN_S), one.id, within_s=2 * STOP_WITHIN_S)
+    engine.run("stop", one.id, within_s=None)  # The engine kills it after the time that it was started with.
     engine.run("rm", "--force", one.id)
 
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from taut import __version__
 from taut.deploy.control import is_heard, serve_revision
+from taut.deploy.deployments import patience_s
 from taut.deploy.running import Serving, end_orphans, locked, log_path, reached, run_folder, serving_now
 from taut.deploy.targets import Step
 from taut.errors import Unavailable
@@ -18,7 +19,6 @@ from taut.project import DeploymentSpec
 from taut.records import Deployment, DeploymentState
 
 READY_WITHIN_S = 90.0  # Loading scikit-learn takes 2 to 4 s here; a loaded machine was seen to take ten times that.
-DRAIN_S = 20.0  # Past the server's own bound for the requests that it has accepted.
 ANSWER_WITHIN_S = 3.0  # A health check on an event loop that does nothing slow.
 POLL_S = 0.02
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -58,10 +58,10 @@ def apply(home: Home, deployment: Deployment, spec: DeploymentSpec) -> Deploymen
             stop_process(current.handle, grace_s=1.0)  # It lives and says nothing: it hangs.
             current = None
         if current is None:
-            current = _adopted(folder, deployment, spec) or _spawn(home, folder, deployment, spec)
+            current = _adopted(home, folder, deployment, spec) or _spawn(home, folder, deployment, spec)
         for other in serving_now(folder, deployment.name):
             if other.handle != current.handle:
-                stop_process(other.handle, grace_s=DRAIN_S)
+                stop_process(other.handle, grace_s=patience_s(home, other.deployment, other.revision))
     return DeploymentState(
         deployment.name, deployment.revision, "running", current.url, current.handle, home.clock.now_ms()
     )
@@ -80,7 +80,7 @@ def remove(home: Home, state: DeploymentState) -> None:
     folder = run_folder(home)
     with locked(folder, f"{state.name}.start"):
         for serving in serving_now(folder, state.name):
-            stop_process(serving.handle, grace_s=DRAIN_S)
+            stop_process(serving.handle, grace_s=patience_s(home, serving.deployment, serving.revision))
         end_orphans(folder, state.name)
 
 
@@ -123,11 +123,12 @@ def _adopting(folder: Path, deployment: Deployment, spec: DeploymentSpec) -> Ser
     return None
 
 
-def _adopted(folder: Path, deployment: Deployment, spec: DeploymentSpec) -> Serving | None:
+def _adopted(home: Home, folder: Path, deployment: Deployment, spec: DeploymentSpec) -> Serving | None:
     heir = _adopting(folder, deployment, spec)
     if heir is None:
         return None
-    return serve_revision(folder, heir, deployment.revision, spec.workers, within_s=READY_WITHIN_S + DRAIN_S)
+    within_s = READY_WITHIN_S + patience_s(home, heir.deployment, heir.revision)
+    return serve_revision(folder, heir, deployment.revision, spec.workers, within_s=within_s)
 
 
 def _is_at(url: str, spec: DeploymentSpec) -> bool:

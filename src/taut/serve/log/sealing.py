@@ -9,20 +9,21 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
 from taut.errors import Conflict, Denied
 from taut.home import Home
-from taut.serve.log.journal import GIVEN, Reading, is_written, journals_in, sweep_parts
+from taut.serve.log.journal import Reading, Record, is_written, journals_in, sweep_parts
 from taut.serve.log.reading import need_arrow
-from taut.serve.log.rows import known_requests
-from taut.serve.log.said import Said, picked, unpack
+from taut.serve.log.said import unpack
 from taut.serve.log.sealing_key import read_data_key
 from taut.serve.log.segments import Sealing, forget_journals, record_segment, sealing_progress
+from taut.serve.log.taking import made_of, take_records
 from taut.serve.log.writing import log_place
 
 SEGMENT_BYTES = 64 << 20  # Of journals: some 200,000 rows of 20 columns, whose sorting takes some 300 MB.
+SENT_BYTES = 8 << 20  # Of journals in one call of a server, as text a third more.
 TRIES = 5
 DAMAGED = ".damaged"
 LOCK = "seal.lock"
@@ -57,7 +58,8 @@ def seal(home: Home, deployment: str, *, also_written: bool = False, encrypt: bo
     done = Sealed()
     if not any(also_written or not is_written(path) for path in journals_in(folder)):
         return done
-    need_arrow()
+    if home.remote is None:
+        need_arrow()
     with _alone(folder) as is_ours:
         tries = TRIES if is_ours else 0
         # What is appended from here on is for the next round: writers may be faster than this is.
@@ -98,10 +100,10 @@ def _seal_some(
 def _gathered(home: Home, paths: Sequence[Path], sealed: dict[str, int], sizes: dict[str, int]) -> _Batch:
     """The parts of journals that are sealed next: from where each was sealed, up to the size that it had."""
     key = read_data_key(paths[0].parent, log_place(home).keys) if paths else None
-    batch = _Batch()
+    batch, most_bytes = _Batch(), SEGMENT_BYTES if home.remote is None else SENT_BYTES
     for path in paths:
         start = sealed.get(path.name, 0)
-        most = min(sizes[path.name] - start, SEGMENT_BYTES - batch.size_bytes)
+        most = min(sizes[path.name] - start, most_bytes - batch.size_bytes)
         if most <= 0:
             continue
         reading = Reading(path, key)
@@ -116,51 +118,35 @@ def _gathered(home: Home, paths: Sequence[Path], sealed: dict[str, int], sizes: 
 
 
 def _record(home: Home, deployment: str, batch: _Batch, newest: int, done: Sealed, *, encrypt: bool | None) -> None:
-    from taut.serve.log.building import Builder, facts_of
+    """Make a segment of a batch here, or have the home's server make it."""
+    journals = [sealing for _, sealing in batch.parts]
+    if home.remote is not None:
+        records = [record.body for record in _records(batch)]
+        number, rows = astuple(take_records(home, deployment, records, journals, batch.damaged, encrypt))
+    else:
+        number, rows = _record_here(home, deployment, batch, journals, newest, encrypt=encrypt)
+    if number:
+        done.segments += 1
+        done.rows += rows
+        done.damaged += batch.damaged
+
+
+def _record_here(
+    home: Home, deployment: str, batch: _Batch, journals: list[Sealing], newest: int, *, encrypt: bool | None
+) -> tuple[int, int]:
+    from taut.serve.log.building import facts_of
     from taut.serve.log.parquet import written
 
-    builder = Builder()
-    for said in _first_answers(home, deployment, batch):
-        builder.add(said)
-    journals = [sealing for _, sealing in batch.parts]
-    if not builder.rows:
-        record_segment(home, deployment, b"", None, journals, newest)
-        return
-    table = builder.table()
+    table = made_of(home, deployment, lambda flags: (unpack(one.body) for one in _records(batch, only=flags)))
+    if table is None:
+        return record_segment(home, deployment, b"", None, journals, newest), 0
     facts = replace(facts_of(table), damaged=batch.damaged)
-    record_segment(home, deployment, written(table), facts, journals, newest, encrypt)
-    done.segments += 1
-    done.rows += facts.rows
-    done.damaged += batch.damaged
+    return record_segment(home, deployment, written(table), facts, journals, newest, encrypt), facts.rows
 
 
-def _first_answers(home: Home, deployment: str, batch: _Batch) -> Iterator[Said]:
-    """The records, without requests of callers' own ids that were answered before: of those the first answer counts."""
-    own = {
-        name
-        for said in _records(batch, only=GIVEN)
-        for name, given in zip(said.ids, said.given, strict=True)
-        if given and said.role != "shadow"
-    }
-    seen = set(known_requests(home, deployment, sorted(own), only_sealed=True)) if own else set()
-    for said in _records(batch):
-        if said.role == "shadow" or not any(said.given):
-            yield said
-            continue
-        left = []
-        for place, name in enumerate(said.ids):
-            if not (said.given[place] and name in seen):
-                left.append(place)
-            if said.given[place]:
-                seen.add(name)
-        if left:
-            yield picked(said, left)
-
-
-def _records(batch: _Batch, *, only: int = 0) -> Iterator[Said]:
+def _records(batch: _Batch, *, only: int = 0) -> Iterator[Record]:
     for reading, part in batch.parts:
-        for record in reading.records(part.start, until=part.end, only=only):
-            yield unpack(record.body)
+        yield from reading.records(part.start, until=part.end, only=only)
 
 
 def _remove(home: Home, deployment: str, complete: Sequence[Path], sealed: dict[str, int]) -> None:

@@ -1,5 +1,6 @@
 """The log as a serving process has it open: look up callers' ids, append what was said, before the answers leave."""
 
+import os
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from taut.deploy.running import run_folder
+from taut.deploy.running import place_digest, run_folder
 from taut.errors import Conflict, Denied, TautError
 from taut.ground.sealed import Key
 from taut.home import Home
@@ -42,9 +43,13 @@ class LogPlace:
 
 
 def log_place(home: Home) -> LogPlace:
-    """The place of a home: in `.taut`, or in the user's state for a server's URL."""
+    """The place of a home: in `.taut`; for a server's URL in TAUT_PREDICTIONS, or else in the user's state."""
     around = run_folder(home).parent
-    return LogPlace(around / FOLDER, home.folder if home.remote is None and home.folder is not None else around)
+    if home.remote is None:
+        return LogPlace(around / FOLDER, home.folder or around)
+    if given := os.environ.get("TAUT_PREDICTIONS"):
+        around = Path(given) / place_digest(home)
+    return LogPlace(around / FOLDER, around)
 
 
 def reseal_logs(home: Home, key: Key) -> int:

@@ -36,7 +36,11 @@ class Attendant:
     _due_s: float = field(default_factory=lambda: time.monotonic() + SEAL_S)
 
     def attend(self, line: Line, *, round_s: float = ROUND_S) -> None:
-        """Go round until the other end of the line is closed; what cannot be done now is tried again."""
+        """Go round until the other end of the line is closed; what cannot be done now is tried again.
+
+        Then the last fronts have ended. Of a home at a server, what they wrote is sealed before this returns: a
+        container takes what lies in it along.
+        """
         while not select.select([line.end], [], [], round_s)[0]:
             try:
                 if self.deployment.canary is not None:
@@ -44,6 +48,8 @@ class Attendant:
                 self._seal()
             except (TautError, OSError) as problem:
                 sys.stderr.write(f"{self.deployment.point} is not attended to at this moment: {problem}\n")
+        if self.home.remote is not None:
+            self._seal_rest()
 
     def _seal(self) -> None:
         """Have finished journals sealed, in a process of its own, for Arrow is large.
@@ -61,3 +67,12 @@ class Attendant:
         if afar or waiting:
             command = sealing_command(self.home, name)
             self._sealing = subprocess.Popen(command if afar else [*command, "--once"], stdin=subprocess.DEVNULL)
+
+    def _seal_rest(self) -> None:
+        """Wait until the process that seals has done its last round, or another has done one."""
+        if self._sealing is not None and self._sealing.poll() is None:
+            self._sealing.terminate()
+            self._sealing.wait()
+        elif journals_in(log_place(self.home).folder / self.deployment.name):
+            command = [*sealing_command(self.home, self.deployment.name), "--once"]
+            subprocess.run(command, stdin=subprocess.DEVNULL, check=False)  # It says itself what it could not do.

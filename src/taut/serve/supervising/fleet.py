@@ -32,6 +32,7 @@ class Patience:
     load_s: float = 90.0
     hang_s: float = HANG_S
     drain_s: float = ENDED_WITHIN_S + 2.0
+    seal_s: float = 10.0
     stable_s: float = 10.0
     pause_s: float = 0.5
     pause_max_s: float = 30.0
@@ -151,6 +152,11 @@ class Fleet:
             sys.stderr.write(f"{self.name} goes without an attendant: {problem}\n")
         else:
             self.attendant = child
+
+    def without_attendant(self) -> list[Child]:
+        """Give its attendant out of hand, where it has one: then `leave` does not end it."""
+        given, self.attendant = self.attendant, None
+        return [given] if given is not None else []
 
     def hear(self, front: Front, message: Message) -> None:
         """A front says how far it is; once all are loaded they are let loose together."""

@@ -20,6 +20,7 @@ from typing import Protocol
 from taut.deploy.control import Asked, Failure
 from taut.deploy.running import FrontState, Serving, publish
 from taut.serve.http.rates import Rates
+from taut.serve.supervising.children import Child
 from taut.serve.supervising.cores import cores
 from taut.serve.supervising.doors import Doors, Visitor
 from taut.serve.supervising.fleet import Fleet, Front, Patience
@@ -71,6 +72,8 @@ class Supervisor:
         self._current: Fleet | None = None
         self._coming: Fleet | None = self._fleet(source, mine.revision, workers)
         self._leaving: list[Front] = []
+        self._attendants: list[Child] = []  # Of fronts that leave: they end last, and seal what those wrote.
+        self._sealed_by_s = 0.0  # Until when they may; 0 while fronts are left.
         self._asked: deque[tuple[Visitor, Asked]] = deque()
         self._served: Visitor | None = None
         self._failure: Failure | None = None
@@ -99,7 +102,7 @@ class Supervisor:
         self._listener.close()
 
     def _is_over(self) -> bool:
-        return self._current is None and self._coming is None and not self._leaving
+        return self._current is None and self._coming is None and not self._leaving and not self._attendants
 
     def _step(self) -> None:
         """Whatever has become due."""
@@ -115,11 +118,23 @@ class Supervisor:
         for front in self._leaving:
             if time.monotonic() > front.until_s:
                 front.child.signal(signal.SIGKILL)
+        if self._attendants and not self._leaving:
+            self._see_out()
         if self._coming is not None and self._coming.answers:
             self._promote(self._coming)
         if self._coming is None and not self._leaving:
             self._take_next()
         self._publish()
+
+    def _see_out(self) -> None:
+        """All fronts have ended: so may the attendants, which have so long for their last round."""
+        if not self._sealed_by_s:
+            self._sealed_by_s = time.monotonic() + self._patience.seal_s
+            for one in self._attendants:
+                one.line.close()
+        elif time.monotonic() > self._sealed_by_s:
+            for one in self._attendants:
+                one.signal(signal.SIGKILL)
 
     def _promote(self, fleet: Fleet) -> None:
         """All of it answer: what was there before may go."""
@@ -227,6 +242,7 @@ class Supervisor:
                 else:
                     sys.stderr.write(f"{fleet.name}: {fleet.problem}\n")
                 return
+        self._attendants = [one for one in self._attendants if one.pid != pid]
         for front in [one for one in self._leaving if one.child.pid == pid]:
             self._forget(front)
             self._leaving.remove(front)
@@ -236,8 +252,8 @@ class Supervisor:
     def _obey(self) -> None:
         for kind in self._signals.take():
             if kind in ENDINGS and self._ends:
-                for front in self._leaving:
-                    front.child.signal(signal.SIGKILL)  # Asked twice: who waits is not waited for.
+                for child in [*(front.child for front in self._leaving), *self._attendants]:
+                    child.signal(signal.SIGKILL)  # Asked twice: who waits is not waited for.
             elif kind in ENDINGS:
                 self._end()
 
@@ -251,6 +267,7 @@ class Supervisor:
             turn_away_newcomers(self._listener)
         for fleet in (self._current, self._coming):
             if fleet is not None:
+                self._attendants += fleet.without_attendant()
                 self._leaving += fleet.leave(retire=followed)
         self._current = self._coming = None
         self._listener.close()
@@ -270,6 +287,7 @@ class Supervisor:
         """Close what is ours alone; in a fork this leaves our own ends open."""
         lines = [front.child.line for fleet in (self._current, self._coming) if fleet for front in fleet.fronts]
         lines += [front.child.line for front in self._leaving]
+        lines += [one.line for one in self._attendants]
         lines += [fleet.attendant.line for fleet in (self._current, self._coming) if fleet and fleet.attendant]
         waiting = [visitor.line for visitor, _ in self._asked] + ([self._served.line] if self._served else [])
         doors = [self._doors] if self._doors is not None else []
