@@ -3,6 +3,7 @@
 import json
 import secrets
 import threading
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from taut.data.store import create_store, leases, make_key_file, open_store
+from taut.data.store import create_store, leases, make_key_file, open_store, stores
 from taut.data.store.bucket import Bucket
 from taut.data.store.connecting import connect_place
 from taut.data.store.formats import COPY, FORMAT, Format
@@ -183,6 +184,14 @@ def test_what_somebody_was_told_to_be_there_stays(store, tmp_path):
     assert again(tmp_path).missing([one.digest]) == set()
     assert again(tmp_path).gc([]).contents == 1
     assert set(again(tmp_path).listed()) == {one.digest}
+
+
+def test_a_machine_that_has_just_started_promises_too(store, tmp_path, monkeypatch):
+    one = content(tmp_path / "files", b"told")
+    store.push([one], BAR)
+    monkeypatch.setattr(stores, "time", SimpleNamespace(monotonic=lambda: 7.0))  # Seconds since the start.
+    assert store.missing([one.digest]) == set()
+    assert stray(tmp_path, ("promises/",)) != []
 
 
 def test_promises_are_forgotten_after_their_time(store, tmp_path):

@@ -3,6 +3,7 @@
 import io
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from math import inf
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,7 +51,7 @@ class Store:
     def missing(self, digests: Collection[str]) -> set[str]:
         """Those that are not there. The others stay for a day at least, even where a collection runs at this moment."""
         there = set(digests) & self._load().contents.keys()
-        fresh = {one for one in there if self._promised.get(one, 0.0) < time.monotonic() - PROMISED_S}
+        fresh = {one for one in there if self._promised.get(one, -inf) < time.monotonic() - PROMISED_S}
         if fresh:
             self._promise(fresh)
             there = set(digests) & self._load().contents.keys()  # Whoever condemned it before it was promised.
