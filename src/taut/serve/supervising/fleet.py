@@ -146,8 +146,13 @@ class Fleet:
         source, seat = self.source, Seat(0, self.count, self.memory)
         if not isinstance(source, Recorded):
             return
+
+        def work(line: Line) -> None:
+            self.listener.close()  # It ends last: who comes once the fronts have left must be turned away.
+            source.attend(seat, handle, line)
+
         try:
-            child = fork(lambda line: source.attend(seat, handle, line), let_go=self.let_go, death=signal.SIGTERM)
+            child = fork(work, let_go=self.let_go, death=signal.SIGTERM)
         except OSError as problem:
             sys.stderr.write(f"{self.name} goes without an attendant: {problem}\n")
         else:
