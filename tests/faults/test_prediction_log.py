@@ -20,6 +20,7 @@ from taut.serve.log.journal import journals_in
 from taut.serve.log.sealing import seal
 from taut.serve.log.spans import Span
 from tests.parts import eventually
+from tests.serve.log.scenes import said, say
 
 SECONDS = 0.35
 
@@ -129,6 +130,19 @@ def test_the_sealing_process_goes_on_until_it_is_told_to_end_and_seals_once_more
         assert sealing.wait(60) == 0
         assert journals_in(log_place(home).folder / "late") == []
     assert set(told) <= _ids_in(project).keys()
+
+
+def test_the_sealing_process_loads_no_pandas(tmp_path: Path):
+    project = tmp_path / "project"
+    make_folder(project)
+    with open_home(project) as home:
+        say(home, said("a"))
+        command = [*sealing_command(home, "late"), "--once"]
+        loud = [command[0], "-X", "importtime", *command[1:]]
+        done = subprocess.run(loud, env=_environment(), capture_output=True, text=True, check=True)
+        assert journals_in(log_place(home).folder / "late") == []
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert {"pyarrow.lib", "pandas._libs"} & loaded == {"pyarrow.lib"}
 
 
 def _niceness(pid: int) -> int:

@@ -1,102 +1,267 @@
 """dataset version -> run: one execution of a command, with all that it takes to repeat and to judge it."""
 
-from taut.runs.artifacts import (
-    Artifact,
-    all_artifacts,
-    delete_artifacts,
-    expect_artifact,
-    find_artifact,
-    list_artifacts,
-    model_root,
-    put_artifact,
-    run_root,
-    split_root,
-)
-from taut.runs.batches import Batch, delete_tag, log_batch, log_batches, log_inputs, log_outputs
-from taut.runs.capture.determinism import LEVELS, settings
-from taut.runs.capture.execute import execute_run
-from taut.runs.capture.observed import OBSERVER
-from taut.runs.capture.recording import reconcile_runs
-from taut.runs.compare import Difference, RunComparison, compare_runs, render_comparison
-from taut.runs.detail import DatasetInput, ModelInput, ModelOutput, RunDetail
-from taut.runs.evaluation import (
-    EvaluationDataset,
-    EvaluationPage,
-    create_evaluation,
-    delete_evaluation,
-    get_evaluation,
-    link_evaluation,
-    search_evaluations,
-    tag_evaluation,
-    unlink_evaluation,
-)
-from taut.runs.evaluation_records import (
-    EvaluationRecord,
-    Merged,
-    RecordPage,
-    delete_records,
-    list_records,
-    merge_records,
-)
-from taut.runs.experiments import (
-    Experiment,
-    create_experiment,
-    delete_experiment,
-    ensure_experiment,
-    find_experiment,
-    get_experiment,
-    list_experiments,
-    rename_experiment,
-    restore_experiment,
-    tag_experiment,
-)
-from taut.runs.filters import (
-    Comparison,
-    Condition,
-    Found,
-    Joined,
-    Order,
-    holds,
-    lookup,
-    matches,
-    parse_filter,
-    parse_order,
-)
-from taut.runs.finish import finish_run
-from taut.runs.history import History, chart_history, metric_history
-from taut.runs.importing import begin_imported_run, import_experiment, import_logged_model, settle_imported_run
-from taut.runs.logged import (
-    DatasetRef,
-    LoggedModel,
-    LoggedModelPage,
-    ModelOrder,
-    create_logged_model,
-    delete_logged_model,
-    finish_logged_model,
-    get_logged_model,
-    log_model_params,
-    note_version,
-    search_logged_models,
-    tag_logged_model,
-)
-from taut.runs.moved import Moved, all_moved, moved_in, note_moved
-from taut.runs.noting import note_model
-from taut.runs.pages import page_of
-from taut.runs.points import MetricPoint
-from taut.runs.reproductions import is_as_good, list_reproductions, record_reproduction
-from taut.runs.search import RunPage, page_of_runs, search_runs
-from taut.runs.sound import unsound_series
-from taut.runs.tally import Count, add_up, count_all, file_tally, logged_tally, run_tally, tally_logged_model, tally_run
-from taut.runs.tracking import (
-    create_run,
-    delete_run,
-    get_run,
-    record_capture,
-    resolve_run,
-    restore_run,
-    run_detail,
-    update_run,
-)
+from typing import TYPE_CHECKING
+
+from taut.ground.late import names_of
+
+if TYPE_CHECKING:
+    from taut.runs.artifacts import (
+        Artifact,
+        all_artifacts,
+        delete_artifacts,
+        expect_artifact,
+        find_artifact,
+        list_artifacts,
+        model_root,
+        put_artifact,
+        run_root,
+        split_root,
+    )
+    from taut.runs.batches import Batch, delete_tag, log_batch, log_batches, log_inputs, log_outputs
+    from taut.runs.capture.determinism import LEVELS, settings
+    from taut.runs.capture.execute import execute_run
+    from taut.runs.capture.observed import OBSERVER
+    from taut.runs.capture.recording import reconcile_runs
+    from taut.runs.compare import Difference, RunComparison, compare_runs, render_comparison
+    from taut.runs.detail import DatasetInput, ModelInput, ModelOutput, RunDetail
+    from taut.runs.evaluation import (
+        EvaluationDataset,
+        EvaluationPage,
+        create_evaluation,
+        delete_evaluation,
+        get_evaluation,
+        link_evaluation,
+        search_evaluations,
+        tag_evaluation,
+        unlink_evaluation,
+    )
+    from taut.runs.evaluation_records import (
+        EvaluationRecord,
+        Merged,
+        RecordPage,
+        delete_records,
+        list_records,
+        merge_records,
+    )
+    from taut.runs.experiments import (
+        Experiment,
+        create_experiment,
+        delete_experiment,
+        ensure_experiment,
+        find_experiment,
+        get_experiment,
+        list_experiments,
+        rename_experiment,
+        restore_experiment,
+        tag_experiment,
+    )
+    from taut.runs.filters import (
+        Comparison,
+        Condition,
+        Found,
+        Joined,
+        Order,
+        holds,
+        lookup,
+        matches,
+        parse_filter,
+        parse_order,
+    )
+    from taut.runs.finish import finish_run
+    from taut.runs.history import History, chart_history, metric_history
+    from taut.runs.importing import begin_imported_run, import_experiment, import_logged_model, settle_imported_run
+    from taut.runs.logged import (
+        DatasetRef,
+        LoggedModel,
+        LoggedModelPage,
+        ModelOrder,
+        create_logged_model,
+        delete_logged_model,
+        finish_logged_model,
+        get_logged_model,
+        log_model_params,
+        note_version,
+        search_logged_models,
+        tag_logged_model,
+    )
+    from taut.runs.moved import Moved, all_moved, moved_in, note_moved
+    from taut.runs.noting import note_model
+    from taut.runs.pages import page_of
+    from taut.runs.points import MetricPoint
+    from taut.runs.reproductions import is_as_good, list_reproductions, record_reproduction
+    from taut.runs.search import RunPage, page_of_runs, search_runs
+    from taut.runs.sound import unsound_series
+    from taut.runs.tally import (
+        Count,
+        add_up,
+        count_all,
+        file_tally,
+        logged_tally,
+        run_tally,
+        tally_logged_model,
+        tally_run,
+    )
+    from taut.runs.tracking import (
+        create_run,
+        delete_run,
+        get_run,
+        record_capture,
+        resolve_run,
+        restore_run,
+        run_detail,
+        update_run,
+    )
+
+PLACES = {
+    "artifacts": (
+        "Artifact",
+        "all_artifacts",
+        "delete_artifacts",
+        "expect_artifact",
+        "find_artifact",
+        "list_artifacts",
+        "model_root",
+        "put_artifact",
+        "run_root",
+        "split_root",
+    ),
+    "batches": (
+        "Batch",
+        "delete_tag",
+        "log_batch",
+        "log_batches",
+        "log_inputs",
+        "log_outputs",
+    ),
+    "capture.determinism": (
+        "LEVELS",
+        "settings",
+    ),
+    "capture.execute": ("execute_run",),
+    "capture.observed": ("OBSERVER",),
+    "capture.recording": ("reconcile_runs",),
+    "compare": (
+        "Difference",
+        "RunComparison",
+        "compare_runs",
+        "render_comparison",
+    ),
+    "detail": (
+        "DatasetInput",
+        "ModelInput",
+        "ModelOutput",
+        "RunDetail",
+    ),
+    "evaluation": (
+        "EvaluationDataset",
+        "EvaluationPage",
+        "create_evaluation",
+        "delete_evaluation",
+        "get_evaluation",
+        "link_evaluation",
+        "search_evaluations",
+        "tag_evaluation",
+        "unlink_evaluation",
+    ),
+    "evaluation_records": (
+        "EvaluationRecord",
+        "Merged",
+        "RecordPage",
+        "delete_records",
+        "list_records",
+        "merge_records",
+    ),
+    "experiments": (
+        "Experiment",
+        "create_experiment",
+        "delete_experiment",
+        "ensure_experiment",
+        "find_experiment",
+        "get_experiment",
+        "list_experiments",
+        "rename_experiment",
+        "restore_experiment",
+        "tag_experiment",
+    ),
+    "filters": (
+        "Comparison",
+        "Condition",
+        "Found",
+        "Joined",
+        "Order",
+        "holds",
+        "lookup",
+        "matches",
+        "parse_filter",
+        "parse_order",
+    ),
+    "finish": ("finish_run",),
+    "history": (
+        "History",
+        "chart_history",
+        "metric_history",
+    ),
+    "importing": (
+        "begin_imported_run",
+        "import_experiment",
+        "import_logged_model",
+        "settle_imported_run",
+    ),
+    "logged": (
+        "DatasetRef",
+        "LoggedModel",
+        "LoggedModelPage",
+        "ModelOrder",
+        "create_logged_model",
+        "delete_logged_model",
+        "finish_logged_model",
+        "get_logged_model",
+        "log_model_params",
+        "note_version",
+        "search_logged_models",
+        "tag_logged_model",
+    ),
+    "moved": (
+        "Moved",
+        "all_moved",
+        "moved_in",
+        "note_moved",
+    ),
+    "noting": ("note_model",),
+    "pages": ("page_of",),
+    "points": ("MetricPoint",),
+    "reproductions": (
+        "is_as_good",
+        "list_reproductions",
+        "record_reproduction",
+    ),
+    "search": (
+        "RunPage",
+        "page_of_runs",
+        "search_runs",
+    ),
+    "sound": ("unsound_series",),
+    "tally": (
+        "Count",
+        "add_up",
+        "count_all",
+        "file_tally",
+        "logged_tally",
+        "run_tally",
+        "tally_logged_model",
+        "tally_run",
+    ),
+    "tracking": (
+        "create_run",
+        "delete_run",
+        "get_run",
+        "record_capture",
+        "resolve_run",
+        "restore_run",
+        "run_detail",
+        "update_run",
+    ),
+}
 
 __all__ = [
     "LEVELS",
@@ -214,3 +379,5 @@ __all__ = [
     "unsound_series",
     "update_run",
 ]
+
+__getattr__ = names_of("taut.runs", PLACES)

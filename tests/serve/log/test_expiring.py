@@ -205,6 +205,18 @@ def test_joined_segments_stay_below_their_size_and_large_ones_are_let_alone(late
     assert len(ids_in(late)) == 6
 
 
+def test_segments_of_wide_rows_are_large_by_their_bytes(late: Home, monkeypatch):
+    for number in range(4):
+        answer(late, f"r{number}")
+        seal(late, "late")
+    size_bytes = max(one.size_bytes for one in segments(late))
+    monkeypatch.setattr(stages, "JOINED_BYTES", 2 * size_bytes)
+    compact(late, "late", at_least=1)
+    assert [one.facts.rows for one in segments(late)] == [2, 2]
+    monkeypatch.setattr(stages, "SMALL_BYTES", 1)
+    assert compact(late, "late", at_least=1) == 0
+
+
 def test_joining_beside_somebody_who_seals_changes_nothing(late: Home, monkeypatch):
     for number in range(3):
         answer(late, f"r{number}")

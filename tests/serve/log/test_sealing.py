@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import example, given
@@ -58,7 +59,7 @@ def answers(home: Home, **span) -> list:
 @pytest.mark.parametrize("count", [1, 3, 64, 65, 5_000])
 def test_a_filter_knows_all_that_was_put_in_and_little_else(count: int):
     names = [f"id-{number}" for number in range(count)]
-    known = filter_of(names)
+    known = filter_of(pa.chunked_array([names], pa.string()))
     assert may_hold(known, names) == names
     assert [name for name in names[:200] if may_hold(known, [name])] == names[:200]
     others = [f"other-{number}" for number in range(5_000)]
@@ -88,7 +89,7 @@ def test_a_file_holds_every_cell_of_every_kind(batches: list[tuple[str, list]]):
     for number, (name, values) in enumerate(batches):
         columns: dict[str, Any] = {name: values}
         batch = said(f"r{number}", counts=[len(values)], event_ms=[number], **columns)
-        builder.add(batch)
+        builder.add(pack(batch))
         builder.flush()  # Each in a table of its own, whose types need not agree.
         wanted[f"r{number}"] = {name: [alike(value) for value in values]}
     found = {one.id: one.inputs for one in requests_in(tables_in(written(builder.table())), "late")}
@@ -97,8 +98,8 @@ def test_a_file_holds_every_cell_of_every_kind(batches: list[tuple[str, list]]):
 
 def test_a_file_is_sorted_typed_and_says_what_is_in_it():
     builder = Builder()
-    builder.add(said("b", "a", counts=[2, 1], event_ms=[5, 4], given=True, x=[1, 2, 3], c=["u", None, "w"]))
-    builder.add(said("s", event_ms=[9], role="shadow", number=2, x=[math.nan], c=["z"]))
+    builder.add(pack(said("b", "a", counts=[2, 1], event_ms=[5, 4], given=True, x=[1, 2, 3], c=["u", None, "w"])))
+    builder.add(pack(said("s", event_ms=[9], role="shadow", number=2, x=[math.nan], c=["z"])))
     table = builder.table()
     facts, data = facts_of(table), written(table)
     assert (facts.requests, facts.rows, facts.given, facts.first_event_ms, facts.last_event_ms) == (3, 4, 2, 4, 9)
@@ -125,7 +126,7 @@ def test_a_request_of_more_rows_than_a_part_of_a_file_is_one_request():
     builder = Builder()
     rows = 70_000
     batch = said("a", "big", "z", counts=[1, rows, 1], event_ms=[1, 2, 3], x=list(range(rows + 2)))
-    builder.add(batch)
+    builder.add(pack(batch))
     found = list(requests_in(tables_in(written(builder.table())), "late"))
     assert [(one.id, one.rows) for one in found] == [("a", 1), ("big", rows), ("z", 1)]
     assert found[1] == list(requests_of(batch, Span("late")))[1]
@@ -232,7 +233,7 @@ def test_whoever_dies_between_two_steps_loses_nothing_and_doubles_nothing(home, 
 def test_two_that_seal_at_once_never_store_the_same(home: Home):
     say(home, said("a"))
     facts_like = Builder()
-    facts_like.add(said("a"))
+    facts_like.add(pack(said("a")))
     facts = facts_of(facts_like.table())
     journals = [Sealing("0-1-x.journal", 0, 10)]
     assert record_segment(home, "late", b"PAR1", facts, journals, 0) == 1

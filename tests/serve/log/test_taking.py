@@ -43,9 +43,9 @@ def test_records_become_a_segment_once_however_often_they_are_sent(home: Home):
         (b"", "cannot be read"),
         (msgspec.msgpack.encode(["a"]), "cannot be read"),
         (pack(said("a"))[:-3], "cannot be read"),
-        (pack(msgspec.structs.replace(said("a"), counts=[2])), "values for 2 rows"),
-        (pack(msgspec.structs.replace(said("a"), counts=[0])), "no rows"),
-        (pack(msgspec.structs.replace(said("a"), digests=[b"1", b"2"])), "2 digests"),
+        (pack(msgspec.structs.replace(said("a"), counts=[2])), "differ in length"),
+        (pack(msgspec.structs.replace(said("a"), counts=[0])), "cannot be read"),
+        (pack(msgspec.structs.replace(said("a"), digests=[b"1", b"2"])), "as many digests"),
         (pack(msgspec.structs.replace(said("a"), event_ms=[2**63])), "what no column can"),
         (pack(said("a", x=[b"bytes"])), ""),
     ],
@@ -73,17 +73,17 @@ def test_many_small_segments_are_joined_where_they_are_taken(home: Home):
 def test_of_ids_that_others_answer_meanwhile_the_first_answer_is_kept(home: Home, monkeypatch: pytest.MonkeyPatch):
     from taut.serve.log import taking
 
-    made = taking._made
+    made = taking.made_of
     others = iter([said("a", given=True, delay=1.0)])
 
-    def late(*arguments):
-        found = made(*arguments)
+    def late(*arguments, **more):
+        found = made(*arguments, **more)
         for other in others:
             say(home, other)
             seal(home, "late")
         return found
 
-    monkeypatch.setattr(taking, "_made", late)
+    monkeypatch.setattr(taking, "made_of", late)
     mine: Said = said("a", "b", given=True, delay=2.0)
     assert take_records(home, "late", [pack(mine)], [Sealing("0-9-x.journal", 0, 10)]) == Taken(2, 1)
     assert find_prediction(home, "a").inputs["delay"] == [1.0]

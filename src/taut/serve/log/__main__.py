@@ -28,6 +28,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--once", action="store_true", help="one round, then end")
     given = parser.parse_args(arguments)
     os.nice(NICE)
+    # Arrow's own memory comes in pages of 2 MiB, to be cleared whole; this process needs it for a second.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+    sys.meta_path.insert(0, _NoPandas())
     ends = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ends.set())
@@ -43,6 +46,15 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"taut: {error}\n" + (f"  try: {error.hint}\n" if error.hint else ""))
         return error.exit_status
     return 0
+
+
+class _NoPandas:
+    """Says that there is no pandas: Arrow would load it, to ask whether what it is given is one of its tables."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Raises ModuleNotFoundError for pandas."""
+        if name == "pandas":
+            raise ModuleNotFoundError("nothing here is of pandas", name=name)
 
 
 def _go_on(home: Home, deployment: str, ends: threading.Event) -> None:

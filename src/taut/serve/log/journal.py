@@ -11,6 +11,7 @@ import io
 import os
 import secrets
 import struct
+import sys
 import time
 import zlib
 from collections.abc import Iterator
@@ -28,6 +29,9 @@ SEALED, GIVEN = 1, 2  # Flags: the bytes are encrypted; some ids are the callers
 RECORD_BYTES_MAX = 1 << 30
 
 
+Body = bytes | memoryview
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """Bytes between two places of a file."""
@@ -35,7 +39,7 @@ class Record:
     start: int
     end: int
     flags: int
-    body: bytes
+    body: Body
 
 
 class Journal:
@@ -128,53 +132,61 @@ class Reading:
         except OSError as problem:
             raise Denied(f"{path} cannot be read: {problem.strerror}", hint=f"ls -l {path}") from None
 
-    def records(self, start: int = 0, *, until: int | None = None, only: int = 0) -> Iterator[Record]:
+    def records(self, start: int = 0, *, only: int = 0) -> Iterator[Record]:
         """The records from a place on, opened; `only` those with one of these flags. Raises what opening them does."""
-        data = self._data(start) if until is None else self._data(start)[: until - start]
-        self.end, self.damaged, at = start, 0, 0
-        while (found := _whole(data, at, self._salt)) is not None:
-            at, record = found
-            self.damaged += at != self.end - start
-            self.end = start + record.end
-            if not only or record.flags & only:
-                yield Record(start + at, self.end, record.flags, self._opened(record))
-            at = record.end
+        for one in self._scan(start, sys.maxsize):
+            if not only or one.flags & only:
+                yield Record(one.start, one.end, one.flags, self.opened(one))
 
-    def body_at(self, start: int, end: int) -> bytes:
+    def found(self, start: int, most_bytes: int) -> list[Record]:
+        """The whole records that begin within so many bytes of a place, as they lie there; `opened` opens one."""
+        return list(self._scan(start, most_bytes))
+
+    def opened(self, record: Record) -> Body:
+        """What is in a record that was found. Raises Unavailable without the key, Corrupt for another's bytes."""
+        if not record.flags & SEALED:
+            return record.body
+        if self._key is None:
+            raise Unavailable(f"{self.path} is encrypted, and its key is not here", hint=f"ls {self.path.parent}")
+        return self._key.open(bytes(record.body), belongs_to=self.path.name)
+
+    def body_at(self, start: int, end: int) -> Body:
         """The record between two places that were read before, opened again."""
         assert self._file is not None, self.path
-        found = _whole(os.pread(self._file.fileno(), end - start, start), 0, self._salt)
+        data = os.pread(self._file.fileno(), end - start, start)
+        found = _whole(data, memoryview(data), 0, self._salt)
         if found is None:
             raise Corrupt(f"{self.path} was changed while it was read", hint="taut fsck")
-        return self._opened(found[1])
+        return self.opened(Record(start, end, *found[2:]))
 
     def reach(self, start: int, most_bytes: int) -> int:
         """Where the last whole record ends that begins within so many bytes of a place; nothing is opened for it."""
-        data = self._data(start)
-        self.damaged, at = 0, 0
-        while at < most_bytes and (found := _whole(data, at, self._salt)) is not None:
-            begun, record = found
-            self.damaged += begun != at
-            at = record.end
-        return start + at
+        for _ in self._scan(start, most_bytes):
+            pass
+        return self.end
 
     def close(self) -> None:
         """Let go of the file."""
         if self._file is not None:
             self._file.close()
 
+    def _scan(self, start: int, most_bytes: int) -> Iterator[Record]:
+        """The whole records that begin within so many bytes; what was skipped is counted."""
+        data = self._data(start)
+        view, at = memoryview(data), 0
+        self.end, self.damaged = start, 0
+        while at < most_bytes and (found := _whole(data, view, at, self._salt)) is not None:
+            begun, end, flags, body = found
+            self.damaged += begun != at
+            self.end = start + end
+            yield Record(start + begun, self.end, flags, body)
+            at = end
+
     def _data(self, start: int) -> bytes:
         if self._file is None:
             return b""
         self._file.seek(start)
         return self._file.readall()
-
-    def _opened(self, record: Record) -> bytes:
-        if not record.flags & SEALED:
-            return record.body
-        if self._key is None:
-            raise Unavailable(f"{self.path} is encrypted, and its key is not here", hint=f"ls {self.path.parent}")
-        return self._key.open(record.body, belongs_to=self.path.name)
 
 
 def journals_in(folder: Path) -> list[Path]:
@@ -209,15 +221,15 @@ def unwritten(folder: Path, problem: OSError) -> TautError:
     return Unavailable(f"the prediction log did not take it: {problem.strerror}", hint=f"df -h {folder}")
 
 
-def _whole(data: bytes, at: int, salt: int) -> tuple[int, Record] | None:
-    """The first whole record at a place or after it, and where it begins."""
+def _whole(data: bytes, view: memoryview, at: int, salt: int) -> tuple[int, int, int, memoryview] | None:
+    """The first whole record at a place or after it: where it begins and ends, its flags and what is in it."""
     while (at := data.find(MARK, at)) >= 0 and at + HEAD.size <= len(data):
         _, flags, length, checksum = HEAD.unpack_from(data, at)
         start = at + HEAD.size
         if length <= min(RECORD_BYTES_MAX, len(data) - start):
-            body = data[start : start + length]
+            body = view[start : start + length]
             if zlib.crc32(body, salt ^ flags) == checksum:
-                return at, Record(at, start + length, flags, body)
+                return at, start + length, flags, body
         at += 1
     return None
 

@@ -23,6 +23,8 @@ INPUT, OUTPUT = "input.", "output."
 ABOUT = b"taut"  # Where a file's own words stand in its metadata, and a column's.
 JSON = {ABOUT: b"json"}
 GROUP_ROWS = 16_384  # All columns of so many rows are read for one of them.
+COUNTED = ("event_ms", "at_ms", "model", "number", "role", "revision")
+"""The columns of which a file knows the least and the greatest of each part, for whoever looks for some of it."""
 KEY_COLUMNS = ("event_ms", "id", "role", "model", "number")
 """What tells a request from every other; rows with the same stand together."""
 
@@ -59,7 +61,11 @@ def about_of(table: pa.Table | pa.Schema) -> About:
 def written(table: pa.Table) -> bytes:
     """The table as a Parquet file, compressed with zstd."""
     out = io.BytesIO()
-    pq.write_table(table, out, compression="zstd", row_group_size=GROUP_ROWS)
+    # Ids never come twice, and numbers seldom enough that looking for it costs more than it saves.
+    words = [one.name for one in table.schema if pa.types.is_string(one.type) and one.name != "id"]
+    pq.write_table(
+        table, out, compression="zstd", row_group_size=GROUP_ROWS, use_dictionary=words, write_statistics=list(COUNTED)
+    )
     return out.getvalue()
 
 

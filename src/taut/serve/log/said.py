@@ -56,7 +56,7 @@ def pack(said: Said) -> bytes:
         raise Invalid(f"a value does not fit the prediction log: {problem}") from None
 
 
-def unpack(record: bytes) -> Said:
+def unpack(record: bytes | memoryview) -> Said:
     """The record again, with lists for columns. Raises Invalid for bytes that are none."""
     try:
         return _decoder.decode(record)

@@ -6,23 +6,23 @@ twice, for the segment and the places up to which journals lie in it are recorde
 
 import fcntl
 import os
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field, replace
+from contextlib import contextmanager, suppress
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 
 from taut.errors import Conflict, Denied
 from taut.home import Home
-from taut.serve.log.journal import Reading, Record, is_written, journals_in, sweep_parts
+from taut.serve.log.journal import Body, Reading, Record, is_written, journals_in, sweep_parts
 from taut.serve.log.reading import need_arrow
-from taut.serve.log.said import unpack
 from taut.serve.log.sealing_key import read_data_key
 from taut.serve.log.segments import Sealing, forget_journals, record_segment, sealing_progress
 from taut.serve.log.taking import made_of, take_records
 from taut.serve.log.writing import log_place
 
-SEGMENT_BYTES = 64 << 20  # Of journals: some 200,000 rows of 20 columns, whose sorting takes some 300 MB.
+SEGMENT_BYTES = 32 << 20  # Of journals, as much as one has: some 150,000 rows of 20 columns, which take some 150 MB.
 SENT_BYTES = 8 << 20  # Of journals in one call of a server, as text a third more.
 TRIES = 5
 DAMAGED = ".damaged"
@@ -42,9 +42,22 @@ class Sealed:
 class _Batch:
     """Parts of journals for one segment."""
 
-    parts: list[tuple[Reading, Sealing]] = field(default_factory=list)
+    parts: list[Sealing] = field(default_factory=list)
+    found: list[tuple[Reading, list[Record]]] = field(default_factory=list)
     size_bytes: int = 0
     damaged: int = 0
+
+    def records(self, flags: int = 0) -> Iterator[Body]:
+        """What is in the records with one of these flags, in all for 0."""
+        for reading, records in self.found:
+            for one in records:
+                if not flags or one.flags & flags:
+                    yield reading.opened(one)
+
+    def close(self) -> None:
+        """Let go of the journals."""
+        for reading, _ in self.found:
+            reading.close()
 
 
 def seal(home: Home, deployment: str, *, also_written: bool = False, encrypt: bool | None = None) -> Sealed:
@@ -90,8 +103,7 @@ def _seal_some(
             _record(home, deployment, batch, progress.newest, done, encrypt=encrypt)
             return True
     finally:
-        for reading, _ in batch.parts:
-            reading.close()
+        batch.close()
     _remove(home, deployment, complete, progress.sealed)
     sweep_parts(folder)
     return False
@@ -107,61 +119,51 @@ def _gathered(home: Home, paths: Sequence[Path], sealed: dict[str, int], sizes: 
         if most <= 0:
             continue
         reading = Reading(path, key)
-        end = reading.reach(start, most)
-        if end > start:
-            batch.parts.append((reading, Sealing(path.name, start, end)))
-            batch.size_bytes += end - start
+        records = reading.found(start, most)
+        batch.found.append((reading, records))
+        if reading.damaged:
+            _keep_aside(path)
+        if records:
+            batch.parts.append(Sealing(path.name, start, reading.end))
+            batch.size_bytes += reading.end - start
             batch.damaged += reading.damaged
-        else:
-            reading.close()
     return batch
 
 
 def _record(home: Home, deployment: str, batch: _Batch, newest: int, done: Sealed, *, encrypt: bool | None) -> None:
     """Make a segment of a batch here, or have the home's server make it."""
-    journals = [sealing for _, sealing in batch.parts]
     if home.remote is not None:
-        records = [record.body for record in _records(batch)]
-        number, rows = astuple(take_records(home, deployment, records, journals, batch.damaged, encrypt))
+        records = [bytes(one) for one in batch.records()]
+        number, rows = astuple(take_records(home, deployment, records, batch.parts, batch.damaged, encrypt))
     else:
-        number, rows = _record_here(home, deployment, batch, journals, newest, encrypt=encrypt)
+        data, facts = made_of(home, deployment, batch.records, damaged=batch.damaged)
+        number = record_segment(home, deployment, data, facts, batch.parts, newest, encrypt)
+        rows = 0 if facts is None else facts.rows
     if number:
         done.segments += 1
         done.rows += rows
         done.damaged += batch.damaged
 
 
-def _record_here(
-    home: Home, deployment: str, batch: _Batch, journals: list[Sealing], newest: int, *, encrypt: bool | None
-) -> tuple[int, int]:
-    from taut.serve.log.building import facts_of
-    from taut.serve.log.parquet import written
-
-    table = made_of(home, deployment, lambda flags: (unpack(one.body) for one in _records(batch, only=flags)))
-    if table is None:
-        return record_segment(home, deployment, b"", None, journals, newest), 0
-    facts = replace(facts_of(table), damaged=batch.damaged)
-    return record_segment(home, deployment, written(table), facts, journals, newest, encrypt), facts.rows
-
-
-def _records(batch: _Batch, *, only: int = 0) -> Iterator[Record]:
-    for reading, part in batch.parts:
-        yield from reading.records(part.start, until=part.end, only=only)
+def _keep_aside(path: Path) -> None:
+    """Keep a damaged journal under another name: what is in none of its records may mean something to somebody."""
+    aside = path.with_suffix(DAMAGED)
+    with suppress(FileExistsError):
+        try:
+            os.link(path, aside)
+        except PermissionError:  # Not every file system has links.
+            shutil.copy(path, aside)
 
 
 def _remove(home: Home, deployment: str, complete: Sequence[Path], sealed: dict[str, int]) -> None:
-    """Remove journals that nobody writes and that lie in segments whole; damaged ones are put aside."""
+    """Remove journals that nobody writes and that lie in segments whole."""
     removed = []
     for path in complete:
         reading = Reading(path, None)
         end = reading.reach(sealed.get(path.name, 0), sys.maxsize)
-        reading.reach(0, sys.maxsize)
         reading.close()
         if end == sealed.get(path.name, 0):
-            if reading.damaged:
-                path.rename(path.with_suffix(DAMAGED))
-            else:
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             removed.append(path.name)
     if names := [name for name in removed if name in sealed]:
         forget_journals(home, deployment, names)

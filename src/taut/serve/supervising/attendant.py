@@ -8,7 +8,9 @@ import select
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from taut.errors import TautError
 from taut.home import Home
@@ -21,7 +23,8 @@ from taut.serve.supervising.children import Line
 from taut.serve.supervising.judge import judge_canary
 
 ROUND_S = 2.0
-SEAL_S = 10.0  # Journals are read as they are; how soon they are sealed matters to nobody.
+SEAL_S = 30.0  # Journals are read as they are, so that sealing may wait until it is worth a process.
+SEAL_BYTES = 128 << 20  # Of journals, and not longer: readers look through all that is not sealed.
 
 
 @dataclass(slots=True)
@@ -58,21 +61,26 @@ class Attendant:
         """
         if self._sealing is not None and self._sealing.poll() is None:
             return
-        afar = self.home.remote is not None
-        if not afar and time.monotonic() < self._due_s:
+        command = sealing_command(self.home, self.deployment.name)
+        if self.home.remote is not None:
+            self._sealing = subprocess.Popen(command, stdin=subprocess.DEVNULL)
             return
-        self._due_s = time.monotonic() + SEAL_S
-        name = self.deployment.name
-        waiting = any(not is_written(path) for path in journals_in(log_place(self.home).folder / name))
-        if afar or waiting:
-            command = sealing_command(self.home, name)
-            self._sealing = subprocess.Popen(command if afar else [*command, "--once"], stdin=subprocess.DEVNULL)
+        waiting_bytes = 0
+        for path in self._journals():
+            with suppress(FileNotFoundError):  # Somebody else has sealed it.
+                waiting_bytes += 0 if is_written(path) else path.stat().st_size
+        if waiting_bytes >= SEAL_BYTES or (waiting_bytes and time.monotonic() >= self._due_s):
+            self._due_s = time.monotonic() + SEAL_S
+            self._sealing = subprocess.Popen([*command, "--once"], stdin=subprocess.DEVNULL)
+
+    def _journals(self) -> list[Path]:
+        return journals_in(log_place(self.home).folder / self.deployment.name)
 
     def _seal_rest(self) -> None:
         """Wait until the process that seals has done its last round, or another has done one."""
         if self._sealing is not None and self._sealing.poll() is None:
             self._sealing.terminate()
             self._sealing.wait()
-        elif journals_in(log_place(self.home).folder / self.deployment.name):
+        elif self._journals():
             command = [*sealing_command(self.home, self.deployment.name), "--once"]
             subprocess.run(command, stdin=subprocess.DEVNULL, check=False)  # It says itself what it could not do.
