@@ -105,8 +105,11 @@ class RollbackSpec(_Section, frozen=True):
     """What a canary may do worse than the live version before it is taken away, and how sure that has to be.
 
     `errors` and `slower` are shares of requests beyond live's: those that fail, and those that take longer than
-    `latency_ms` (0: `latency_factor` times live's 99th percentile). `alpha` bounds the chance that a canary as good as
-    that is ever taken away, over all steps; none is before it has answered `min_requests`.
+    `latency_ms` (0: `latency_factor` times live's 99th percentile). `harm` is what the mean loss of labelled rows may
+    be beyond live's (left out: labels are not looked at): the square of what the output `score` is off its label, both
+    between 0 and 1, else whether the prediction is wrong; labels are waited for during `lateness`, in the time of
+    events. `alpha` bounds the chance that a canary as good as that is ever taken away, over all steps; none is before
+    it has answered `min_requests`.
     """
 
     automatic: bool = True
@@ -114,11 +117,20 @@ class RollbackSpec(_Section, frozen=True):
     slower: float = 0.01
     latency_ms: float = 0.0
     latency_factor: float = 2.0
+    harm: float | None = None
+    score: str = "probability"
+    lateness: str = "0 s"
     alpha: float = 0.01
     min_requests: int = 100
 
     def __post_init__(self) -> None:
         """Raises ValueError, which readers of YAML tell with the place, for what is no share, bound or count."""
+        if self.harm is not None and not 0.0 <= self.harm < 1.0:
+            raise ValueError("harm is a difference of mean losses, from 0 to below 1")
+        try:
+            duration_ms(self.lateness)
+        except Invalid as problem:
+            raise ValueError(problem.message) from None
         if not (0.0 <= self.errors < 1.0 and 0.0 <= self.slower < 1.0 and 0.0 < self.alpha < 1.0):
             raise ValueError("errors and slower are shares from 0 to below 1, alpha lies between 0 and 1")
         if not (0.0 <= self.latency_ms < 1e9 and 0.0 < self.latency_factor < 1e9 and self.min_requests >= 0):

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
 
+import msgspec
 import pytest
 
 from taut.deploy import (
@@ -31,12 +32,16 @@ from taut.home import Home, open_home
 from taut.models import record_gate
 from taut.pipelines.rollout import follow_rollouts
 from taut.pipelines.steps import StepDone
-from taut.project import DeploymentSpec, RolloutSpec
+from taut.project import DeploymentSpec, RollbackSpec, RolloutSpec
 from taut.records import Alert, GateCheck
+from taut.serve import log_labels
+from taut.serve.log.said import Role
+from taut.serve.rollout.canaries import judge_labels, show_standing
 from taut.watch import list_alerts
 from taut.watch.alerts import raise_alert
 from tests.deploy.recorded import Shelf
 from tests.parts import eventually
+from tests.serve.log.scenes import said, say
 from tests.serve.scenes import make_home, register
 
 MINUTE_MS = 60_000
@@ -170,6 +175,64 @@ def test_a_canary_that_fails_is_taken_back_and_stays_away(scene: Scene):
     assert scene.round(minutes=60) == []
     with pytest.raises(Refused, match="was taken back"):
         roll_out(scene.home, "late", spec=SPEC, cause="apply")
+
+
+HARMED = RolloutSpec(steps=(5, 25, 100), hold="10min", rollback=RollbackSpec(harm=0.05, lateness="1 s"))
+
+
+def answered(scene: Scene, version: int, rows: int, *, begin_ms: int, wrong: float) -> None:
+    """Rows that a version answered with 0.25, a second apart, with labels of which a share is 1."""
+    for place in range(rows):
+        name = f"{version}-{begin_ms}-{place}"
+        role: Role = "canary" if version == 2 else "live"
+        say(scene.home, said(name, number=version, role=role, event_ms=[begin_ms + 1000 * place]))
+    ids = {f"{version}-{begin_ms}-{place}.0": float(place < wrong * rows) for place in range(rows)}
+    log_labels(scene.home, "late", ids)
+
+
+def test_a_canary_that_is_wrong_more_often_is_taken_back_by_its_labels(scene: Scene):
+    try_model(scene.home, "late", model="late@2", percent=5, spec=msgspec.structs.replace(SPEC, rollout=HARMED))
+    assert scene.round() == [], "nothing is labelled yet"
+    answered(scene, 1, 150, begin_ms=0, wrong=0.0)
+    answered(scene, 2, 60, begin_ms=0, wrong=0.9)
+    assert scene.round() == [], "these are too few"
+    judged = show_standing(scene.home, "late")
+    assert judged.evidence["labels"] > 5
+    assert scene.round() == [], "and no row counts twice"
+    assert show_standing(scene.home, "late") == judged
+    answered(scene, 1, 50, begin_ms=200_000, wrong=0.0)
+    answered(scene, 2, 50, begin_ms=200_000, wrong=0.9)
+    (step,) = scene.round()
+    assert (step.step, scene.behind) == ("rollback", "late@1")
+    assert "the mean loss of 108 labelled rows is 0.5208, where that of 198 rows of live is 0.063" in str(
+        step.facts["because"]
+    )
+    newest = find_deployment(scene.home, "late")
+    assert newest.cause == "rollback:labels"
+
+
+def test_a_canary_that_is_as_often_wrong_goes_on_and_without_harm_no_label_is_looked_at(scene: Scene):
+    try_model(scene.home, "late", model="late@2", percent=5, spec=msgspec.structs.replace(SPEC, rollout=HARMED))
+    answered(scene, 1, 200, begin_ms=0, wrong=0.3)
+    answered(scene, 2, 120, begin_ms=0, wrong=0.3)
+    assert scene.round() == []
+    assert show_standing(scene.home, "late").evidence["labels"] < 0
+    answered(scene, 2, 120, begin_ms=500_000, wrong=1.0)
+    assert scene.round() == [], "live has no labels of that time yet"
+    try_model(scene.home, "late", model="late@3", percent=5, spec=SPEC)
+    assert judge_labels(scene.home, "late").text == "its labels are not looked at"
+
+
+def test_labels_are_waited_for_in_the_time_of_events(scene: Scene):
+    try_model(scene.home, "late", model="late@2", percent=5, spec=msgspec.structs.replace(SPEC, rollout=HARMED))
+    answered(scene, 1, 10, begin_ms=0, wrong=0.0)
+    answered(scene, 2, 10, begin_ms=0, wrong=0.0)
+    judge_labels(scene.home, "late")
+    with scene.home.meta.read() as tx:
+        found = tx.rows("SELECT state FROM rollout WHERE name = 'late' ORDER BY began DESC")
+    assert msgspec.json.decode(str(found[0][0]))["labels_until_ms"] == 8_000
+    log_labels(scene.home, "late", {"2-0-3.0": 1.0})  # Corrected after it was counted.
+    assert judge_labels(scene.home, "late").taken_back is False
 
 
 def test_an_endpoint_that_tells_no_counts_takes_no_step(scene: Scene):

@@ -51,6 +51,7 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "deployment.check": "taut.deploy.deployments:check_deployment",
         "deployment.history": "taut.deploy.deployments:list_revisions",
         "deployment.judge": "taut.serve.rollout.canaries:judge_rollout",
+        "deployment.judge_labels": "taut.serve.rollout.canaries:judge_labels",
         "deployment.list": "taut.deploy.deployments:list_deployments",
         "deployment.promote": "taut.deploy.rollouts:promote_canary",
         "deployment.record": "taut.deploy.deployments:record_deployment",

@@ -1,4 +1,4 @@
-"""Canaries in the loop: taken back where monitors or counters speak against them, else given the next of their shares.
+"""Canaries in the loop: taken back where pages, labels or counters speak against them, else given their next share.
 
 Each change is a revision made on the one that was looked at, so that no step is taken twice, whoever else looks, and
 whatever is killed: what is recorded is started by the same round or by the next.
@@ -23,7 +23,7 @@ from taut.home import Home
 from taut.pipelines.steps import Facts, StepDone, Told
 from taut.project import RolloutSpec
 from taut.records import Alert, Backend, Deployment
-from taut.serve.rollout.canaries import Judged, judge_rollout
+from taut.serve.rollout.canaries import Judged, judge_labels, judge_rollout
 from taut.serve.rollout.counted import read_tally
 from taut.watch import handle_alert, list_alerts
 
@@ -46,6 +46,10 @@ def _follow(home: Home, deployment: Deployment, canary: Backend) -> Iterator[Ste
         if alert.version == canary.number and canary.model == deployment.model:
             yield from _paged(home, deployment, canary, alert)
             return
+    judged = judge_labels(home, deployment.name)
+    if judged.taken_back:
+        yield _gone(deployment, canary, judged)
+        return
     state = find_state(home, deployment.name)
     if state is None or state.status != "running" or state.revision != deployment.revision:
         return
@@ -54,11 +58,15 @@ def _follow(home: Home, deployment: Deployment, canary: Backend) -> Iterator[Ste
         return  # Who does not say how it does is given nothing more.
     judged = judge_rollout(home, deployment.name, tally)
     if judged.taken_back:
-        facts: Facts = {"canary": canary.version, "revision": judged.revision, "because": judged.text}
-        yield StepDone(f"deployment:{deployment.name}", "rollback", facts)
+        yield _gone(deployment, canary, judged)
     elif judged.revision == deployment.revision:
         held_ms = home.clock.now_ms() - state.at_ms
         yield from _stepped(home, deployment, canary, judged, held_ms)
+
+
+def _gone(deployment: Deployment, canary: Backend, judged: Judged) -> StepDone:
+    facts: Facts = {"canary": canary.version, "revision": judged.revision, "because": judged.text}
+    return StepDone(f"deployment:{deployment.name}", "rollback", facts)
 
 
 def _paged(home: Home, deployment: Deployment, canary: Backend, alert: Alert) -> Iterator[StepDone]:

@@ -34,7 +34,7 @@ def profile_rows(rows: PredictedRows, spec: MonitorSpec) -> bytes:
     """The reference profile of rows with scores and labels, as the bytes of an object; days are its blocks."""
     columns = _features(rows, spec)
     blocks = [at_ms // DAY_MS for at_ms in rows.event_ms]
-    reference = make_reference(columns, scores=_scores(rows, spec), targets=rows.labels, blocks=blocks)
+    reference = make_reference(columns, scores=rows.scores(spec.score), targets=rows.labels, blocks=blocks)
     return wire.encode(reference)
 
 
@@ -64,7 +64,7 @@ def _detectors(reference: Reference, spec: MonitorSpec) -> Mapping[Budget, Ewin]
 def _counts(reference: Reference, rows: PredictedRows, spec: MonitorSpec) -> WindowCounts:
     if not rows.ids:
         return WindowCounts(0, {}, {})
-    scores = _scores(rows, spec)
+    scores = rows.scores(spec.score)
     watched = replace(reference, features=tuple(one for one in reference.features if _is_watched(one, spec)))
     counted = count_window(watched, _features(rows, spec), scores=scores)
     labels = count_labels(reference, scores, rows.labels)
@@ -80,13 +80,9 @@ def _features(rows: PredictedRows, spec: MonitorSpec) -> dict[str, list[str | fl
     return {name: column for name, column in rows.inputs.items() if not spec.features or name in spec.features}
 
 
-def _scores(rows: PredictedRows, spec: MonitorSpec) -> list[str | float | int | bool | None]:
-    return rows.outputs.get(spec.score) or rows.outputs.get("prediction") or [None] * len(rows.ids)
-
-
 def _measured(rows: PredictedRows, spec: MonitorSpec) -> dict[str, float | None]:
     """The field's measures of the labelled rows; None where a measure has no value, as AUC of one class."""
-    scores = _scores(rows, spec)
+    scores = rows.scores(spec.score)
     known = [
         (label, score)
         for label, score in zip(rows.labels, scores, strict=True)

@@ -42,6 +42,10 @@ class PredictedRows:
     inputs: Columns
     outputs: Columns
 
+    def scores(self, name: str) -> list[str | float | int | bool | None]:
+        """What was answered as an output, where there is none of that name as `prediction`; None for neither."""
+        return self.outputs.get(name) or self.outputs.get("prediction") or [None] * len(self.ids)
+
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
@@ -88,10 +92,15 @@ def predicted_rows(
 
 @verb("prediction.labelled", needs="prediction:read", on=of_deployment)
 def labelled_rows(
-    home: Home, deployment: str, from_event_ms: int = 0, until_event_ms: int = END_OF_TIME_MS, number: int = 0
+    home: Home,
+    deployment: str,
+    from_event_ms: int = 0,
+    until_event_ms: int = END_OF_TIME_MS,
+    number: int = 0,
+    model: str = "",
 ) -> PredictedRows:
     """The same, of those predictions alone whose label is known."""
-    return _read_rows(home, Span(deployment, from_event_ms, until_event_ms, number), labelled_only=True)
+    return _read_rows(home, Span(deployment, from_event_ms, until_event_ms, number, model), labelled_only=True)
 
 
 @verb("prediction.traffic", needs="prediction:read", on=of_deployment)

@@ -15,7 +15,8 @@ from taut.ground.meta import Tx, Value
 from taut.home import Home, verb
 from taut.project import RollbackSpec, RolloutSpec
 from taut.records import Deployment
-from taut.serve.rollout.judging import Counts, Limits, Standing, Verdict, look, verdict
+from taut.serve.rollout.judging import Counts, Limits, Standing, Verdict, look, look_at_labels, verdict
+from taut.serve.rollout.losses import losses_since
 
 SOURCES_MAX = 16  # Sets of counters that are remembered: a process that began again is another one.
 
@@ -74,6 +75,8 @@ class _Memory:
     seen: dict[str, _Seen] = field(default_factory=dict)
     revision: int = 0
     before: int = 0
+    labels_until_ms: int | None = None
+    """Up to which event the labels were looked at."""
 
 
 @verb("deployment.judge", needs="deployment:write", on=of_deployment)
@@ -97,18 +100,35 @@ def judge_rollout(home: Home, deployment: str, tally: Tally) -> Judged:
             raise ended
         began = canary_since_in(tx, newest)
         memory = _counted(_memory(tx, deployment, began), newest, tally, limits)
-        state: dict[str, Value] = {
-            "name": deployment,
-            "began": began,
-            "state": wire.text(memory),
-            "at_ms": home.clock.now_ms(),
-        }
-        tx.execute(UPSERT_MEMORY, state)
-    found = verdict(limits, memory.standing)
-    judged = _judged(newest, memory, found)
-    if found is None or not asked.automatic:
-        return judged
-    return _taken_back(home, newest, judged, found, memory.standing)
+        tx.execute(UPSERT_MEMORY, _state(home, deployment, began, memory))
+    return _concluded(home, newest, asked, memory)
+
+
+@verb("deployment.judge_labels", needs="deployment:write", on=of_deployment)
+def judge_labels(home: Home, deployment: str) -> Judged:
+    """Look at the labels that came, each row once, and take an endpoint's canary back where it is too often wrong.
+
+    Rows count by the time of their events, from the canary's first on; those whose label comes later than `lateness`
+    are left out. Nothing is looked at where the policy asks for no `harm`. Raises NotFound for an unknown deployment.
+    """
+    newest = find_deployment(home, deployment)
+    asked = (spec_of(newest).rollout or RolloutSpec()).rollback
+    if newest.canary is None or asked.harm is None:
+        return Judged(deployment, newest.revision, text="its labels are not looked at")
+    limits = limits_of(asked)
+    with home.meta.read() as tx:
+        began = canary_since_in(tx, newest)
+        memory = _memory(tx, deployment, began)
+    found = losses_since(home, newest, began, memory.labels_until_ms, asked)
+    if found is not None:
+        seen_ms, (live, canary) = memory.labels_until_ms, found.losses
+        with home.meta.transaction() as tx:
+            memory = _memory(tx, deployment, began)
+            if memory.labels_until_ms == seen_ms:  # Else somebody else has counted them.
+                standing = look_at_labels(limits, memory.standing, live, canary)
+                memory = replace(memory, standing=standing, labels_until_ms=found.until_ms)
+                tx.execute(UPSERT_MEMORY, _state(home, deployment, began, memory))
+    return _concluded(home, newest, asked, memory)
 
 
 @verb("deployment.standing", needs="deployment:read", on=of_deployment)
@@ -129,13 +149,17 @@ def limits_of(asked: RollbackSpec) -> Limits:
     """What taut.yaml allows a canary."""
     return Limits(
         errors=asked.errors, slower=asked.slower, bound_ms=asked.latency_ms, latency_factor=asked.latency_factor,
-        alpha=asked.alpha, min_requests=asked.min_requests,
+        alpha=asked.alpha, min_requests=asked.min_requests, harm=asked.harm,
     )  # fmt: skip
 
 
 def _memory(tx: Tx, deployment: str, began: int) -> _Memory:
     found = tx.row(SELECT_MEMORY, {"name": deployment, "began": began})
     return _Memory() if found is None else wire.decode(str(found[0]), _Memory, what="what is known of a canary")
+
+
+def _state(home: Home, deployment: str, began: int, memory: _Memory) -> dict[str, Value]:
+    return {"name": deployment, "began": began, "state": wire.text(memory), "at_ms": home.clock.now_ms()}
 
 
 def _counted(memory: _Memory, newest: Deployment, tally: Tally, limits: Limits) -> _Memory:
@@ -159,9 +183,20 @@ def _judged(newest: Deployment, memory: _Memory, found: Verdict | None) -> Judge
     standing, canary = memory.standing, newest.canary
     answered = standing.answered.requests
     evidence = {"errors": standing.errors.log_e, "latency": standing.latency.log_e, "bound_ms": standing.bound_ms}
+    if standing.rows:
+        evidence["labels"] = standing.labels.log_e
     text = found.text if found is not None else "nothing speaks against it"
     version = "" if canary is None else canary.version
     return Judged(newest.name, newest.revision, version, answered, answered - memory.before, evidence, text=text)
+
+
+def _concluded(home: Home, newest: Deployment, asked: RollbackSpec, memory: _Memory) -> Judged:
+    """How the canary stands after a look, and what follows from it."""
+    found = verdict(limits_of(asked), memory.standing)
+    judged = _judged(newest, memory, found)
+    if found is None or not asked.automatic:
+        return judged
+    return _taken_back(home, newest, judged, found, memory.standing)
 
 
 def _taken_back(home: Home, newest: Deployment, judged: Judged, found: Verdict, standing: Standing) -> Judged:
@@ -170,6 +205,8 @@ def _taken_back(home: Home, newest: Deployment, judged: Judged, found: Verdict, 
         "requests": standing.answered.requests, "errors": standing.answered.errors, "slow": standing.slow,
         **{f"{test}_{name}": value for test, one in (("error", standing.errors), ("latency", standing.latency))
            for name, value in asdict(one).items() if name != "logs"},
+        **({"rows": standing.rows, "loss": standing.loss, "live_rows": standing.labels.requests,
+            "live_loss": standing.labels.hits} if standing.rows else {}),
     }  # fmt: skip
     try:
         done = roll_back(

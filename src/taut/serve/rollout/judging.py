@@ -1,9 +1,10 @@
 """Whether a canary does worse than live by more than was allowed: evidence that may be looked at as often as one likes.
 
-What is held against each other is the share of requests that failed, and the share of those that took longer than a
-bound. Between two looks the canary had `a` hits in m requests and live `b` in n. With a margin d the hypothesis is
-p_canary <= p_live + d. For an alternative (q, r) outside of it let (q', r') be the point of the hypothesis that is next
-to it by m KL(q|q') + n KL(r|r'); it lies on the line q' = r' + d. Then
+What is held against each other is the share of requests that failed, the share of those that took longer than a bound,
+and where that is asked for the mean loss of rows whose label is known. Between two looks the canary had `a` hits in m
+requests and live `b` in n. With a margin d the hypothesis is p_canary <= p_live + d. For an alternative (q, r) outside
+of it let (q', r') be the point of the hypothesis that is next to it by m KL(q|q') + n KL(r|r'); it lies on the line
+q' = r' + d. Then
 
     e = (q/q')^a ((1-q)/(1-q'))^(m-a) (r/r')^b ((1-r)/(1-r'))^(n-b)
 
@@ -14,16 +15,20 @@ products with weights chosen beforehand: over alternatives, and over the look in
 canary that turns bad after a good week is found too. By Ville's inequality the mean ever reaches 1/alpha with a chance
 of at most alpha, however often one looks, over all steps of a rollout.
 
+A loss x between 0 and 1 takes the place of a hit by x q/q' + (1-x) (1-q)/(1-q'): its mean is that of a hit with the
+same mean, so all of this holds for means as for shares.
+
 r is what live's requests so far say; q lies above r + d by each step of `EXCESS`. Requests are taken to fail
 independently of one another: one caller who fails each time, sticks to the canary and sends most of it is no chance.
 Sources: Turner, Ly, Gruenwald, Generic E-variables for exact sequential k-sample tests that allow for optional
 stopping, JSPI 230, 2024 (the e-variable and its margin); Ville, Etude critique de la notion de collectif, 1939.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from math import exp, inf, log, log1p
+from math import ceil, exp, floor, inf, log, log1p
 from typing import Literal
 
 from taut.errors import Invalid
@@ -35,6 +40,11 @@ RATES = (1e-5, 1e-4, 1e-3, 0.003, 0.01, 0.03, 0.1, 0.3, 0.6)
 KNOWN_AFTER = 100  # Requests of live after which its own share is taken instead.
 BOUND_AFTER = 200  # Requests of live after which a bound on the latency is taken from its 99th percentile: two beyond.
 LEAST = 1e-6
+LOSS_STEPS = 1000  # Losses are told apart by so many steps; a canary's are rounded down, live's up.
+
+Kind = Literal["errors", "latency", "labels"]
+Losses = Sequence[tuple[float, int]]
+"""Losses from 0 to 1, each with how often it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +57,17 @@ class Limits:
     latency_factor: float = 2.0
     alpha: float = 0.01
     min_requests: int = 100
+    harm: float | None = None
+
+    @property
+    def tests(self) -> tuple["Kind", ...]:
+        """What is looked at; each has its part of alpha."""
+        return ("errors", "latency") if self.harm is None else ("errors", "latency", "labels")
+
+    @property
+    def enough(self) -> float:
+        """How much evidence takes a canary back."""
+        return len(self.tests) / self.alpha
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +96,7 @@ class Evidence:
 
     looks: int = 0
     requests: int = 0
-    hits: int = 0
+    hits: float = 0
     logs: tuple[float, ...] = ()
 
     @property
@@ -88,7 +109,7 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """All that is known of a canary: what it answered, both tests, and the bound on the latency once there is one."""
+    """All that is known of a canary: what it answered, its tests, and the bound on the latency once there is one."""
 
     answered: Counts = field(default_factory=Counts)
     errors: Evidence = field(default_factory=Evidence)
@@ -97,13 +118,18 @@ class Standing:
     live: tuple[int, ...] = ()
     slow: int = 0
     """Requests of the canary beyond the bound."""
+    labels: Evidence = field(default_factory=Evidence)
+    rows: int = 0
+    """Rows of the canary whose label is known."""
+    loss: float = 0.0
+    """The sum of their losses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Why a canary must go: which test, its evidence (1/alpha or more), and what was counted, in a sentence."""
 
-    kind: Literal["errors", "latency"]
+    kind: Kind
     e_value: float
     text: str
 
@@ -130,44 +156,81 @@ def look(limits: Limits, before: Standing, live: Counts, canary: Counts, bounds_
     if bound_ms:
         beyond = [(_beyond(one.latency, bounds_ms, bound_ms), sum(one.latency)) for one in (canary, live)]
         latency, slow = update(latency, limits.slower, *beyond), slow + beyond[0][0]
-    return Standing(answered, errors, latency, bound_ms, _added(before.live, live.latency), slow)
+    return replace(
+        before, answered=answered, errors=errors, latency=latency, bound_ms=bound_ms,
+        live=_added(before.live, live.latency), slow=slow,
+    )  # fmt: skip
+
+
+def look_at_labels(limits: Limits, before: Standing, live: Sequence[float], canary: Sequence[float]) -> Standing:
+    """Add the losses of rows whose labels came since the last look; each row is to be brought once.
+
+    Raises Invalid for a loss that does not lie between 0 and 1.
+    """
+    if limits.harm is None or not live or not canary:
+        return before
+    mine, theirs = _rounded(canary, floor), _rounded(live, ceil)
+    labels = _updated(before.labels, limits.harm, mine, theirs)
+    return replace(before, labels=labels, rows=before.rows + len(canary), loss=before.loss + sum(canary))
 
 
 def verdict(limits: Limits, standing: Standing) -> Verdict | None:
-    """Why the canary must go, None while nothing says so: each of the two tests has half of alpha."""
-    if standing.answered.requests < limits.min_requests:
-        return None
-    for kind in ("errors", "latency"):
-        test = standing.errors if kind == "errors" else standing.latency
-        if test.log_e >= log(2.0 / limits.alpha):
+    """Why the canary must go, None while nothing says so: each of the tests has its part of alpha."""
+    for kind in limits.tests:
+        test = _test(kind, standing)
+        counted = standing.rows if kind == "labels" else standing.answered.requests
+        if counted >= limits.min_requests and test.log_e >= log(limits.enough):
             return Verdict(kind, exp(min(test.log_e, 700.0)), _told(kind, limits, standing))
     return None
 
 
 def update(before: Evidence, margin: float, canary: tuple[int, int], live: tuple[int, int]) -> Evidence:
     """One test after one more look; `canary` and `live` are hits and requests. Nothing is learnt where one has none."""
-    if not canary[1] or not live[1]:
-        return before
+    return _updated(before, margin, _hits(*canary), _hits(*live)) if canary[1] and live[1] else before
+
+
+def _updated(before: Evidence, margin: float, canary: Losses, live: Losses) -> Evidence:
     looks = before.looks + 1
     known = before.requests >= KNOWN_AFTER
     rates = ((before.hits + 0.5) / (before.requests + 1.0),) if known else RATES
     begins = -log(looks * (looks + 1.0))  # Weights 1/2, 1/6, 1/12 ... of beginning here, which sum up to 1.
     logs = before.logs or (-inf,) * len(EXCESS)
     after = tuple(
-        _log_sum((so_far, begins)) + _log_mean([log_e(margin, excess, rate, canary, live) for rate in rates])
+        _log_sum((so_far, begins)) + _log_mean([_log_e(margin, excess, rate, canary, live) for rate in rates])
         for so_far, excess in zip(logs, EXCESS, strict=True)
     )
-    return Evidence(looks, before.requests + live[1], before.hits + live[0], after)
+    lost = sum(loss * count for loss, count in live)
+    return Evidence(looks, before.requests + _size(live), before.hits + lost, after)
 
 
 def log_e(margin: float, excess: float, rate: float, canary: tuple[int, int], live: tuple[int, int]) -> float:
     """The log of `e` for one alternative: live hits with `rate`, the canary with margin and excess on top of that."""
+    return _log_e(margin, excess, rate, _hits(*canary), _hits(*live))
+
+
+def _log_e(margin: float, excess: float, rate: float, canary: Losses, live: Losses) -> float:
     rate = min(max(rate, LEAST), 1.0 - margin - 2 * LEAST)
     if rate <= 0.0:
         return 0.0  # The margin allows everything.
     high = min(rate + margin + excess * (1.0 - rate - margin), 1.0 - LEAST)
-    low = _nearest(high, rate, margin, canary[1], live[1])
-    return _log_ratio(high, low + margin, *canary) + _log_ratio(rate, low, *live)
+    low = _nearest(high, rate, margin, _size(canary), _size(live))
+    return _log_ratio(high, low + margin, canary) + _log_ratio(rate, low, live)
+
+
+def _hits(hits: int, requests: int) -> Losses:
+    return ((1.0, hits), (0.0, requests - hits))
+
+
+def _size(losses: Losses) -> int:
+    return sum(count for _, count in losses)
+
+
+def _rounded(losses: Sequence[float], towards: Callable[[float], int]) -> Losses:
+    """The losses by steps: rounded against the evidence, they cost a look no more than there are steps."""
+    if wrong := [loss for loss in losses if not 0.0 <= loss <= 1.0]:
+        raise Invalid(f"a loss lies between 0 and 1, not {wrong[0]!r}")
+    counts = Counter(towards(loss * LOSS_STEPS) for loss in losses)
+    return tuple((step / LOSS_STEPS, count) for step, count in sorted(counts.items()))
 
 
 def _nearest(high: float, rate: float, margin: float, m: int, n: int) -> float:
@@ -193,10 +256,10 @@ def _nearest(high: float, rate: float, margin: float, m: int, n: int) -> float:
     return at
 
 
-def _log_ratio(wanted: float, other: float, hits: int, requests: int) -> float:
-    """The log of how much more likely the hits are with one share than with another."""
-    missed = log1p((other - wanted) / (1.0 - other))
-    return hits * log(wanted / other) + (requests - hits) * missed
+def _log_ratio(wanted: float, other: float, losses: Losses) -> float:
+    """The log of how much more likely the losses are with one mean than with another."""
+    apart = wanted - other
+    return sum(count * log1p(apart * (loss / other - (1.0 - loss) / (1.0 - other))) for loss, count in losses)
 
 
 def _bound(limits: Limits, live: tuple[int, ...], bounds_ms: Sequence[float]) -> float:
@@ -219,15 +282,23 @@ def _beyond(latency: Sequence[int], bounds_ms: Sequence[float], bound_ms: float)
     return sum(count for lower, count in zip((0.0, *bounds_ms), latency, strict=True) if lower >= bound_ms)
 
 
-def _told(kind: str, limits: Limits, standing: Standing) -> str:
-    requests = standing.answered.requests
-    test, hits, what, margin = (
-        (standing.errors, standing.answered.errors, "failed", limits.errors)
+def _test(kind: Kind, standing: Standing) -> Evidence:
+    return {"errors": standing.errors, "latency": standing.latency, "labels": standing.labels}[kind]
+
+
+def _told(kind: Kind, limits: Limits, standing: Standing) -> str:
+    requests, test = standing.answered.requests, _test(kind, standing)
+    weighed = f"evidence {exp(min(test.log_e, 700.0)):.4g} against {limits.enough:.4g}"
+    if kind == "labels":
+        live = f"where that of {test.requests} rows of live is {test.hits / max(1, test.requests):.4g}"
+        lost = f"the mean loss of {standing.rows} labelled rows is {standing.loss / max(1, standing.rows):.4g}"
+        return f"{lost}, {live} and {limits.harm:.4g} more is allowed; {weighed}"
+    hits, what, margin = (
+        (standing.answered.errors, "failed", limits.errors)
         if kind == "errors"
-        else (standing.latency, standing.slow, f"took longer than {standing.bound_ms:g} ms", limits.slower)
+        else (standing.slow, f"took longer than {standing.bound_ms:g} ms", limits.slower)
     )
-    against = f"where {test.hits} of {test.requests} of live's did and {margin:.4g} more is allowed"
-    weighed = f"evidence {exp(min(test.log_e, 700.0)):.4g} against {2.0 / limits.alpha:.4g}"
+    against = f"where {test.hits:g} of {test.requests} of live's did and {margin:.4g} more is allowed"
     return f"{hits} of {requests} requests {what}, {against}; {weighed}"
 
 
