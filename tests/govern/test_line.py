@@ -10,6 +10,7 @@ from taut.deploy import record_deployment
 from taut.errors import Denied, NotFound
 from taut.govern import check_home, show_ledger, show_line, trace_prediction
 from taut.ground.access import Actor
+from taut.ground.access.grants import Grants
 from taut.ground.ledger import draw_arrow
 from taut.home import Home
 from taut.models import promote_model, record_gate, record_model
@@ -75,6 +76,25 @@ def test_what_was_never_answered_is_not_found(line, wrong):
 def test_whoever_may_not_explain_sees_nothing(line):
     with pytest.raises(Denied):
         trace_prediction(line.as_actor(Actor("eve", "anonymous")), "r0.0")
+
+
+def test_who_is_kept_from_a_deployment_is_told_of_none_of_its_predictions(line):
+    record_deployment(line, "other", "late", 1, "process", {}, "manual")
+    log_prediction(line, "other", "o1", 1, 1000, {"carrier": ["UA"]}, {"probability": [0.7]})
+    assert trace_prediction(line, "o1.0").rows_reached == 4
+
+    def holder(role: str, level: str) -> Home:
+        return line.as_actor(Actor("vera", role, Grants(7, [("deployment", "late", level)])))
+
+    kept_out = holder("viewer", "NO_PERMISSIONS")
+    with pytest.raises(NotFound):
+        trace_prediction(kept_out, "r0.0")
+    seen = trace_prediction(kept_out, "o1.0")
+    assert (seen.rows_reached, seen.examples) == (0, ())
+    reader = holder("serving", "READ")
+    assert trace_prediction(reader, "r0.0").examples == ("r1.0",)
+    with pytest.raises(NotFound):
+        trace_prediction(reader, "o1.0")
 
 
 def test_the_line_shows_what_is_there_and_what_comes_next(line):

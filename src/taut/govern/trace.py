@@ -6,12 +6,14 @@ from itertools import islice
 
 from taut.errors import NotFound
 from taut.ground import wire
+from taut.ground.access import ANY
 from taut.ground.clock import iso
 from taut.ground.ledger import downstream, upstream
 from taut.ground.meta import Row, Tx
-from taut.home import Home, verb
+from taut.home import Home, sight, verb
 from taut.records import Capture, GateCheck, Prediction
 from taut.serve import PredictionReader, Span, open_logs
+from taut.serve.batch.jobs import sees_job
 from taut.serve.log.batch_ids import prediction_id as id_of
 
 REACHED_SHOWN = 5  # Enough to go and look at; the count says the rest.
@@ -64,19 +66,25 @@ class Trace:
     examples: tuple[str, ...]
 
 
-@verb("prediction.why", needs="prediction:explain")
+@verb("prediction.why", needs="prediction:explain", on=ANY)
 def trace_prediction(home: Home, prediction_id: str) -> Trace:
     """Trace `ID.ROW` (or `ID`, its first row) back to the data, and from that data on to every prediction it reached.
 
     A prediction of a batch is `JOB.PART.ROW`; those of batches are among the others where they were logged.
-    Raises NotFound where no such prediction was ever answered.
+    Raises NotFound where no such prediction was ever answered, or by a deployment that the actor may not see alone:
+    what that answered is not among the others either.
     """
+    seen = sight(home, "deployment", "prediction:explain")
     with open_logs(home) as opened:
         tx = opened.tx
         known = opened.find(prediction_id)
+        if known is not None and not seen.sees(known[0].deployment):
+            known = None
         if known is not None and known[0].role == "batch":
             prediction_id = known[0].id  # Also where it was asked for as row 0 of itself.
         job = _job_of(tx, prediction_id)
+        if job is not None and not sees_job(home, str(job[9])):
+            job = None
         if job is not None:
             request_id, model, number = prediction_id, str(job[1]), int(str(job[2]))
             first = list(_batch_links(job, prediction_id))
@@ -100,7 +108,7 @@ def trace_prediction(home: Home, prediction_id: str) -> Trace:
             if point.startswith("data:"):
                 data.add(point)
         versions = sorted(_versions_below(tx, data) | {(model, number)})
-        logs = opened.logs
+        logs = [log for log in opened.logs if seen.sees(log.deployment)]
         reached = tuple(one for version in versions for log in logs for one in _reached(log, *version))
         examples = tuple(example for version in versions for example in _examples(logs, *version, request_id))
     total = sum(one.rows for one in reached)

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from taut.data import add_dataset, find_dataset, read_tree
-from taut.errors import Conflict, Invalid, NotFound
+from taut.errors import Conflict, Denied, Invalid, NotFound
 from taut.govern.trace import trace_prediction
+from taut.ground.access import Actor
+from taut.ground.access.grants import Grants
 from taut.ground.ledger import events, upstream
 from taut.home import Home
 from taut.models import rename_model
@@ -97,3 +99,40 @@ def test_a_prediction_of_a_batch_is_traced_to_version_and_job(home: Home):
     assert trace.chain[1].facts[0] == "10 rows of rows, running" and "as deployment late@4" in trace.chain[1].facts[1]
     with pytest.raises(NotFound, match="no prediction"):
         trace_prediction(home, f"{'c' * 32}.3.7")
+
+
+def granted(home: Home, role: str, *grants: tuple[str, str]) -> Home:
+    """The home in the hands of somebody with grants on deployments: name and level."""
+    return home.as_actor(Actor("vera", role, Grants(7, [("deployment", name, level) for name, level in grants])))
+
+
+def test_who_may_use_a_deployment_may_score_as_it_and_sees_its_jobs_alone(home: Home):
+    willing(home)
+    user = granted(home, "viewer", ("late", "USE"))
+    begun(user, deployment="late@1")
+    done = finish_batch(user, JOB, status="FINISHED", **COUNTS, manifest="m")
+    assert find_batch(user, JOB) == done
+    for other in ("", "early@1"):
+        with pytest.raises(Denied):
+            begun(user, "c" * 32, deployment=other)
+    begun(home, "c" * 32, deployment="early@1")
+    with pytest.raises(Denied):
+        finish_batch(user, "c" * 32, status="FAILED", scored=0, nulled=0, skipped=0, parts=0, manifest="")
+    with pytest.raises(NotFound):
+        finish_batch(home, "d" * 32, status="FAILED", scored=0, nulled=0, skipped=0, parts=0, manifest="")
+
+
+def test_jobs_of_a_deployment_that_is_kept_from_somebody_are_not_there_for_them(home: Home):
+    willing(home)
+    begun(home, deployment="late@1")
+    begun(home, "c" * 32)
+    kept_out = granted(home, "ml-engineer", ("late", "NO_PERMISSIONS"))
+    assert [one.id for one in list_batches(kept_out)] == ["c" * 32]
+    assert [one.id for one in list_batches(kept_out, limit=1)] == ["c" * 32]
+    assert len(list_batches(granted(home, "ml-engineer"))) == 2
+    assert list_batches(home, limit=0) == []
+    for ask in (find_batch, trace_prediction):
+        with pytest.raises(NotFound):
+            ask(kept_out, f"{JOB}.0.0")
+    assert find_batch(home, f"{JOB}.0.0").id == JOB
+    assert trace_prediction(home, f"{JOB}.0.0").chain[1].point == f"batch:{JOB}"

@@ -16,7 +16,8 @@ ANY, NEW = "*", "new"
 
 _EXPERIMENT_READ = {"run:read", "artifact:read"}
 _EXPERIMENT_EDIT = _EXPERIMENT_READ | {"run:write", "artifact:write", "experiment:write"}
-_DEPLOYMENT_USE = {"deployment:read", "deployment:predict", "feedback:write"}
+_DEPLOYMENT_READ = {"deployment:read", "prediction:explain"}
+_DEPLOYMENT_USE = _DEPLOYMENT_READ | {"deployment:predict", "feedback:write"}
 _DEPLOYMENT_EDIT = _DEPLOYMENT_USE | {"deployment:write", "prediction:read"}
 _MODEL_EDIT = {"model:read", "model:write", "model:gate", "model:promote"}
 
@@ -31,7 +32,7 @@ GIVES: Mapping[str, Mapping[str, frozenset[str]]] = MappingProxyType({
         "MANAGE": frozenset(_MODEL_EDIT | {"model:delete"}),
     },
     "deployment": {
-        "READ": frozenset({"deployment:read"}), "USE": frozenset(_DEPLOYMENT_USE),
+        "READ": frozenset(_DEPLOYMENT_READ), "USE": frozenset(_DEPLOYMENT_USE),
         "EDIT": frozenset(_DEPLOYMENT_EDIT), "MANAGE": frozenset(_DEPLOYMENT_EDIT),
     },
     # USE of the home is to begin things of one's own, MANAGE what `roles.py` gives a project-admin.

@@ -1,13 +1,16 @@
 """The verbs of batch jobs: one begins, or goes on; one ends; they are found by the ids of their predictions."""
 
 import re
+from itertools import islice
+from typing import Any
 
 from taut.data import find_versions
 from taut.errors import Conflict, Invalid, NotFound
 from taut.ground import wire
+from taut.ground.access import ANY, is_allowed
 from taut.ground.ledger import draw_arrow
 from taut.ground.meta import Row, Tx, Value
-from taut.home import Home, verb
+from taut.home import Home, sight, verb
 from taut.records import BatchJob
 
 JOB = re.compile(r"[0-9a-f]{32}")
@@ -19,7 +22,8 @@ COLUMNS = """id, model, number, deployment, source, output, plan, files, row_cou
 NAMES = tuple(name.strip() for name in COLUMNS.split(","))
 SELECT = f"SELECT {COLUMNS} FROM batch_job WHERE id = :id"  # noqa: S608
 SELECT_ALL = f"""SELECT {COLUMNS} FROM batch_job WHERE :model = '' OR model = :model
-ORDER BY started_ms DESC, id LIMIT :limit"""  # noqa: S608
+ORDER BY started_ms DESC, id"""  # noqa: S608
+SELECT_DEPLOYMENT = "SELECT deployment FROM batch_job WHERE id = :id"
 SELECT_VERSION = "SELECT digest FROM model_version WHERE name = :model AND number = :number"
 INSERT = """
 INSERT INTO batch_job (id, model, number, deployment, source, output, plan, files, row_count, data, status, parts,
@@ -34,7 +38,26 @@ UPDATE batch_job SET status = :status, parts = :parts, scored = :scored, nulled 
 """
 
 
-@verb("batch.start", needs="deployment:predict")
+def sees_job(home: Home, deployment: str) -> bool:
+    """Whether the actor may see a job that was begun as this deployment, or by nobody's for an empty one."""
+    if not deployment:
+        return is_allowed(home.actor, "prediction:explain")
+    return sight(home, "deployment", "prediction:explain").sees(deployment.partition("@")[0])
+
+
+def _of_new(_: Home, *__: Any, deployment: str = "", **___: Any) -> str:
+    """The deployment whose revision a new job is to be; the role alone decides where there is none."""
+    return f"deployment:{deployment.partition('@')[0]}" if deployment else ""
+
+
+def _of_job(home: Home, job: str, *_: Any, **__: Any) -> str:
+    """The same of a job that is there."""
+    with home.meta.read() as tx:
+        row = tx.row(SELECT_DEPLOYMENT, {"id": job})
+    return _of_new(home, deployment=str(row[0])) if row is not None else ""
+
+
+@verb("batch.start", needs="deployment:predict", on=_of_new)
 def start_batch(
     home: Home,
     job: str,
@@ -85,7 +108,7 @@ def start_batch(
         return _found(tx, job)
 
 
-@verb("batch.finish", needs="deployment:predict")
+@verb("batch.finish", needs="deployment:predict", on=_of_job)
 def finish_batch(
     home: Home, job: str, *, status: str, scored: int, nulled: int, skipped: int, parts: int, manifest: str
 ) -> BatchJob:
@@ -105,18 +128,22 @@ def finish_batch(
         return _found(tx, job)
 
 
-@verb("batch.show", needs="prediction:explain")
+@verb("batch.show", needs="prediction:explain", on=ANY)
 def find_batch(home: Home, job: str) -> BatchJob:
     """A job by its id, or by the id of a prediction that it made, `JOB.PART.ROW`. Raises NotFound."""
     with home.meta.read() as tx:
-        return _found(tx, job.partition(".")[0])
+        found = _found(tx, job.partition(".")[0])
+    if not sees_job(home, found.deployment):
+        raise _unknown(job)
+    return found
 
 
-@verb("batch.list", needs="prediction:explain")
+@verb("batch.list", needs="prediction:explain", on=ANY)
 def list_batches(home: Home, model: str = "", limit: int = PAGE) -> list[BatchJob]:
-    """The newest jobs, of one model where it is named."""
+    """The newest jobs, of one model where it is named; those of deployments that the actor may not see are left out."""
     with home.meta.read() as tx:
-        return [_job(row) for row in tx.rows(SELECT_ALL, {"model": model, "limit": limit})]
+        jobs = (_job(row) for row in tx.each(SELECT_ALL, {"model": model}))
+        return list(islice((one for one in jobs if sees_job(home, one.deployment)), max(limit, 0)))
 
 
 def _end(tx: Tx, job: str, status: str, *, scored: int = 0, nulled: int = 0, skipped: int = 0, parts: int = 0,
@@ -131,8 +158,12 @@ def _end(tx: Tx, job: str, status: str, *, scored: int = 0, nulled: int = 0, ski
 def _found(tx: Tx, job: str) -> BatchJob:
     row = tx.row(SELECT, {"id": job})
     if row is None:
-        raise NotFound(f"there is no batch job {job[:64]!r}", hint="taut batch --help")
+        raise _unknown(job)
     return _job(row)
+
+
+def _unknown(job: str) -> NotFound:
+    return NotFound(f"there is no batch job {job[:64]!r}", hint="taut batch --help")
 
 
 def _values(job: BatchJob) -> dict[str, Value]:
