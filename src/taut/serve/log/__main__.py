@@ -2,9 +2,9 @@
 
 import argparse
 import os
+import select
 import signal
 import sys
-import threading
 from collections.abc import Sequence
 
 from taut.errors import TautError, Unavailable
@@ -31,9 +31,9 @@ def main(arguments: Sequence[str]) -> int:
     # Arrow's own memory comes in pages of 2 MiB, to be cleared whole; this process needs it for a second.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     sys.meta_path.insert(0, _NoPandas())
-    ends = threading.Event()
+    ends, told = os.pipe()  # A lock that is waited for may be held when the signal comes.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ends.set())
+        signal.signal(number, lambda *_: os.write(told, b"."))
     try:
         with open_home(given.home, project=given.project) as home:
             if given.learn:
@@ -57,9 +57,10 @@ class _NoPandas:
             raise ModuleNotFoundError("nothing here is of pandas", name=name)
 
 
-def _go_on(home: Home, deployment: str, ends: threading.Event) -> None:
+def _go_on(home: Home, deployment: str, ends: int) -> None:
     parent, afar = os.getppid(), home.remote is not None
-    while not ends.wait(ROUND_AFAR_S if afar else ROUND_S) and os.getppid() == parent:
+    round_s = ROUND_AFAR_S if afar else ROUND_S
+    while not select.select([ends], [], [], round_s)[0] and os.getppid() == parent:
         try:
             keep_in_order(home, deployment, also_written=afar)
         except Unavailable as problem:  # A store is away; the journals wait for it.
@@ -67,4 +68,6 @@ def _go_on(home: Home, deployment: str, ends: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    sys.stderr.flush()
+    os._exit(status)  # All is closed; threads of Arrow that the interpreter would wait for were seen to abort it.
