@@ -4,12 +4,34 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-Column = Sequence[float | str | None] | NDArray[Any]
+
+@runtime_checkable
+class Words(Protocol):
+    """A column of levels that counts itself, as one of Arrow's does; a slice of it is one too."""
+
+    def __len__(self) -> int:
+        """Its rows."""
+        ...
+
+    def __getitem__(self, chosen: slice, /) -> Words:
+        """Some of its rows."""
+        ...
+
+    def level_counts(self) -> tuple[dict[str, int], int]:
+        """How often each level occurs, and how many values are missing."""
+        ...
+
+    def numbers(self) -> NDArray[np.float64]:
+        """The words that are numbers as floats, NaN for all else."""
+        ...
+
+
+Column = Sequence[float | str | None] | NDArray[Any] | Words
 """Values in row order. Numbers or strings, where NaN and None are missing; any NumPy array of them."""
 
 
@@ -19,8 +41,11 @@ def is_numeric(column: Column) -> bool:
     >>> is_numeric([1, 2.5, None]), is_numeric(["1", None]), is_numeric([True, False])
     (True, False, False)
     """
-    if isinstance(column, np.ndarray) and column.dtype != object:
-        return column.dtype.kind in "iuf"
+    if isinstance(column, np.ndarray):
+        if column.dtype != object:
+            return column.dtype.kind in "iuf"
+    elif isinstance(column, Words):
+        return False
     kinds = set(map(type, column)) - {type(None)}
     return all(issubclass(kind, (int, float, np.integer, np.floating)) and kind is not bool for kind in kinds)
 
@@ -31,6 +56,8 @@ def numeric_array(column: Column) -> NDArray[np.float64]:
     >>> numeric_array([1, None, "n/a"])
     array([ 1., nan, nan])
     """
+    if isinstance(column, Words):
+        return column.numbers()
     if isinstance(column, np.ndarray) and column.dtype.kind in "iufb":
         return column.astype(np.float64, copy=False)
     try:
@@ -45,6 +72,10 @@ def categorical_counts(column: Column) -> tuple[dict[str, int], int]:
     >>> categorical_counts(["a", "b", "a", None, 3])
     ({'a': 2, 'b': 1, '3': 1}, 1)
     """
+    if isinstance(column, Words):
+        return column.level_counts()
+    if isinstance(column, np.ndarray) and column.dtype.kind in "iuf":
+        return _number_counts(column)
     levels: dict[str, int] = {}
     missing = 0
     for value, count in Counter(column.tolist() if isinstance(column, np.ndarray) else column).items():
@@ -53,6 +84,18 @@ def categorical_counts(column: Column) -> tuple[dict[str, int], int]:
         else:
             levels[str(value)] = levels.get(str(value), 0) + count
     return levels, missing
+
+
+def _number_counts(column: NDArray[Any]) -> tuple[dict[str, int], int]:
+    """The same of numbers, counted without a value of Python for each row; whole ones are told as whole numbers are."""
+    present = column[~np.isnan(column)] if column.dtype.kind == "f" else column
+    values, counts = np.unique(present, return_counts=True)
+    levels = {_told(value): int(count) for value, count in zip(values.tolist(), counts, strict=True)}
+    return levels, len(column) - len(present)
+
+
+def _told(value: Any) -> str:
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _number(value: object) -> float:

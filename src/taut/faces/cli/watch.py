@@ -1,6 +1,8 @@
 """`taut watch`: windows, alerts and the picture of a deployment."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -8,6 +10,31 @@ from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import open_home
 from taut.records import Alert, Prediction, Window
+
+if TYPE_CHECKING:
+    from taut.watch.offline import Check
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def column_options(command: F) -> F:
+    """`--score` and `--target`: the columns that are no inputs."""
+    command = click.option("--target", default="target", show_default=True, help="Column of the true label, 0 or 1.")(
+        command
+    )
+    return click.option("--score", default="score", show_default=True, help="Column of the model's score.")(command)
+
+
+def sureness_options(command: F) -> F:
+    """`--alpha` and `--tolerance`."""
+    command = click.option(
+        "--tolerance", default=0.0, show_default=True, type=click.FloatRange(0, 1, max_open=True),
+        help="Shifts of a share by less are no drift.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--alpha", default=0.01, show_default=True, type=click.FloatRange(0, 1, min_open=True, max_open=True),
+        help="Chance of any false alarm, over all windows.",
+    )(command)  # fmt: skip
 
 
 @click.group(cls=Group, epilog="Example: taut watch status late")
@@ -86,6 +113,78 @@ def report(deployment: str, out: Path | None, as_json: bool) -> None:
         page = watch_report(home, find_deployment(home, deployment).name)
     place.write_text(page)
     shown({"path": str(place), "size_bytes": len(page.encode())}, as_json, lambda _: f"the picture is in {place}")
+
+
+@watch.command(epilog="Example: taut watch profile january.parquet --out january.json")
+@click.argument("data", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write  [default: DATA's name, .json]"
+)
+@column_options
+@click.option("--block", default="", help="Column of a row's block, as its day: how far blocks swing is no drift.")
+@json_option
+def profile(data: Path, out: Path | None, score: str, target: str, block: str, as_json: bool) -> None:
+    """Keep what a table looks like, in some kilobytes, for `taut watch check --against`."""
+    from taut.ground import wire
+    from taut.watch.offline import profile_of
+    from taut.watch.tables import Names
+
+    place = out or data.with_suffix(".json")
+    made = wire.encode(profile_of(data, Names(score, target, block)))
+    place.write_bytes(made)
+    shown({"path": str(place), "size_bytes": len(made)}, as_json, lambda _: f"the profile is in {place}")
+
+
+@watch.command(epilog="Example: taut watch check february.parquet --against january.json")
+@click.argument("current", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--against", required=True, type=click.Path(path_type=Path, dir_okay=False),
+    help="Table or profile that the reference is.",
+)  # fmt: skip
+@column_options
+@sureness_options
+@json_option
+def check(current: Path, against: Path, score: str, target: str, alpha: float, tolerance: float, as_json: bool) -> None:
+    """Hold a table (Parquet, CSV, Arrow) against a reference: whether it drifted, and which columns did."""
+    from taut.watch.offline import Watching, check_table, profile_of
+    from taut.watch.tables import Names
+
+    names = Names(score, target)
+    shown(check_table(current, profile_of(against, names), Watching(alpha, tolerance), names), as_json, _checked)
+
+
+@watch.command(epilog="Example: taut watch replay streams/calm streams/shifted --json")
+@click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False))
+@column_options
+@sureness_options
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each window.")
+def replay(folders: tuple[Path, ...], score: str, target: str, alpha: float, tolerance: float, as_json: bool) -> None:
+    """Watch windows in time order: in each DIR w00000.parquet, w00001.parquet ... against its reference.parquet."""
+    from taut.ground import wire
+    from taut.watch.offline import Watching
+    from taut.watch.offline import replay as replayed
+    from taut.watch.tables import Names
+
+    for folder in folders:
+        for one in replayed(folder, Watching(alpha, tolerance), Names(score, target)):
+            told = ", ".join(f"{budget} {'ALARM' if one.alarms[budget] else e}" for budget, e in one.evidence.items())
+            named = f"; {', '.join(one.features)}" if one.features else ""
+            click.echo(wire.text(one) if as_json else f"{one.dir} {one.window}: {one.rows} rows, {told}{named}")
+
+
+def _checked(found: "Check") -> str:
+    drifted = [budget for budget, alarms in found.alarms.items() if alarms]
+    rows = [(one.name, one.kind, one.e_value, one.psi, "yes" if one.is_named else "") for one in found.features]
+    lines = [
+        table(["column", "kind", "e-value", "psi", "drifted"], rows, empty="nothing is watched"),
+        f"{found.rows} rows against {found.reference_rows}: "
+        + (f"drift in {' and '.join(drifted)}" if drifted else "no drift is shown")
+        + f" (alarm at an e-value of {1 / found.alpha:g}: "
+        + ", ".join(f"{budget} {e:g}" for budget, e in found.evidence.items()) + ")",
+    ]  # fmt: skip
+    if found.unknown:
+        lines.append(f"not in the reference: {', '.join(found.unknown)}")
+    return "\n".join(lines)
 
 
 def _windows(windows: list[Window]) -> str:

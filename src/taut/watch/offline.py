@@ -1,0 +1,172 @@
+"""Monitoring without a deployment: files against a reference, once, or as windows that follow each other in time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import exp
+from pathlib import Path
+
+from taut.errors import Invalid, NotFound
+from taut.ground import wire
+from taut.watch.counts import NO_COUNTS, WindowCounts, count_labels, count_window
+from taut.watch.detectors.ewin import Budget, Ewin, EwinState, e_value, ewin_of, is_alarm, start, suspects, update
+from taut.watch.events import Feature, Reference
+from taut.watch.measures.psi import psi_of_feature
+from taut.watch.profile import make_reference
+from taut.watch.tables import Frame, Names, frames_of, read_frame
+
+REFERENCE = "reference.parquet"
+PROFILE_SUFFIX = ".json"
+PROFILE_BYTES_MAX = 4 << 20
+BUDGETS: tuple[Budget, ...] = ("features", "labels")
+
+
+@dataclass(frozen=True, slots=True)
+class Watching:
+    """How sure an alarm is: `alpha` bounds the chance of a false one, ever; a share may shift by `tolerance`."""
+
+    alpha: float = 0.01
+    tolerance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureCheck:
+    """One feature against its reference: the evidence that it changed, and how far its shares are from there.
+
+    `psi` is None where it has no meaning, as for labels. `is_named` says that the feature is among those that drifted,
+    at a false discovery rate of alpha.
+    """
+
+    name: str
+    kind: str
+    e_value: float
+    psi: float | None
+    is_named: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A table against a reference. `alarms` has a budget for the features and, with labels in both, one for labels."""
+
+    rows: int
+    labelled: int
+    reference_rows: int
+    alpha: float
+    tolerance: float
+    evidence: dict[str, float]
+    alarms: dict[str, bool]
+    features: tuple[FeatureCheck, ...]
+    unknown: tuple[str, ...]
+    """Columns of the table that the reference does not have; nothing is said of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One window of a stream: which budgets have alarmed by now, and which features drifted."""
+
+    dir: str
+    window: str
+    alarms: dict[str, bool]
+    features: tuple[str, ...]
+    evidence: dict[str, float]
+    rows: int
+    seconds: float
+
+
+def profile_of(path: Path, names: Names | None = None) -> Reference:
+    """The profile of a table, or one that `taut watch profile` wrote. Raises NotFound, Invalid for what is neither."""
+    if path.suffix == PROFILE_SUFFIX:
+        return _read_profile(path)
+    frame = read_frame(path, names)
+    if frame.blocks is not None and not frame.rows:
+        raise Invalid(f"{path} has no rows")
+    return make_reference(frame.columns, scores=frame.scores, targets=frame.targets, blocks=frame.blocks)
+
+
+def check_table(
+    current: Path, reference: Reference, watching: Watching | None = None, names: Names | None = None
+) -> Check:
+    """Hold a table against a reference in one look, a part at a time. Raises NotFound and Invalid as reading does."""
+    wanted = watching or Watching()
+    counts, labelled, unknown = NO_COUNTS, 0, dict[str, None]()
+    known = {feature.name for feature in reference.features}
+    for frame in frames_of(current, names):
+        some, labels = counted(reference, frame)
+        counts, labelled = counts + some, labelled + labels
+        unknown |= dict.fromkeys(name for name in frame.columns if name not in known)
+    detectors = detectors_of(reference, wanted)
+    states = {budget: update(one, start(one), counts) for budget, one in detectors.items()}
+    features = [
+        _feature_check(feature, states[budget], counts, named)
+        for budget, one in detectors.items()
+        for named in [suspects(one, states[budget])]
+        for feature in one.features
+    ]
+    return Check(
+        counts.rows - labelled, labelled, reference.rows, wanted.alpha, wanted.tolerance,
+        {budget: round(e_value(state), 6) for budget, state in states.items()},
+        {budget: is_alarm(detectors[budget], state) for budget, state in states.items()},
+        tuple(sorted(features, key=lambda one: (-one.e_value, -(one.psi or 0.0), one.name))), tuple(unknown),
+    )  # fmt: skip
+
+
+def replay(folder: Path, watching: Watching | None = None, names: Names | None = None) -> Iterator[Replayed]:
+    """The windows of a folder in the order of their names, against its `reference.parquet`; each counts once.
+
+    An alarm stays one. Raises NotFound without a reference or a window, Invalid for a file that cannot be read.
+    """
+    windows = sorted(path for path in folder.glob("w*.parquet") if path.stem[1:].isdecimal())
+    if not windows:
+        raise NotFound(f"{folder} has no windows, w00000.parquet and so on", hint=f"ls {folder}")
+    reference = profile_of(folder / REFERENCE, names)
+    detectors = detectors_of(reference, watching or Watching())
+    states: dict[Budget, EwinState] = {budget: start(one) for budget, one in detectors.items()}
+    for path in windows:
+        begun_s = time.perf_counter()
+        counts, rows = NO_COUNTS, 0
+        for frame in frames_of(path, names):
+            counts, rows = counts + counted(reference, frame)[0], rows + frame.rows
+        states = {budget: update(one, states[budget], counts) for budget, one in detectors.items()}
+        yield Replayed(
+            str(folder), path.stem, {budget: is_alarm(one, states[budget]) for budget, one in detectors.items()},
+            tuple(name for budget, one in detectors.items() for name in suspects(one, states[budget])),
+            {budget: round(e_value(state), 6) for budget, state in states.items()}, rows,
+            round(time.perf_counter() - begun_s, 6),
+        )  # fmt: skip
+
+
+def counted(reference: Reference, frame: Frame) -> tuple[WindowCounts, int]:
+    """The counts of a part of a table, and how many of its rows have a label."""
+    counts = count_window(reference, frame.columns, scores=frame.scores)
+    if frame.scores is None or frame.targets is None:
+        return counts, 0
+    labels = count_labels(reference, frame.scores, frame.targets)
+    return counts + labels, labels.rows
+
+
+def detectors_of(reference: Reference, watching: Watching) -> Mapping[Budget, Ewin]:
+    """A detector for each budget that the reference has something for. Raises Invalid for an alpha that is none."""
+    kinds = {feature.kind == "label" for feature in reference.features}
+    chosen = [budget for budget in BUDGETS if (budget == "labels") in kinds]
+    if not chosen:
+        raise Invalid("the reference has no column to watch")
+    return {budget: ewin_of(reference, budget, alpha=watching.alpha, tolerance=watching.tolerance) for budget in chosen}
+
+
+def _feature_check(feature: Feature, state: EwinState, counts: WindowCounts, named: Sequence[str]) -> FeatureCheck:
+    psi = psi_of_feature(feature, counts)
+    evidence = round(exp(min(state.log_e[feature.name], 700.0)), 6)
+    return FeatureCheck(
+        feature.name, feature.kind, evidence, None if psi is None else round(psi, 6), feature.name in named
+    )
+
+
+def _read_profile(path: Path) -> Reference:
+    try:
+        if path.stat().st_size > PROFILE_BYTES_MAX:
+            raise Invalid(f"{path} is larger than any profile")
+        return wire.decode(path.read_bytes(), Reference, what=f"the profile {path}")
+    except FileNotFoundError:
+        raise NotFound(f"there is no file {path}", hint=f"ls {path.parent}") from None
