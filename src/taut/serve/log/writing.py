@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 
 from taut.deploy.running import place_digest, run_folder
-from taut.errors import Conflict, Denied, TautError
+from taut.errors import Conflict, Denied, TautError, Unavailable
 from taut.ground.sealed import Key
 from taut.home import Home
 from taut.serve.log.ids import Ids, Stored
 from taut.serve.log.journal import GIVEN, Journal, Reading, is_written, journals_in
 from taut.serve.log.policy import Policy
 from taut.serve.log.said import Said, check_lengths, digests_of, pack, picked, unpack
-from taut.serve.log.sealing_key import DataKey, read_data_key, reseal_data_key, wanted_data_key
+from taut.serve.log.sealing_key import read_data_key, reseal_data_key, wanted_data_key
 
 FOLDER = "predictions"
 JOURNAL_BYTES = 32 << 20  # Some 100,000 rows of 20 columns: what is sealed together fits in memory several times.
@@ -64,18 +64,26 @@ class PredictionLog:
     When `append` returns, what was said outlives this process; the policy may ask for more, the disk, or for less.
     """
 
-    def __init__(self, folder: Path, policy: Policy, key: DataKey | None, *, seals: bool) -> None:
-        self._folder = folder
+    def __init__(self, place: LogPlace, deployment: str, policy: Policy) -> None:
+        self._place = place
+        self._deployment = deployment
         self._policy = policy
-        self._key = key
-        self._seals = key if seals else None
-        # Without a key anybody who has the file could try what a column held that was never to be written.
-        self._hidden = frozenset() if key is not None else policy.redact
-        self._digests = b"" if key is None else key.digests()
-        self.ids = Ids(folder, key, seals=seals)
         self._journal: Journal | None = None
         self._turn = threading.Lock()
+        self._begin()
         self._late = _Late(self._write, policy) if policy.delay_ms else None
+
+    def _begin(self) -> None:
+        """Find the folder and its key, and make what is missing; where that fails all stays as it was."""
+        folder, keys = self._place.of(self._deployment), self._place.keys
+        seals = wanted_data_key(folder, keys, encrypt=self._policy.encrypt)
+        # What was sealed before is still to be opened where the policy no longer asks for it.
+        key = seals or read_data_key(folder, keys)
+        self.ids = Ids(folder, key, seals=seals is not None)
+        self._folder, self._key, self._seals = folder, key, seals
+        # Without a key anybody who has the file could try what a column held that was never to be written.
+        self._hidden = frozenset() if key is not None else self._policy.redact
+        self._digests = b"" if key is None else key.digests()
 
     @classmethod
     def open(cls, place: LogPlace, deployment: str, policy: Policy | None = None) -> "PredictionLog":
@@ -83,11 +91,7 @@ class PredictionLog:
 
         Raises Denied for a folder that is not ours, and what reading the home's key does.
         """
-        wanted = policy or Policy()
-        folder = place.of(deployment)
-        key = wanted_data_key(folder, place.keys, encrypt=wanted.encrypt)
-        # What was sealed before is still to be opened where the policy no longer asks for it.
-        made = cls(folder, wanted, key or read_data_key(folder, place.keys), seals=key is not None)
+        made = cls(place, deployment, policy or Policy())
         try:
             made._catch_up()
         except BaseException:
@@ -125,6 +129,15 @@ class PredictionLog:
         Unavailable where nothing was written: then no answer of the batch may leave as if it were known.
         """
         check_lengths(said)
+        try:
+            return self._append(said)
+        except Unavailable:
+            if self._folder.is_dir():
+                raise
+        self._begin_anew()
+        return self._append(said)
+
+    def _append(self, said: Said) -> dict[str, Stored]:
         if said.role == "shadow" or not any(said.given):  # Nobody is answered by a shadow, whatever its id.
             self._keep(said)
             return {}
@@ -153,6 +166,19 @@ class PredictionLog:
                 self._journal.close()
                 self._journal = None
             self.ids.close()
+
+    def _begin_anew(self) -> None:
+        """Somebody removed the folder, and what was in it with it: go on in another one."""
+        with self._turn:
+            before = self.ids
+            try:
+                self._begin()
+            except (Denied, OSError) as problem:
+                raise Unavailable(f"the prediction log has no folder: {problem}") from None
+            before.close()
+            if self._journal is not None:
+                self._journal.close()
+                self._journal = None
 
     def _keep(self, said: Said) -> None:
         kept = self._kept(said)
