@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taut.watch.dispersion import block_bounds, dispersion
+from taut.watch.dispersion import RUN_ROWS, RUNS, RUNS_MIN, block_bounds, dispersion, runs_of
 from taut.watch.profile import make_reference
 
 PAIRS = st.lists(
@@ -56,3 +56,37 @@ def test_an_event_that_never_happened_borrows_the_largest_factor_of_its_feature(
     worst = max(event.deff for event in feature.events)
     assert worst > 10
     assert all(event.deff == worst for event in feature.events if not event.hits)
+
+
+# Where nobody says what a block is
+
+
+def test_runs_of_independent_rows_are_taken_as_independent():
+    """Of 600 events and eight lengths of runs, hardly one swings by chance so that it counts."""
+    chance = np.random.default_rng(5)
+    columns = {f"x{number}": chance.normal(size=10_000) for number in range(60)}
+    reference = make_reference(columns, blocks=runs_of(10_000), sure=1e-4)
+    factors = [event.deff for feature in reference.features for event in feature.events]
+    assert sum(factor > 1 for factor in factors) <= 6
+    assert max(factors) < 4
+
+
+def test_runs_of_rows_that_move_together_swing():
+    chance = np.random.default_rng(6)
+    slow = np.repeat(chance.normal(size=100), 100) + chance.normal(size=10_000)
+    (feature,) = make_reference({"x": slow}, blocks=runs_of(10_000), sure=1e-4).features
+    assert min(event.deff for event in feature.events if event.kind == "below") > 5
+
+
+def test_a_swing_counts_where_it_is_surely_none_by_chance():
+    pairs = np.array([[60, 100], [40, 100]] * 8, dtype=float)
+    assert dispersion(pairs, sure=1e-4) == dispersion(pairs) > 4
+    mild = np.array([[55, 100], [45, 100]] * 8, dtype=float)
+    assert (dispersion(mild, sure=1e-4), dispersion(mild) > 1) == (1.0, True)
+
+
+def test_runs_are_of_one_length_and_few_rows_have_none():
+    assert runs_of(RUNS_MIN * RUN_ROWS - 1) is None
+    short, long = runs_of(RUNS_MIN * RUN_ROWS), runs_of(1_000_000)
+    assert short is not None and len(block_bounds(short)) == RUNS_MIN
+    assert long is not None and len(block_bounds(long)) == RUNS

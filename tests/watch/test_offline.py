@@ -148,6 +148,29 @@ def test_days_as_blocks_make_a_reference_that_knows_its_swings(tmp_path: Path):
     assert max(event.deff for event in known.features[0].events) > 5
 
 
+def wave(rows: int, since: int, swing: float) -> np.ndarray:
+    return swing * np.sin(2 * np.pi * (since + np.arange(rows)) / 1_600)
+
+
+@pytest.mark.parametrize(("shift", "alarms"), [(0.0, False), (1.5, True)])
+def test_what_swings_as_its_reference_did_is_calm_and_a_shift_beyond_it_is_found(
+    tmp_path: Path, shift: float, alarms: bool
+):
+    """A season of 1,600 rows, which the reference has seen six times, and windows of a part of one."""
+    chance = np.random.default_rng(12)
+    parts = [("reference", 10_000), *((f"w{number:05d}", 500) for number in range(20))]
+    since = 0
+    for name, rows in parts:
+        moved = shift if name > "w00010" else 0.0
+        values = wave(rows, since, 0.5) + chance.normal(size=rows) + moved
+        pq.write_table(pa.table({"x": values, "y": chance.normal(size=rows)}), tmp_path / f"{name}.parquet")
+        since += rows
+    found = list(replay(tmp_path))
+    assert not any(one.alarms["features"] for one in found[:11])
+    assert found[-1].alarms["features"] is alarms
+    assert found[-1].features == (("x",) if alarms else ())
+
+
 # On the command line
 
 

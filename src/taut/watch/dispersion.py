@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import chdtrc
 
 from taut.watch.columns import Column
 from taut.watch.counts import WindowCounts, count_labels, count_window
@@ -14,6 +15,9 @@ from taut.watch.events import Event, Feature, Reference
 
 BLOCK_GROUPS_MIN = 8
 """Blocks are merged for the slower swings only while so many groups remain; fewer say too little."""
+
+RUN_ROWS, RUNS, RUNS_MIN = 50, 200, 16
+"""Where nobody says what a block is: runs of so many rows at least, so many at most, and not fewer."""
 
 Pairs = NDArray[np.float64]
 """Hits and trials per block, shape (blocks, 2)."""
@@ -26,19 +30,31 @@ def with_dispersion(
     blocks: Sequence[object],
     scores: Column | None = None,
     targets: Column | None = None,
+    sure: float = 1.0,
 ) -> Reference:
     """The reference with `deff` estimated per event from its own rows, in which equal `blocks` stand in a row.
 
     An event that never happened in the reference borrows the largest factor of its feature. The factor is an
-    approximation that keeps quiet about swings the reference has seen; it proves nothing about those it has not.
+    approximation that keeps quiet about swings the reference has seen; it proves nothing about those it has not. With
+    `sure` below 1 only swings count that independent rows show with so small a chance.
     """
     counts = [
         _count_block(reference, columns, scores, targets, slice(start, end)) for start, end in block_bounds(blocks)
     ]
-    return replace(reference, features=tuple(_dispersed(feature, counts) for feature in reference.features))
+    return replace(reference, features=tuple(_dispersed(feature, counts, sure) for feature in reference.features))
 
 
-def dispersion(pairs: Pairs) -> float:
+def runs_of(rows: int) -> list[int] | None:
+    """Blocks for rows in time order of which nobody says what a block is: runs of one length; None for few rows.
+
+    >>> runs_of(100), runs_of(1000)[49:51]
+    (None, [0, 1])
+    """
+    size = max(RUN_ROWS, -(-rows // RUNS))
+    return None if rows < RUNS_MIN * size else [row // size for row in range(rows)]
+
+
+def dispersion(pairs: Pairs, *, sure: float = 1.0) -> float:
     """Variance of the block counts over that of independent rows, at least 1: Pearson's statistic per block.
 
     Neighbouring blocks are also merged to pairs, fours, ... while at least eight remain, and the largest factor counts:
@@ -50,7 +66,7 @@ def dispersion(pairs: Pairs) -> float:
     """
     worst = 1.0
     while len(pairs) >= 2:
-        worst = max(worst, _pearson(pairs))
+        worst = max(worst, _pearson(pairs, sure))
         if len(pairs) // 2 < BLOCK_GROUPS_MIN:
             break
         even = len(pairs) // 2 * 2
@@ -68,14 +84,15 @@ def block_bounds(blocks: Sequence[object]) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts, len(blocks)][1:], strict=True))
 
 
-def _pearson(pairs: Pairs) -> float:
-    """Mean squared standardised residual of the blocks that hold any row; 1 where it cannot be told."""
+def _pearson(pairs: Pairs, sure: float) -> float:
+    """Mean squared standardised residual of the blocks that hold any row; 1 where it cannot be told, or is chance."""
     asked = pairs[pairs[:, 1] > 0]
     share = asked[:, 0].sum() / asked[:, 1].sum() if len(asked) else 0.0
     if len(asked) < 2 or not 0.0 < share < 1.0:
         return 1.0
     squares = (asked[:, 0] - asked[:, 1] * share) ** 2 / (asked[:, 1] * share * (1.0 - share))
-    return float(squares.sum() / (len(asked) - 1))
+    total, freedom = float(squares.sum()), len(asked) - 1
+    return total / freedom if sure >= 1.0 or chdtrc(freedom, total) < sure else 1.0
 
 
 def _count_block(
@@ -90,20 +107,20 @@ def _count_block(
     return counts + count_labels(reference, block_scores, targets[rows])
 
 
-def _dispersed(feature: Feature, counts: Sequence[WindowCounts]) -> Feature:
+def _dispersed(feature: Feature, counts: Sequence[WindowCounts], sure: float) -> Feature:
     """The feature with the factor of each event."""
-    factors = [_factor(feature, number, counts) for number in range(len(feature.events))]
+    factors = [_factor(feature, number, counts, sure) for number in range(len(feature.events))]
     worst = max(factors)
     events = tuple(_with_factor(event, f, worst) for event, f in zip(feature.events, factors, strict=True))
     return replace(feature, events=events)
 
 
-def _factor(feature: Feature, number: int, counts: Sequence[WindowCounts]) -> float:
+def _factor(feature: Feature, number: int, counts: Sequence[WindowCounts], sure: float) -> float:
     """The dispersion of one event over all blocks."""
     none = (0,) * len(feature.events)
     hits = [block.hits.get(feature.name, none)[number] for block in counts]
     trials = [block.trials.get(feature.name, none)[number] for block in counts]
-    return dispersion(np.column_stack([hits, trials]).astype(np.float64))
+    return dispersion(np.column_stack([hits, trials]).astype(np.float64), sure=sure)
 
 
 def _with_factor(event: Event, own: float, worst: float) -> Event:

@@ -12,6 +12,7 @@ from taut.errors import Invalid, NotFound
 from taut.ground import wire
 from taut.watch.counts import NO_COUNTS, WindowCounts, count_labels, count_window
 from taut.watch.detectors.ewin import Budget, Ewin, EwinState, e_value, ewin_of, is_alarm, start, suspects, update
+from taut.watch.dispersion import runs_of
 from taut.watch.events import Feature, Reference
 from taut.watch.measures.psi import psi_of_feature
 from taut.watch.profile import make_reference
@@ -20,6 +21,8 @@ from taut.watch.tables import Frame, Names, frames_of, read_frame
 REFERENCE = "reference.parquet"
 PROFILE_SUFFIX = ".json"
 PROFILE_BYTES_MAX = 4 << 20
+SURE = 1e-4
+"""Runs of rows swing more than independent ones where these would with so small a chance."""
 BUDGETS: tuple[Budget, ...] = ("features", "labels")
 
 
@@ -76,13 +79,17 @@ class Replayed:
 
 
 def profile_of(path: Path, names: Names | None = None) -> Reference:
-    """The profile of a table, or one that `taut watch profile` wrote. Raises NotFound, Invalid for what is neither."""
+    """The profile of a table, or one that `taut watch profile` wrote. Raises NotFound, Invalid for what is neither.
+
+    Its rows are taken to stand in time order: how far runs of them swing more than independent rows would is no drift.
+    """
     if path.suffix == PROFILE_SUFFIX:
         return _read_profile(path)
     frame = read_frame(path, names)
     if frame.blocks is not None and not frame.rows:
         raise Invalid(f"{path} has no rows")
-    return make_reference(frame.columns, scores=frame.scores, targets=frame.targets, blocks=frame.blocks)
+    blocks, sure = (frame.blocks, 1.0) if frame.blocks is not None else (runs_of(frame.rows), SURE)
+    return make_reference(frame.columns, scores=frame.scores, targets=frame.targets, blocks=blocks, sure=sure)
 
 
 def check_table(

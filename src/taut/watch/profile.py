@@ -25,6 +25,7 @@ def make_reference(
     scores: Column | None = None,
     targets: Column | None = None,
     blocks: Sequence[object] | None = None,
+    sure: float = 1.0,
     threshold: float = 0.5,
 ) -> Reference:
     """The profile of a reference sample: `columns` by name, all of the same length, in time order.
@@ -32,7 +33,8 @@ def make_reference(
     `scores` are the model's scores for the same rows and `targets` their true labels (0 or 1; None where not known).
     The labels are a fair reference only where the model was **not** trained on these rows. `blocks` gives each row's
     block (its day, say), equal ones in a row: with it the over-dispersion of every event is estimated, without it rows
-    count as independent. Raises Invalid where the lengths differ or no row is left.
+    count as independent. With `sure` below 1 only swings count that independent rows show with so small a chance.
+    Raises Invalid where the lengths differ or no row is left.
 
     >>> reference = make_reference({"age": [20.0, 30.0, 40.0, None], "plan": ["a", "b", "a", "a"]})
     >>> [feature.name for feature in reference.features], reference.rows
@@ -49,7 +51,7 @@ def make_reference(
     reference = Reference(rows, tuple(f for f in features if f.events), cuts, threshold)
     if blocks is None:
         return reference
-    return with_dispersion(reference, columns, scores=scores, targets=targets, blocks=blocks)
+    return with_dispersion(reference, columns, scores=scores, targets=targets, blocks=blocks, sure=sure)
 
 
 def _rows_of(columns: Mapping[str, Column], **others: Sized | None) -> int:
