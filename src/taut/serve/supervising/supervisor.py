@@ -140,13 +140,13 @@ class Supervisor:
         """All of it answer: what was there before may go."""
         before, self._current, self._coming = self._current, fleet, None
         self._mine = replace(self._mine, revision=fleet.revision, url=self._url, workers=self._workers)
+        sys.stderr.write(f"{fleet.name} answers at {self._url}\n")
         if before is None:
-            self._publish()  # Who hears of it finds it there.
+            self._publish()  # Who hears of it finds it there, and that line in the log.
             self._told(self._url)
         else:
             self._leaving += before.leave(retire=True)
         fleet.start_attendant(self._mine.handle)
-        sys.stderr.write(f"{fleet.name} answers at {self._url}\n")
 
     def _give_up(self, failure: Failure) -> None:
         """The coming fronts do not come up: the current ones stay, or this is the end."""
