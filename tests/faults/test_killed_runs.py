@@ -44,6 +44,10 @@ def killed(project: Path) -> Path:
     eventually((project / "ready").exists, within=60, what="the command")
     output = project / ".taut" / "run" / ("a" * 32) / "output.log"
     eventually(lambda: b"\n" in output.read_bytes(), what="its output")
+    known = [output.with_name("opened"), output.with_name("reads")]  # What is observed is told a moment later.
+    eventually(
+        lambda: any(os.fsencode(project / "x") in path.read_bytes() for path in known if path.exists()), what="its read"
+    )
     recorder.kill()
     recorder.wait()
     return project

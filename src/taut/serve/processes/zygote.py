@@ -72,7 +72,10 @@ class Zygote:
 
     def _heed(self) -> None:
         """Read what is ordered, and do it."""
-        data, sockets, _, _ = socket.recv_fds(self._orders, READ_BYTES, 8)
+        try:
+            data, sockets, _, _ = socket.recv_fds(self._orders, READ_BYTES, 8)
+        except ConnectionError:  # It went without reading all that it was told.
+            data, sockets = b"", []
         self._sockets += sockets
         self._ends = not data  # The server is gone.
         for frame in self._frames.feed(data):
