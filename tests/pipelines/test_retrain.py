@@ -202,6 +202,16 @@ def test_during_the_cool_down_an_alert_waits_open(home):
     assert the_alert(home).status == "open"
 
 
+@pytest.mark.slow
+def test_an_answer_killed_after_the_reference_and_before_its_record_does_not_wait_for_its_own_cool_down(home):
+    done = walk(home, "refer")
+    act(home, "refer", done)
+    said = list(reconcile(home, project_of(home)))
+    assert [one.step for one in said if one.plan.startswith("alert:")] == ["refer", "close"]
+    assert the_alert(home).status == "handled"
+    assert len(list_references(home, "late")) == 2
+
+
 @pytest.mark.parametrize(
     ("old", "new"), [("triggers:\n  late: {run", "triggers:\n  other: {run"), ("{run", "{on: ticket, run")]
 )

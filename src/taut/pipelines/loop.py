@@ -120,7 +120,11 @@ def _answer(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert
 
 def _rests(home: Home, alert: Alert, trigger: TriggerSpec) -> bool:
     """Whether, in the time of events, the cool-down since the last answer still runs; then the alert waits, open."""
-    answered = [one.from_ms for one in list_references(home, alert.deployment) if one.cause.startswith("alert:")]
+    answered = [
+        one.from_ms
+        for one in list_references(home, alert.deployment)
+        if one.cause.startswith("alert:") and one.cause != alert.point  # Its own: a kill came before that was recorded.
+    ]
     if not answered:
         return False
     return newest_window(home, alert.deployment).end_ms - max(answered) < duration_ms(trigger.cooldown)
