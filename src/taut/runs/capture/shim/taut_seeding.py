@@ -181,7 +181,7 @@ class Finder:
                 continue
             spec = finder.find_spec(name, path, target)
             if spec is not None:
-                if spec.loader is not None:
+                if spec.loader is not None and not isinstance(spec.loader, Then):  # Another finder may ask us too.
                     spec.loader = Then(spec.loader, name)  # type: ignore[assignment]  # It does all that a loader does.
                 return spec
         return None
