@@ -196,7 +196,8 @@ class DeploymentSpec(_Section, frozen=True):
 class MonitorSpec(_Section, frozen=True):
     """How a deployment is watched. `score` is the output that is a probability of the positive class.
 
-    `alpha` bounds the chance of any false page over the whole life of a reference.
+    `alpha` bounds the chance of any false page over the whole life of a reference; with `alpha_per: year` it is the
+    budget of a year, and so many of them pass on average until one comes.
     """
 
     score: str = "probability"
@@ -204,6 +205,7 @@ class MonitorSpec(_Section, frozen=True):
     lateness: str = "0 s"
     reference: str = "28d"
     alpha: float = 0.01
+    alpha_per: Literal["life", "year"] = "life"
     tolerance: float = 0.01
     features: tuple[str, ...] = ()
 

@@ -14,7 +14,7 @@ from scipy.stats import betabinom
 from taut.errors import Invalid
 from taut.watch.counts import NO_COUNTS, WindowCounts
 from taut.watch.detectors import EwinState, discoveries, e_value, ewin_of, is_alarm, start, suspects, update
-from taut.watch.detectors.ewin import Ewin, _is_kept
+from taut.watch.detectors.ewin import Ewin, _is_kept, log_weights
 from taut.watch.events import Event, Feature
 from taut.watch.profile import make_reference
 from tests.watch import streams
@@ -98,8 +98,8 @@ def test_the_feature_that_moved_is_named_first():
     assert not {"age", "plan", "shop", "constant"} & set(suspects(detector, state))
 
 
-def one_event(event: Event, **options: float) -> Ewin:
-    return Ewin((Feature("f", "numeric", (event,)),), **options)
+def one_event(event: Event, *, tolerance: float = 0.0, alpha: float = 0.01, per: int = 0) -> Ewin:
+    return Ewin((Feature("f", "numeric", (event,)),), alpha, tolerance, per)
 
 
 def window(hits: int, trials: int) -> WindowCounts:
@@ -107,10 +107,11 @@ def window(hits: int, trials: int) -> WindowCounts:
 
 
 TWO_SIDED = Event("below", "f <= 1", 20.0, 60.0, 20, 79, at=1.0)
+ERROR = Event("error", "the predicted class is wrong", 20.0, 60.0, 20, 79, one_sided=True)
 ONE_SIDED = Event("outside", "f outside", 2.0, 78.0, 0, 79, one_sided=True)
 
 
-@pytest.mark.parametrize("event", [TWO_SIDED, ONE_SIDED], ids=["two-sided", "one-sided"])
+@pytest.mark.parametrize("event", [TWO_SIDED, ONE_SIDED, ERROR], ids=["two-sided", "one-sided", "error"])
 @pytest.mark.parametrize("trials", [1, 7, 60])
 def test_the_first_window_is_a_fair_bet_against_the_beta_binomial_law(event, trials):
     detector = one_event(event)
@@ -119,7 +120,7 @@ def test_the_first_window_is_a_fair_bet_against_the_beta_binomial_law(event, tri
     assert sum(law.pmf(k) * e for k, e in enumerate(values)) == pytest.approx(1.0, abs=1e-9)
 
 
-@pytest.mark.parametrize("event", [TWO_SIDED, ONE_SIDED], ids=["two-sided", "one-sided"])
+@pytest.mark.parametrize("event", [TWO_SIDED, ONE_SIDED, ERROR], ids=["two-sided", "one-sided", "error"])
 def test_every_later_window_is_a_fair_bet_given_what_came_before(event):
     detector = one_event(event)
     state = reduce(lambda s, k: update(detector, s, window(k, 30)), [9, 5, 12], start(detector))
@@ -142,6 +143,58 @@ def test_a_one_sided_event_is_no_news_when_it_stays_away():
     for _ in range(200):
         states.append(update(detector, states[-1], window(0, 1_000)))
     assert all(later.log_e["f"] <= sooner.log_e["f"] + 1e-12 for sooner, later in pairwise(states))
+
+
+def test_fewer_errors_are_no_news_and_more_are():
+    detector = one_event(ERROR)
+    better = reduce(lambda s, _: update(detector, s, window(10, 100)), range(50), start(detector))
+    assert e_value(better) < 1.5
+    assert is_alarm(detector, reduce(lambda s, _: update(detector, s, window(55, 100)), range(5), start(detector)))
+
+
+@pytest.mark.parametrize("per", [1, 7, 500])
+def test_a_budget_of_so_many_checks_is_a_fair_bet_for_as_many(per):
+    """The stakes are worth 1 in all until the last of them; beyond it each new check puts down one more."""
+    detector = one_event(TWO_SIDED, per=per)
+    law = betabinom(20, TWO_SIDED.a, TWO_SIDED.b)
+    first = sum(law.pmf(k) * e_value(update(detector, start(detector), window(k, 20))) for k in range(21))
+    assert first == pytest.approx(1.0, abs=1e-9)
+    weights, waiting = log_weights(list(range(min(per, 5))), per)
+    assert np.exp(weights).sum() + np.exp(waiting) == pytest.approx(1.0)
+
+
+def test_with_a_budget_a_year_a_late_change_is_found_as_soon_as_an_early_one():
+    chance = np.random.default_rng(9)
+
+    def delay(calm: int, per: int) -> int:
+        detector = one_event(Event("below", "f <= 1", 5_000.0, 5_001.0, 5_000, 10_000, at=1.0), per=per)
+        state = start(detector)
+        for _ in range(calm):
+            state = update(detector, state, window(int(chance.binomial(200, 0.5)), 200))
+        assert not is_alarm(detector, state)
+        number = 0
+        while not is_alarm(detector, state):
+            number += 1
+            state = update(detector, state, window(int(chance.binomial(200, 0.6)), 200))
+        return number
+
+    early, late = (float(np.median([delay(calm, 52) for _ in range(5)])) for calm in (40, 300))
+    assert late <= early + 2
+
+
+@pytest.mark.slow
+def test_false_alarms_of_a_yearly_budget_are_as_rare_as_promised():
+    """Per 40 checks alpha 0.1, so 400 checks on average until a false alarm at least."""
+    chance = np.random.default_rng(10)
+    detector = one_event(Event("below", "f <= 1", 500.0, 501.0, 500, 1_000, at=1.0), per=40, alpha=0.1)
+    lives = []
+    for _ in range(60):
+        share, state, checks = chance.beta(500, 501), start(detector), 0
+        while checks < 400 and not is_alarm(detector, state):
+            state, checks = update(detector, state, window(int(chance.binomial(100, share)), 100)), checks + 1
+        lives.append(checks)
+    assert np.mean(lives) > 300
+    assert sum(life <= 40 for life in lives) <= 60 * 0.1 + 3
 
 
 def test_shifts_below_the_tolerance_never_alarm_and_larger_ones_do():

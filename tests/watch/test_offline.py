@@ -189,4 +189,4 @@ def test_check_profile_and_replay_are_typed_without_a_home(tmp_path: Path, refer
         (name, f"w{number:05d}") for name in "ab" for number in range(WINDOWS)
     ]
     assert lines[5]["alarms"] == {"features": True, "labels": False} and lines[5]["features"] == ["age"]
-    assert "ALARM, labels" in taut(tmp_path, "watch", "replay", "a").out
+    assert "features ALARM; age" in taut(tmp_path, "watch", "replay", "a").out

@@ -48,7 +48,7 @@ def test_stored_counts_give_the_index_that_the_raw_rows_would_give():
 
 
 def test_missing_values_and_moved_levels_show():
-    reference = make_reference({"plan": ["a", "b"] * 50, "age": list(range(100))})
+    reference = make_reference({"plan": ["a", "b"] * 50, "age": [*range(0, 100, 2), *range(1, 100, 2)]})
     plan, age = reference.features
     same = count_window(reference, {"plan": ["b", "a"] * 5, "age": [5, 15, 25, 35, 45, 55, 65, 75, 85, 95]})
     worse = count_window(reference, {"plan": ["a"] * 10, "age": [None] * 10})

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from taut.errors import Invalid
 from taut.watch.columns import Column, categorical_counts, numeric_array
 from taut.watch.events import ERROR, SCORE, TARGET, Event, Feature, Reference
+from taut.watch.pairs import count_pairs
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,9 @@ def count_window(reference: Reference, columns: Mapping[str, Column], *, scores:
     hits, trials = {}, {}
     for feature in reference.features:
         if feature.kind == "label" or (feature.kind == "score" and scores is None):
+            continue
+        if feature.kind == "joint":
+            hits[feature.name], trials[feature.name] = count_pairs(feature, reference.features, given)
             continue
         column = given.get(feature.name, [None] * rows)
         hits[feature.name], trials[feature.name] = count_feature(feature, column)

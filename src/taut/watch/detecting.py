@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from math import isnan
+from math import ceil, isnan
 
 from taut.ground import wire
+from taut.ground.clock import duration_ms
 from taut.models.measures import MEASURES, MeasureName
 from taut.project import MonitorSpec
 from taut.serve import PredictedRows
 from taut.watch.counts import WindowCounts, count_labels, count_window
-from taut.watch.detectors.ewin import Budget, Ewin, EwinState, e_value, ewin_of, is_alarm, start, suspects, update
+from taut.watch.detectors.ewin import Budget, Ewin, EwinState, detectors_of, e_value, is_alarm, start, suspects, update
 from taut.watch.events import Feature, Reference
 from taut.watch.profile import make_reference
 
-BUDGETS: tuple[Budget, ...] = ("labels", "features")
 MEASURED: tuple[MeasureName, ...] = ("brier", "roc_auc", "log_loss", "accuracy", "calibration_error")
+YEAR_MS = 365 * 86_400_000
 DAY_MS = 86_400_000  # Rows of one day share their weather, their holidays and their outages.
 
 
@@ -56,9 +57,8 @@ def watch_rows(profile: bytes, rows: PredictedRows, spec: MonitorSpec, states: s
 
 
 def _detectors(reference: Reference, spec: MonitorSpec) -> Mapping[Budget, Ewin]:
-    has_labels = any(feature.kind == "label" for feature in reference.features)
-    chosen = BUDGETS if has_labels else ("features",)
-    return {budget: ewin_of(reference, budget, alpha=spec.alpha, tolerance=spec.tolerance) for budget in chosen}
+    per = ceil(YEAR_MS / duration_ms(spec.window)) if spec.alpha_per == "year" else 0
+    return detectors_of(reference, alpha=spec.alpha, tolerance=spec.tolerance, per=per)
 
 
 def _counts(reference: Reference, rows: PredictedRows, spec: MonitorSpec) -> WindowCounts:
@@ -73,7 +73,7 @@ def _counts(reference: Reference, rows: PredictedRows, spec: MonitorSpec) -> Win
 
 def _is_watched(feature: Feature, spec: MonitorSpec) -> bool:
     """A column that the monitor no longer looks at is asked nothing; it is not missing."""
-    return feature.kind in {"label", "score"} or not spec.features or feature.name in spec.features
+    return feature.kind in {"label", "score", "joint"} or not spec.features or feature.name in spec.features
 
 
 def _features(rows: PredictedRows, spec: MonitorSpec) -> dict[str, list[str | float | int | bool | None]]:

@@ -50,8 +50,28 @@ def runs_of(rows: int) -> list[int] | None:
     >>> runs_of(100), runs_of(1000)[49:51]
     (None, [0, 1])
     """
-    size = max(RUN_ROWS, -(-rows // RUNS))
+    size = _run_rows(rows)
     return None if rows < RUNS_MIN * size else [row // size for row in range(rows)]
+
+
+def run_reach(rows: int) -> tuple[int, int] | None:
+    """The rows of the shortest and of the longest runs that are compared, where `runs_of` makes the blocks.
+
+    >>> run_reach(100), run_reach(10_000)
+    (None, (50, 800))
+    """
+    size = _run_rows(rows)
+    blocks = -(-rows // size)
+    if blocks < RUNS_MIN:
+        return None
+    merged = 0
+    while blocks >> (merged + 1) >= BLOCK_GROUPS_MIN:
+        merged += 1
+    return size, size << merged
+
+
+def _run_rows(rows: int) -> int:
+    return max(RUN_ROWS, -(-rows // RUNS))
 
 
 def dispersion(pairs: Pairs, *, sure: float = 1.0) -> float:

@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from taut.watch.columns import Column, categorical_counts, numeric_array
+from taut.watch.order import Coverage
 
-EventKind = Literal["below", "outside", "missing", "present", "level", "rest", "unseen", "error", "target"]
-FeatureKind = Literal["numeric", "categorical", "score", "label"]
+EventKind = Literal["below", "outside", "missing", "present", "level", "rest", "unseen", "error", "target", "agree"]
+FeatureKind = Literal["numeric", "categorical", "score", "label", "joint"]
 
-SCORE, ERROR, TARGET = "score", "label:error", "label:target"
+SCORE, ERROR, TARGET, PAIRS = "score", "label:error", "label:target", "columns:pairs"
 CUTS = 8
 """Order statistics asked about per numeric feature: the 1/9 to 8/9 quantiles, as in the study behind the method."""
 TOP_LEVELS = 12
@@ -34,8 +35,8 @@ class Event:
     """One yes/no question about a row. Its probability, given the reference, follows Beta(`a`, `b`).
 
     `hits` of `trials` reference rows said yes. `at` is the cut of "below", `level` the level of "level", and of
-    "target" the number of the score bin. `one_sided`: only more hits than expected count as evidence. `deff` >= 1
-    divides the counts, because rows that move together weigh less than independent ones.
+    "target" the number of the score bin, `of` the two columns of "agree". `one_sided`: only more hits than expected
+    count as evidence. `deff` >= 1 divides the counts, because rows that move together weigh less than independent ones.
     """
 
     kind: EventKind
@@ -48,6 +49,7 @@ class Event:
     level: str | None = None
     one_sided: bool = False
     deff: float = 1.0
+    of: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +68,16 @@ class Feature:
 class Reference:
     """What a model's inputs, scores and errors looked like when all was well; the raw rows are not needed again.
 
-    `threshold` turns a score into the predicted class. `score_cuts` are the inner edges of the score bins.
+    `threshold` turns a score into the predicted class. `score_cuts` are the inner edges of the score bins. `clocks` are
+    columns that only count the time, so that nothing is asked of them.
     """
 
     rows: int
     features: tuple[Feature, ...]
     score_cuts: tuple[float, ...] = ()
     threshold: float = 0.5
+    clocks: tuple[str, ...] = ()
+    coverage: Coverage | None = None
 
 
 def numeric_feature(name: str, column: Column) -> Feature:
@@ -90,7 +95,7 @@ def numeric_feature(name: str, column: Column) -> Feature:
     for cut in order_cuts(present, CUTS):
         at_or_below = int(np.searchsorted(present, cut, side="right"))
         tied = at_or_below > 1 and present[at_or_below - 2] == cut
-        a, b = _jeffreys(at_or_below, n) if tied else (float(at_or_below), float(n + 1 - at_or_below))
+        a, b = jeffreys(at_or_below, n) if tied else (float(at_or_below), float(n + 1 - at_or_below))
         events.append(Event("below", f"{name} <= {cut:g}", a, b, at_or_below, n, at=float(cut)))
     if n > 1:
         outside = f"{name} outside {present[0]:g} to {present[-1]:g}"
@@ -114,13 +119,13 @@ def categorical_feature(name: str, column: Column) -> Feature:
     of = sum(estimate.values())
     named = [(level, estimate.get(level, 0)) for level in top]
     events = [
-        Event("level", f"{name} = {level}", *_jeffreys(k, of), k, of, level=level, one_sided=not k)
+        Event("level", f"{name} = {level}", *jeffreys(k, of), k, of, level=level, one_sided=not k)
         for level, k in named
         if k < of
     ]
     if len(top) < len(counts):
         rest = of - sum(k for _, k in named)
-        events.append(Event("rest", f"{name} is another level", *_jeffreys(rest, of), rest, of, one_sided=not rest))
+        events.append(Event("rest", f"{name} is another level", *jeffreys(rest, of), rest, of, one_sided=not rest))
     known = tuple(sorted(counts)) if 0 < len(counts) <= KNOWN_LEVELS_MAX else None
     if known is not None:
         once = sum(1 for k in counts.values() if k == 1)
@@ -134,7 +139,8 @@ def label_features(
 ) -> list[Feature]:
     """Events of the labels: the predicted class is wrong; the target is 1, asked within each bin of the score.
 
-    The second is calibration given the score: a pure change of concept shows here and nowhere in the inputs.
+    The second is calibration given the score: a pure change of concept shows here and nowhere in the inputs. Errors are
+    one-sided: fewer than in the reference do no harm.
     Rows without a score or without a target do not take part.
     """
     known = ~(np.isnan(scores) | np.isnan(targets))
@@ -143,14 +149,14 @@ def label_features(
     if not n:
         return []
     wrong = int(np.count_nonzero((score >= threshold) != target))
-    error = Event("error", "the predicted class is wrong", *_jeffreys(wrong, n), wrong, n)
+    error = Event("error", "the predicted class is wrong", *jeffreys(wrong, n), wrong, n, one_sided=True)
     bins = np.searchsorted(np.asarray(cuts), score, side="left")
     events = []
     for number in range(len(cuts) + 1):
         inside = target[bins == number]
         hits, trials = int(np.count_nonzero(inside)), len(inside)
         name = f"target is 1 at a score {_bin_name(cuts, number)}"
-        events.append(Event("target", name, *_jeffreys(hits, trials), hits, trials, level=str(number)))
+        events.append(Event("target", name, *jeffreys(hits, trials), hits, trials, level=str(number)))
     return [Feature(ERROR, "label", (error,)), Feature(TARGET, "label", tuple(events))]
 
 
@@ -177,11 +183,11 @@ def _top_levels(column: Column, counts: Mapping[str, int]) -> tuple[list[str], M
 def _missing_event(name: str, missing: int, rows: int) -> Event:
     """ "Is missing", or "is present" where the reference has nothing but holes; one-sided where it never happened."""
     if missing == rows:
-        return Event("present", f"{name} is present", *_jeffreys(0, rows), 0, rows, one_sided=True)
-    return Event("missing", f"{name} is missing", *_jeffreys(missing, rows), missing, rows, one_sided=not missing)
+        return Event("present", f"{name} is present", *jeffreys(0, rows), 0, rows, one_sided=True)
+    return Event("missing", f"{name} is missing", *jeffreys(missing, rows), missing, rows, one_sided=not missing)
 
 
-def _jeffreys(hits: int, trials: int) -> tuple[float, float]:
+def jeffreys(hits: int, trials: int) -> tuple[float, float]:
     """Jeffreys' posterior of a share: Beta(hits + 1/2, misses + 1/2)."""
     return hits + 0.5, trials - hits + 0.5
 

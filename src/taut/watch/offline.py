@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import exp
 from pathlib import Path
@@ -11,10 +11,11 @@ from pathlib import Path
 from taut.errors import Invalid, NotFound
 from taut.ground import wire
 from taut.watch.counts import NO_COUNTS, WindowCounts, count_labels, count_window
-from taut.watch.detectors.ewin import Budget, Ewin, EwinState, e_value, ewin_of, is_alarm, start, suspects, update
-from taut.watch.dispersion import runs_of
+from taut.watch.detectors.ewin import Budget, Ewin, EwinState, detectors_of, e_value, is_alarm, start, suspects, update
+from taut.watch.dispersion import run_reach, runs_of
 from taut.watch.events import Feature, Reference
 from taut.watch.measures.psi import psi_of_feature
+from taut.watch.order import Coverage, clocks_of, sorted_by
 from taut.watch.profile import make_reference
 from taut.watch.tables import Frame, Names, frames_of, read_frame
 
@@ -23,15 +24,19 @@ PROFILE_SUFFIX = ".json"
 PROFILE_BYTES_MAX = 4 << 20
 SURE = 1e-4
 """Runs of rows swing more than independent ones where these would with so small a chance."""
-BUDGETS: tuple[Budget, ...] = ("features", "labels")
 
 
 @dataclass(frozen=True, slots=True)
 class Watching:
-    """How sure an alarm is: `alpha` bounds the chance of a false one, ever; a share may shift by `tolerance`."""
+    """How sure an alarm is: `alpha` bounds the chance of a false one, ever; a share may shift by `tolerance`.
+
+    Features and labels have half of alpha each where both are watched. With `per`, alpha is the budget of so many
+    windows and not of the whole life.
+    """
 
     alpha: float = 0.01
     tolerance: float = 0.0
+    per: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,10 @@ class Check:
     features: tuple[FeatureCheck, ...]
     unknown: tuple[str, ...]
     """Columns of the table that the reference does not have; nothing is said of them."""
+    clocks: tuple[str, ...] = ()
+    """Columns that only rise or only fall in the reference: they count the time and are not watched."""
+    coverage: str = ""
+    """Which swings the reference knows of, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,8 @@ class Replayed:
     evidence: dict[str, float]
     rows: int
     seconds: float
+    coverage: str
+    """Which swings the reference knows of, in words."""
 
 
 def profile_of(path: Path, names: Names | None = None) -> Reference:
@@ -86,10 +97,17 @@ def profile_of(path: Path, names: Names | None = None) -> Reference:
     if path.suffix == PROFILE_SUFFIX:
         return _read_profile(path)
     frame = read_frame(path, names)
-    if frame.blocks is not None and not frame.rows:
+    if not frame.rows:
         raise Invalid(f"{path} has no rows")
-    blocks, sure = (frame.blocks, 1.0) if frame.blocks is not None else (runs_of(frame.rows), SURE)
-    return make_reference(frame.columns, scores=frame.scores, targets=frame.targets, blocks=blocks, sure=sure)
+    by = sorted_by(frame.columns, clocks_of(frame.columns), frame.targets)
+    blocks: Sequence[object] | None = frame.blocks
+    sure = 1.0 if blocks is not None else SURE
+    if blocks is None and not by:
+        blocks = runs_of(frame.rows)
+    coverage = Coverage(None if blocks is None else run_reach(frame.rows), frame.days, by)
+    return make_reference(
+        frame.columns, scores=frame.scores, targets=frame.targets, blocks=blocks, sure=sure, coverage=coverage
+    )
 
 
 def check_table(
@@ -98,12 +116,12 @@ def check_table(
     """Hold a table against a reference in one look, a part at a time. Raises NotFound and Invalid as reading does."""
     wanted = watching or Watching()
     counts, labelled, unknown = NO_COUNTS, 0, dict[str, None]()
-    known = {feature.name for feature in reference.features}
+    known = {feature.name for feature in reference.features} | set(reference.clocks)
     for frame in frames_of(current, names):
         some, labels = counted(reference, frame)
         counts, labelled = counts + some, labelled + labels
         unknown |= dict.fromkeys(name for name in frame.columns if name not in known)
-    detectors = detectors_of(reference, wanted)
+    detectors = _detectors(reference, wanted)
     states = {budget: update(one, start(one), counts) for budget, one in detectors.items()}
     features = [
         _feature_check(feature, states[budget], counts, named)
@@ -116,6 +134,8 @@ def check_table(
         {budget: round(e_value(state), 6) for budget, state in states.items()},
         {budget: is_alarm(detectors[budget], state) for budget, state in states.items()},
         tuple(sorted(features, key=lambda one: (-one.e_value, -(one.psi or 0.0), one.name))), tuple(unknown),
+        reference.clocks,
+        covered(reference),
     )  # fmt: skip
 
 
@@ -128,7 +148,7 @@ def replay(folder: Path, watching: Watching | None = None, names: Names | None =
     if not windows:
         raise NotFound(f"{folder} has no windows, w00000.parquet and so on", hint=f"ls {folder}")
     reference = profile_of(folder / REFERENCE, names)
-    detectors = detectors_of(reference, watching or Watching())
+    detectors = _detectors(reference, watching or Watching())
     states: dict[Budget, EwinState] = {budget: start(one) for budget, one in detectors.items()}
     for path in windows:
         begun_s = time.perf_counter()
@@ -140,7 +160,7 @@ def replay(folder: Path, watching: Watching | None = None, names: Names | None =
             str(folder), path.stem, {budget: is_alarm(one, states[budget]) for budget, one in detectors.items()},
             tuple(name for budget, one in detectors.items() for name in suspects(one, states[budget])),
             {budget: round(e_value(state), 6) for budget, state in states.items()}, rows,
-            round(time.perf_counter() - begun_s, 6),
+            round(time.perf_counter() - begun_s, 6), covered(reference),
         )  # fmt: skip
 
 
@@ -153,13 +173,15 @@ def counted(reference: Reference, frame: Frame) -> tuple[WindowCounts, int]:
     return counts + labels, labels.rows
 
 
-def detectors_of(reference: Reference, watching: Watching) -> Mapping[Budget, Ewin]:
-    """A detector for each budget that the reference has something for. Raises Invalid for an alpha that is none."""
-    kinds = {feature.kind == "label" for feature in reference.features}
-    chosen = [budget for budget in BUDGETS if (budget == "labels") in kinds]
-    if not chosen:
-        raise Invalid("the reference has no column to watch")
-    return {budget: ewin_of(reference, budget, alpha=watching.alpha, tolerance=watching.tolerance) for budget in chosen}
+def covered(reference: Reference) -> str:
+    """Which swings a reference knows of, in words; empty where its profile does not say."""
+    return reference.coverage.told() if reference.coverage is not None else ""
+
+
+def _detectors(reference: Reference, watching: Watching) -> dict[Budget, Ewin]:
+    has_labels = any(feature.kind == "label" for feature in reference.features)
+    alpha = watching.alpha / 2 if has_labels else watching.alpha
+    return detectors_of(reference, alpha=alpha, tolerance=watching.tolerance, per=watching.per)
 
 
 def _feature_check(feature: Feature, state: EwinState, counts: WindowCounts, named: Sequence[str]) -> FeatureCheck:

@@ -17,6 +17,8 @@ from taut.watch.events import (
     numeric_feature,
     order_cuts,
 )
+from taut.watch.order import Coverage, clocks_of
+from taut.watch.pairs import pairs_feature
 
 
 def make_reference(
@@ -27,6 +29,7 @@ def make_reference(
     blocks: Sequence[object] | None = None,
     sure: float = 1.0,
     threshold: float = 0.5,
+    coverage: Coverage | None = None,
 ) -> Reference:
     """The profile of a reference sample: `columns` by name, all of the same length, in time order.
 
@@ -34,6 +37,7 @@ def make_reference(
     The labels are a fair reference only where the model was **not** trained on these rows. `blocks` gives each row's
     block (its day, say), equal ones in a row: with it the over-dispersion of every event is estimated, without it rows
     count as independent. With `sure` below 1 only swings count that independent rows show with so small a chance.
+    `coverage` is kept with it. Columns that only count the time are not watched: they are among its `clocks`.
     Raises Invalid where the lengths differ or no row is left.
 
     >>> reference = make_reference({"age": [20.0, 30.0, 40.0, None], "plan": ["a", "b", "a", "a"]})
@@ -41,14 +45,20 @@ def make_reference(
     (['age', 'plan'], 4)
     """
     rows = _rows_of(columns, scores=scores, targets=targets, blocks=blocks)
+    clocks = clocks_of(columns)
+    columns = {name: column for name, column in columns.items() if name not in clocks}
     features = [numeric_feature(n, c) if is_numeric(c) else categorical_feature(n, c) for n, c in columns.items()]
     cuts: tuple[float, ...] = ()
+    given = dict(columns)
     if scores is not None:
         features.append(replace(numeric_feature(SCORE, scores), kind="score"))
+        given[SCORE] = scores
         cuts = order_cuts(numeric_array(scores), SCORE_BINS - 1)
         if targets is not None:
             features += label_features(numeric_array(scores), numeric_array(targets), cuts, threshold)
-    reference = Reference(rows, tuple(f for f in features if f.events), cuts, threshold)
+    if (pairs := pairs_feature(features, given)) is not None:
+        features.append(pairs)
+    reference = Reference(rows, tuple(f for f in features if f.events), cuts, threshold, clocks, coverage)
     if blocks is None:
         return reference
     return with_dispersion(reference, columns, scores=scores, targets=targets, blocks=blocks, sure=sure)

@@ -12,9 +12,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from taut.errors import Invalid, NotFound
-from taut.watch.columns import Column
+from taut.watch.columns import Column, numeric_array
+from taut.watch.order import is_sorted
 
 PART_ROWS = 32_768
+DAYS = {
+    "s": 86_400.0, "ms": 86_400e3, "us": 86_400e6, "ns": 86_400e9, "date32[day]": 1.0, "date64[ms]": 86_400e3,
+}  # fmt: skip
 SUFFIXES = (".parquet", ".csv", ".arrow", ".feather")
 
 
@@ -56,6 +60,8 @@ class Frame:
     blocks: list[Any] | None = None
     left_out: tuple[str, ...] = ()
     """Columns of kinds that are not watched: nested, binary."""
+    days: float | None = None
+    """The time that the rows cover, where a column of times rises all along; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +101,18 @@ def frame_of(table: pa.Table, names: Names) -> Frame:
                 columns[name] = found
     blocks = table[names.block].to_pylist() if names.block and names.block in table.column_names else None
     scores, targets = (columns.pop(name, None) for name in (names.score, names.target))
-    return Frame(table.num_rows, columns, scores, targets, blocks, tuple(left_out))
+    return Frame(table.num_rows, columns, scores, targets, blocks, tuple(left_out), _days(table, columns))
+
+
+def _days(table: pa.Table, columns: dict[str, Column]) -> float | None:
+    """The days from the first to the last moment of the first column of times by which the rows are sorted."""
+    for field in table.schema:
+        if (pa.types.is_timestamp(field.type) or pa.types.is_date(field.type)) and field.name in columns:
+            moments = numeric_array(columns[field.name])
+            if is_sorted(moments):
+                unit = DAYS[field.type.unit if pa.types.is_timestamp(field.type) else str(field.type)]
+                return float(np.nanmax(moments) - np.nanmin(moments)) / unit
+    return None
 
 
 def _column(values: pa.ChunkedArray) -> Column | None:

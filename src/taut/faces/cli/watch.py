@@ -157,8 +157,14 @@ def check(current: Path, against: Path, score: str, target: str, alpha: float, t
 @click.argument("folders", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False))
 @column_options
 @sureness_options
+@click.option(
+    "--per", default=0, metavar="WINDOWS", type=click.IntRange(0),
+    help="Alpha is for so many windows  [default: for all, ever]",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each window.")
-def replay(folders: tuple[Path, ...], score: str, target: str, alpha: float, tolerance: float, as_json: bool) -> None:
+def replay(
+    folders: tuple[Path, ...], score: str, target: str, alpha: float, tolerance: float, per: int, as_json: bool
+) -> None:
     """Watch windows in time order: in each DIR w00000.parquet, w00001.parquet ... against its reference.parquet."""
     from taut.ground import wire
     from taut.watch.offline import Watching
@@ -166,10 +172,12 @@ def replay(folders: tuple[Path, ...], score: str, target: str, alpha: float, tol
     from taut.watch.tables import Names
 
     for folder in folders:
-        for one in replayed(folder, Watching(alpha, tolerance), Names(score, target)):
+        for one in replayed(folder, Watching(alpha, tolerance, per), Names(score, target)):
             told = ", ".join(f"{budget} {'ALARM' if one.alarms[budget] else e}" for budget, e in one.evidence.items())
             named = f"; {', '.join(one.features)}" if one.features else ""
             click.echo(wire.text(one) if as_json else f"{one.dir} {one.window}: {one.rows} rows, {told}{named}")
+        if not as_json:
+            click.echo(f"{folder}: {one.coverage}")
 
 
 def _checked(found: "Check") -> str:
@@ -179,11 +187,15 @@ def _checked(found: "Check") -> str:
         table(["column", "kind", "e-value", "psi", "drifted"], rows, empty="nothing is watched"),
         f"{found.rows} rows against {found.reference_rows}: "
         + (f"drift in {' and '.join(drifted)}" if drifted else "no drift is shown")
-        + f" (alarm at an e-value of {1 / found.alpha:g}: "
+        + f" (alarm at an e-value of {len(found.evidence) / found.alpha:g}: "
         + ", ".join(f"{budget} {e:g}" for budget, e in found.evidence.items()) + ")",
     ]  # fmt: skip
     if found.unknown:
         lines.append(f"not in the reference: {', '.join(found.unknown)}")
+    if found.clocks:
+        lines.append(f"not watched, they only count the time: {', '.join(found.clocks)}")
+    if found.coverage:
+        lines.append(found.coverage)
     return "\n".join(lines)
 
 

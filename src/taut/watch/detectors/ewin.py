@@ -14,27 +14,34 @@ E-detectors, NEJSDS 2024 (alternatives that start at every time).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaln, logsumexp
+from scipy.special import betaln, logsumexp, zeta
 
 from taut.errors import Invalid
 from taut.watch.counts import WindowCounts
 from taut.watch.detectors.ebh import discoveries
-from taut.watch.events import Event, Feature, Reference
+from taut.watch.detectors.tilts import Tilts
+from taut.watch.events import PAIRS, Event, Feature, Reference
 
 Floats = NDArray[np.float64]
 Budget = Literal["features", "labels"]
+BUDGETS: tuple[Budget, ...] = ("labels", "features")
+"""By weight: errors page, a shift of the inputs asks for a look."""
 
 STRENGTHS = (3.0, 30.0, 300.0, 3000.0)
 """Rows that a two-sided alternative's prior is worth around the reference's share: from large shifts to small ones."""
 LIFTS = (3.0, 30.0, 300.0)
 """By how much a one-sided alternative raises a rare event's share."""
+RISES = (1.1, 1.25, 1.5, 2.0, 4.0)
+"""By how much the odds of an error rise."""
+DECAY = 1.3
+"""The start at check t has the weight (t + 1)^-DECAY / zeta(DECAY): all of them together are 1."""
 STARTS_PER_OCTAVE = 4
 """Starts kept per doubling of age: every one of the last eight windows, then fewer and fewer."""
 
@@ -43,12 +50,16 @@ STARTS_PER_OCTAVE = 4
 class Ewin:
     """One detector: the features of a reference that it watches, its lifetime `alpha`, and what it tolerates.
 
-    Shifts of an event's probability by up to `tolerance` (0.01: one per cent of the rows) count as no drift.
+    Shifts of an event's probability by up to `tolerance` (0.01: one per cent of the rows) count as no drift. `per` is 0
+    where alpha bounds the chance of a false alarm over the whole life; else alpha is the budget of so many checks, as
+    those of a year: no more than that of any false alarm in the first `per` checks, and `per` / alpha checks on average
+    until one, so that a change after ten years is found as soon as one after ten days.
     """
 
     features: tuple[Feature, ...]
     alpha: float = 0.01
     tolerance: float = 0.0
+    per: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +88,18 @@ class EwinState:
     peak_at: int = 0
 
 
-def ewin_of(reference: Reference, budget: Budget, *, alpha: float = 0.01, tolerance: float = 0.0) -> Ewin:
+def detectors_of(
+    reference: Reference, *, alpha: float = 0.01, tolerance: float = 0.0, per: int = 0
+) -> dict[Budget, Ewin]:
+    """A detector for each budget that the reference has something for, labels first. Raises Invalid as `ewin_of`."""
+    kinds = {feature.kind == "label" for feature in reference.features}
+    chosen = [budget for budget in BUDGETS if (budget == "labels") in kinds]
+    if not chosen:
+        raise Invalid("the reference has no column to watch")
+    return {budget: ewin_of(reference, budget, alpha=alpha, tolerance=tolerance, per=per) for budget in chosen}
+
+
+def ewin_of(reference: Reference, budget: Budget, *, alpha: float = 0.01, tolerance: float = 0.0, per: int = 0) -> Ewin:
     """The detector of one budget: "labels" watches errors and calibration, "features" the inputs and the score.
 
     Each budget has its own lifetime `alpha`, so that a page on the labels is never spent by the next weather.
@@ -85,13 +107,15 @@ def ewin_of(reference: Reference, budget: Budget, *, alpha: float = 0.01, tolera
     """
     if not 0.0 < alpha < 1.0 or not 0.0 <= tolerance < 1.0:
         raise Invalid(f"ewin needs 0 < alpha < 1 and 0 <= tolerance < 1, got alpha {alpha} and tolerance {tolerance}")
+    if per < 0:
+        raise Invalid(f"a budget is for 1 check or more, or 0 for the whole life; got {per}")
     chosen = tuple(f for f in reference.features if (f.kind == "label") == (budget == "labels"))
     if not chosen:
         raise Invalid(
             f"the reference holds no {budget} to watch",
             hint="make the reference with scores and targets" if budget == "labels" else "",
         )
-    return Ewin(chosen, alpha, tolerance)
+    return Ewin(chosen, alpha, tolerance, per)
 
 
 def start(detector: Ewin) -> EwinState:
@@ -128,14 +152,21 @@ def is_alarm(detector: Ewin, state: EwinState) -> bool:
 
 
 def suspects(detector: Ewin, state: EwinState) -> list[str]:
-    """The features that drifted, strongest first, by e-BH at false discovery rate alpha; often empty without alarm."""
-    return discoveries(state.log_e, fdr=detector.alpha)
+    """The features that drifted, strongest first, by e-BH at false discovery rate alpha; often empty without alarm.
+
+    That columns hang together otherwise is told where no column explains it: one that moved takes its pairs along.
+    """
+    found = discoveries(state.log_e, fdr=detector.alpha)
+    return [name for name in found if name != PAIRS] or found
 
 
 def _evidence(
     detector: Ewin, starts: tuple[Start, ...], hits: tuple[int, ...], trials: tuple[int, ...]
 ) -> dict[str, float]:
-    """Log e-value of each feature: the mean over its events, summed over the starts with weights that sum to 1."""
+    """Log e-value of each feature: the mean of its bets, summed over the starts with weights that sum to 1.
+
+    Half of a numeric feature's stake goes on its shape, half on its single events; the others bet on events alone.
+    """
     events = [event for feature in detector.features for event in feature.events]
     before = (
         np.array([s.hits for s in starts], dtype=np.float64),
@@ -146,12 +177,32 @@ def _evidence(
     sizes = np.array([len(feature.events) for feature in detector.features])
     firsts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     means = np.logaddexp.reduceat(ratios, firsts, axis=1) - np.log(sizes)
-    at = np.array([s.at for s in starts], dtype=np.float64)
-    weights = -np.log(at + 1.0) - np.log(at + 2.0)
-    # Starts yet to come hold the rest of the weight: a bet not yet placed (e = 1). Dropped ones are lost (e = 0).
-    waiting = -log(starts[-1].at + 2.0)
+    tilts = Tilts(detector.features)
+    if len(tilts.features) and not detector.tolerance:
+        a = np.array([event.a for event in events]) + before[0]
+        b = np.array([event.b for event in events]) + before[1] - before[0]
+        shapes = tilts.log_ratios(a, b, after[0], after[1] - after[0])
+        means[:, tilts.features] = np.logaddexp(means[:, tilts.features], shapes) - log(2.0)
+    weights, waiting = log_weights([s.at for s in starts], detector.per)
     total = np.logaddexp(logsumexp(means + weights[:, None], axis=0), waiting)
     return {feature.name: float(e) for feature, e in zip(detector.features, total, strict=True)}
+
+
+def log_weights(at: Sequence[int], per: int = 0) -> tuple[Floats, float]:
+    """Logs of the stakes on starts before these checks, and of the stake on those yet to come: a bet not yet placed.
+
+    Over a whole life they sum to 1. With `per` each has 1/`per`, and after so many checks nothing is left to come.
+
+    >>> weights, waiting = log_weights([0, 1])
+    >>> round(float(np.exp(weights).sum() + np.exp(waiting)), 9)
+    1.0
+    """
+    begun = np.asarray(at, dtype=np.float64)
+    if per:
+        left = 1.0 - (begun[-1] + 1.0) / per
+        return np.full(len(begun), -log(per)), log(left) if left > 0 else -np.inf
+    whole = float(zeta(DECAY, 1.0))
+    return -DECAY * np.log(begun + 1.0) - log(whole), log(zeta(DECAY, begun[-1] + 2.0) / whole)
 
 
 def _log_ratios(
@@ -168,8 +219,12 @@ def _log_ratios(
     one_sided = np.array([event.one_sided for event in events])
     null = _null(a, b, k, misses, np.where(one_sided, 0.0, -tolerance), tolerance)
     ratios = np.empty_like(null)
-    ratios[:, one_sided] = _mixture(_lifted, LIFTS, *(x[:, one_sided] for x in (a, b, k, misses)))
-    ratios[:, ~one_sided] = _mixture(_around, STRENGTHS, *(x[:, ~one_sided] for x in (a, b, k, misses)))
+    risk = np.array([event.kind == "error" for event in events])
+    for chosen, alternative, sizes in (
+        (risk & one_sided, _risen, RISES), (one_sided & ~risk, _lifted, LIFTS), (~one_sided, _around, STRENGTHS),
+    ):  # fmt: skip
+        if chosen.any():
+            ratios[:, chosen] = _mixture(alternative, sizes, *(x[:, chosen] for x in (a, b, k, misses)))
     return ratios - null
 
 
@@ -207,6 +262,12 @@ def _lifted(a: Floats, b: Floats, lift: float) -> tuple[Floats, Floats]:
     """A one-sided alternative: Beta(a, b / lift). It exceeds the null in likelihood ratio order, so the ratio only
     falls when the event is rarer than the null says."""
     return a, np.maximum(b / lift, np.minimum(b, 1.0))
+
+
+def _risen(a: Floats, b: Floats, rise: float) -> tuple[Floats, Floats]:
+    """A one-sided alternative for what is not rare: the odds are higher, known as well as the reference's are."""
+    share = rise * a / (rise * a + b)
+    return (a + b) * share, (a + b) * (1.0 - share)
 
 
 def _log_beta_binomial(a: Floats, b: Floats, k: Floats, misses: Floats) -> Floats:

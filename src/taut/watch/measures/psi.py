@@ -30,10 +30,10 @@ def psi_of_feature(feature: Feature, counts: WindowCounts) -> float | None:
     """The index of one input or score in a window, from its stored counts alone; None where they say nothing.
 
     Bins are the nine parts between the cuts of a numeric feature, or the top levels and all the rest of a categorical
-    one; missing values are a bin of their own. Labels have no bins.
+    one; missing values are a bin of their own. Labels and pairs have no bins.
     """
     now = counts.hits.get(feature.name), counts.trials.get(feature.name)
-    if feature.kind == "label" or now[0] is None or now[1] is None or not any(now[1]):
+    if feature.kind in {"label", "joint"} or now[0] is None or now[1] is None or not any(now[1]):
         return None
     before = tuple(e.hits for e in feature.events), tuple(e.trials for e in feature.events)
     return psi(_shares(feature, *before), _shares(feature, now[0], now[1]))
