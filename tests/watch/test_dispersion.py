@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import chi2
 
 from taut.watch.dispersion import RUN_ROWS, RUNS, RUNS_MIN, block_bounds, dispersion, runs_of
 from taut.watch.profile import make_reference
@@ -80,7 +81,7 @@ def test_runs_of_rows_that_move_together_swing():
 
 def test_a_swing_counts_where_it_is_surely_none_by_chance():
     pairs = np.array([[60, 100], [40, 100]] * 8, dtype=float)
-    assert dispersion(pairs, sure=1e-4) == dispersion(pairs) > 4
+    assert dispersion(pairs, sure=1e-4) == pytest.approx(dispersion(pairs) * 15 / chi2.ppf(0.1, 15))
     mild = np.array([[55, 100], [45, 100]] * 8, dtype=float)
     assert (dispersion(mild, sure=1e-4), dispersion(mild) > 1) == (1.0, True)
 
