@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from taut.errors import Invalid
 from taut.watch.columns import Column, categorical_counts, numeric_array
-from taut.watch.events import ERROR, SCORE, TARGET, Event, Feature, Reference
+from taut.watch.events import ERROR, SCORE, TARGET, Event, Feature, Reference, histogram
 from taut.watch.pairs import count_pairs
 
 
@@ -19,16 +20,21 @@ class WindowCounts:
     """For each feature, in the order of its events: how many rows said yes, and how many were asked.
 
     Counts of the same reference add up: `a + b` is the window of both, bit for bit, in any order. A feature that was
-    not looked at is absent, which is the same as asked zero times.
+    not looked at is absent, which is the same as asked zero times. `bins` are the counts over the finer histogram of
+    each feature that has one, in the order of `Feature.bins`.
     """
 
     rows: int
     hits: dict[str, tuple[int, ...]]
     trials: dict[str, tuple[int, ...]]
+    bins: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
     def __add__(self, other: WindowCounts) -> WindowCounts:
         """The counts of both windows."""
-        return WindowCounts(self.rows + other.rows, _added(self.hits, other.hits), _added(self.trials, other.trials))
+        return WindowCounts(
+            self.rows + other.rows, _added(self.hits, other.hits), _added(self.trials, other.trials),
+            _added(self.bins, other.bins),
+        )  # fmt: skip
 
 
 NO_COUNTS = WindowCounts(0, {}, {})
@@ -53,16 +59,18 @@ def count_window(reference: Reference, columns: Mapping[str, Column], *, scores:
     if len(set(lengths.values())) > 1:
         raise Invalid(f"a window needs columns of one length; found {lengths}")
     rows = next(iter(lengths.values()), 0)
-    hits, trials = {}, {}
+    hits, trials, bins = {}, {}, {}
     for feature in reference.features:
         if feature.kind == "label" or (feature.kind == "score" and scores is None):
             continue
         if feature.kind == "joint":
             hits[feature.name], trials[feature.name] = count_pairs(feature, reference.features, given)
             continue
-        column = given.get(feature.name, [None] * rows)
-        hits[feature.name], trials[feature.name] = count_feature(feature, column)
-    return WindowCounts(rows, hits, trials)
+        found = count_feature(feature, given.get(feature.name, [None] * rows))
+        hits[feature.name], trials[feature.name] = found.hits, found.trials
+        if found.bins:
+            bins[feature.name] = found.bins
+    return WindowCounts(rows, hits, trials, bins)
 
 
 def count_labels(reference: Reference, scores: Column, targets: Column) -> WindowCounts:
@@ -86,31 +94,48 @@ def count_labels(reference: Reference, scores: Column, targets: Column) -> Windo
     return WindowCounts(len(score), hits, trials)
 
 
-def count_feature(feature: Feature, column: Column) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Hits and trials of each event of one input column or of the score."""
+@dataclass(frozen=True, slots=True)
+class FeatureCounts:
+    """The counts of one feature: hits and trials of each event, and over the bins of the finer histogram."""
+
+    hits: tuple[int, ...]
+    trials: tuple[int, ...]
+    bins: tuple[int, ...]
+
+
+def count_feature(feature: Feature, column: Column) -> FeatureCounts:
+    """Hits and trials of each event of one input column or of the score, and the counts of its bins."""
     if feature.kind == "categorical":
         return _count_levels(feature, column)
     values = numeric_array(column)
-    present = len(values) - int(np.count_nonzero(np.isnan(values)))
-    hits = tuple(_numeric_hits(event, feature, values, present) for event in feature.events)
-    whole = {"missing", "present"}
-    return hits, tuple(len(values) if event.kind in whole else present for event in feature.events)
+    # One sort answers all questions, for less than a pass a question costs; NaN stands at its end.
+    ordered = np.sort(values)
+    present = int(ordered.searchsorted(np.nan))
+    ordered = ordered[:present]
+    edges = feature.edges
+    bins = histogram(ordered, edges) if edges else ()
+    up_to = dict(zip(edges, accumulate(bins[:-1]), strict=False))  # The last of two equal edges counts.
+    hits = tuple(
+        up_to[event.at] if event.kind == "below" and event.at in up_to
+        else _numeric_hits(event, feature, ordered, len(values))
+        for event in feature.events
+    )  # fmt: skip
+    return FeatureCounts(hits, _trials(feature, present, len(values)), bins)
 
 
-def _numeric_hits(event: Event, feature: Feature, values: NDArray[np.float64], present: int) -> int:
-    """Rows that say yes. A comparison with NaN is false, so holes fall out by themselves."""
+def _numeric_hits(event: Event, feature: Feature, ordered: NDArray[np.float64], rows: int) -> int:
+    """Rows that say yes, by their sorted present values. A bound or cut that was infinite is None in a profile read."""
     if event.kind == "below":
-        assert event.at is not None, event
-        return int(np.count_nonzero(values <= event.at))
+        return int(ordered.searchsorted(-np.inf if event.at is None else event.at, side="right"))
     if event.kind == "outside":
-        assert feature.low is not None, feature
-        assert feature.high is not None, feature
-        return int(np.count_nonzero(values < feature.low)) + int(np.count_nonzero(values > feature.high))
-    return present if event.kind == "present" else len(values) - present
+        low = -np.inf if feature.low is None else feature.low
+        high = np.inf if feature.high is None else feature.high
+        return int(ordered.searchsorted(low)) + len(ordered) - int(ordered.searchsorted(high, side="right"))
+    return len(ordered) if event.kind == "present" else rows - len(ordered)
 
 
-def _count_levels(feature: Feature, column: Column) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Hits and trials of a categorical column, from one pass over its distinct levels."""
+def _count_levels(feature: Feature, column: Column) -> FeatureCounts:
+    """The counts of a categorical column, from one pass over its distinct levels."""
     counts, missing = categorical_counts(column)
     present = sum(counts.values())
     top = {event.level for event in feature.events if event.kind == "level"}
@@ -122,8 +147,15 @@ def _count_levels(feature: Feature, column: Column) -> tuple[tuple[int, ...], tu
         "present": present,
     }
     hits = tuple(counts.get(e.level or "", 0) if e.kind == "level" else of_kind[e.kind] for e in feature.events)
-    whole = {"missing", "present"}
-    return hits, tuple(present + missing if e.kind in whole else present for e in feature.events)
+    unseen = of_kind["unseen"] if feature.known is not None else 0
+    kept = [counts.get(level, 0) for level in feature.levels]
+    bins = (*kept, present - unseen - sum(kept), unseen) if feature.bins else ()
+    return FeatureCounts(hits, _trials(feature, present, present + missing), bins)
+
+
+def _trials(feature: Feature, present: int, rows: int) -> tuple[int, ...]:
+    """Whether a value is there is asked of every row, all else of those that have one."""
+    return tuple(rows if event.kind in {"missing", "present"} else present for event in feature.events)
 
 
 def _added(one: Mapping[str, tuple[int, ...]], other: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:

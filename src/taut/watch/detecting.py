@@ -68,7 +68,7 @@ def _counts(reference: Reference, rows: PredictedRows, spec: MonitorSpec) -> Win
     watched = replace(reference, features=tuple(one for one in reference.features if _is_watched(one, spec)))
     counted = count_window(watched, _features(rows, spec), scores=scores)
     labels = count_labels(reference, scores, rows.labels)
-    return WindowCounts(counted.rows, {**counted.hits, **labels.hits}, {**counted.trials, **labels.trials})
+    return replace(counted + labels, rows=counted.rows)
 
 
 def _is_watched(feature: Feature, spec: MonitorSpec) -> bool:

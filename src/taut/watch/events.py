@@ -7,8 +7,11 @@ a Beta law.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import isfinite
 from typing import Literal
 
 import numpy as np
@@ -20,6 +23,7 @@ from taut.watch.order import Coverage
 EventKind = Literal["below", "outside", "missing", "present", "level", "rest", "unseen", "error", "target", "agree"]
 FeatureKind = Literal["numeric", "categorical", "score", "label", "joint"]
 
+FLOAT_MAX = sys.float_info.max
 SCORE, ERROR, TARGET, PAIRS = "score", "label:error", "label:target", "columns:pairs"
 CUTS = 8
 """Order statistics asked about per numeric feature: the 1/9 to 8/9 quantiles, as in the study behind the method."""
@@ -28,6 +32,12 @@ TOP_LEVELS = 12
 KNOWN_LEVELS_MAX = 1_000
 """A column with more levels is an identifier: a new one is no news, and keeping them would burst the profile."""
 SCORE_BINS = 5
+FINER = 3
+"""Bins of the finer histogram between two neighbouring cuts; its ranks fall on those of the cuts, too."""
+TAILS = (0.001, 0.01)
+"""Shares at either end that the finer histogram cuts off besides: what is rare lies far apart."""
+KEPT_LEVELS = 31
+"""Levels of a categorical feature whose counts are kept for pictures and measures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +64,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One watched column and its events. `low` and `high` bound the numbers seen, `known` the levels seen (or None)."""
+    """One watched column and its events. `low` and `high` bound the numbers seen, `known` the levels seen (or None).
+
+    `bins` are the reference's own counts over a finer histogram, for pictures, measures and quality; no event. Of a
+    numeric feature: below `edges[0]`, `edges[0]` to `edges[1]`, above `edges[1]` to `edges[2]`, ..., above the last
+    edge, shape (edges + 1,). Of a categorical one: each of `levels`, the most frequent first, then all other known
+    levels, then levels never seen, shape (levels + 2,). `finer` are the inner edges that are no cut of an event,
+    `sd` the standard deviation, `distinct` how many values differ. Profiles of before have none of these.
+    """
 
     name: str
     kind: FeatureKind
@@ -62,6 +79,23 @@ class Feature:
     low: float | None = None
     high: float | None = None
     known: tuple[str, ...] | None = None
+    finer: tuple[float, ...] = ()
+    levels: tuple[str, ...] = ()
+    bins: tuple[int, ...] = ()
+    sd: float | None = None
+    distinct: int = 0
+
+    @property
+    def edges(self) -> tuple[float, ...]:
+        """The edges of the finer histogram, ascending from the reference's smallest value to its largest.
+
+        The first two are equal where so many values are the smallest one that they fill a bin, or all of them.
+        """
+        if self.kind == "categorical" or not self.bins:
+            return ()
+        low, high = finite(self.low, -FLOAT_MAX), finite(self.high, FLOAT_MAX)
+        cuts = {event.at for event in self.events if event.at is not None and isfinite(event.at)}
+        return (low, *sorted(cuts | set(self.finer)), high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +126,8 @@ def numeric_feature(name: str, column: Column) -> Feature:
     present = np.sort(values[~np.isnan(values)])
     n = len(present)
     events: list[Event] = []
-    for cut in order_cuts(present, CUTS):
+    cuts = order_cuts(present, CUTS)
+    for cut in cuts:
         at_or_below = int(np.searchsorted(present, cut, side="right"))
         tied = at_or_below > 1 and present[at_or_below - 2] == cut
         a, b = jeffreys(at_or_below, n) if tied else (float(at_or_below), float(n + 1 - at_or_below))
@@ -102,7 +137,52 @@ def numeric_feature(name: str, column: Column) -> Feature:
         events.append(Event("outside", outside, 2.0, float(n - 1), 0, n, one_sided=True))
     events.append(_missing_event(name, len(values) - n, len(values)))
     bounds = (float(present[0]), float(present[-1])) if n else (None, None)
-    return Feature(name, "numeric", tuple(events), low=bounds[0], high=bounds[1])
+    made = Feature(name, "numeric", tuple(events), low=bounds[0], high=bounds[1])
+    return with_histogram(made, present, cuts) if n else made
+
+
+def with_histogram(feature: Feature, present: NDArray[np.float64], cuts: tuple[float, ...]) -> Feature:
+    """The numeric feature with its finer histogram, from the reference's sorted present values, at least one.
+
+    Inner edges are the cuts, `FINER` - 1 order statistics between two of them, and `TAILS` at either end. Those of
+    values that stand alone are rounded as far as their bins allow, since a profile holds hundreds of them.
+    """
+    n = len(present)
+    shares = [place / (FINER * (CUTS + 1)) for place in range(1, FINER * (CUTS + 1))]
+    shares += [share for tail in TAILS for share in (tail, 1.0 - tail)]
+    ranks = np.clip(np.round(np.array(shares) * n).astype(int), 1, n)
+    chosen = np.unique(present[ranks - 1])
+    inner = sorted({float(one) for one in chosen if np.isfinite(one) and one < present[-1]} | set(cuts))
+    finer = []
+    for place, edge in enumerate(inner):
+        if edge not in cuts:
+            around = [*inner[max(0, place - 1) : place], *inner[place + 1 : place + 2]]
+            alone = np.searchsorted(present, edge, side="right") - np.searchsorted(present, edge) == 1
+            room = min(abs(edge - other) for other in around) / 64 if around and alone else 0.0
+            finer.append(_rounded(edge, room))
+    spread = float(present.std()) if np.isfinite(present[[0, -1]]).all() else float("inf")
+    made = replace(
+        feature, finer=tuple(finer), bins=(0,),
+        sd=_rounded(spread, spread / 1e6) if isfinite(spread) else None,
+        distinct=1 + int(np.count_nonzero(present[1:] != present[:-1])),
+    )  # fmt: skip
+    return replace(made, bins=histogram(present, made.edges))
+
+
+def histogram(ordered: NDArray[np.float64], edges: tuple[float, ...]) -> tuple[int, ...]:
+    """How many of the sorted values lie below the first edge, between each two, and above the last; no NaN among them.
+
+    >>> histogram(np.array([0.0, 1.0, 1.0, 2.0, 5.0]), (1.0, 1.0, 3.0))
+    (1, 2, 1, 1)
+    """
+    below = int(ordered.searchsorted(edges[0]))
+    up_to = ordered.searchsorted(edges[1:], side="right").tolist()
+    return tuple(high - low for low, high in pairwise((0, below, *up_to, len(ordered))))
+
+
+def finite(bound: float | None, otherwise: float) -> float:
+    """A bound of the values seen; infinity, which JSON does not know, is read as None."""
+    return bound if bound is not None and isfinite(bound) else otherwise
 
 
 def categorical_feature(name: str, column: Column) -> Feature:
@@ -131,7 +211,12 @@ def categorical_feature(name: str, column: Column) -> Feature:
         once = sum(1 for k in counts.values() if k == 1)
         events.append(Event("unseen", f"{name} is a new level", once + 1.0, float(n), 0, n, one_sided=True))
     events.append(_missing_event(name, missing, n + missing))
-    return Feature(name, "categorical", tuple(events), known=known)
+    kept = tuple(sorted(counts, key=lambda level: (-counts[level], level))[:KEPT_LEVELS])
+    bins = [counts[level] for level in kept]
+    return Feature(
+        name, "categorical", tuple(events), known=known, levels=kept, bins=(*bins, n - sum(bins), 0),
+        distinct=len(counts),
+    )  # fmt: skip
 
 
 def label_features(
@@ -185,6 +270,12 @@ def _missing_event(name: str, missing: int, rows: int) -> Event:
     if missing == rows:
         return Event("present", f"{name} is present", *jeffreys(0, rows), 0, rows, one_sided=True)
     return Event("missing", f"{name} is missing", *jeffreys(missing, rows), missing, rows, one_sided=not missing)
+
+
+def _rounded(value: float, room: float) -> float:
+    """The shortest decimal that is no further from the value than `room`."""
+    short = (float(f"{value:.{digits}g}") for digits in range(2, 17))
+    return next((one for one in short if abs(one - value) <= room), value)
 
 
 def jeffreys(hits: int, trials: int) -> tuple[float, float]:
