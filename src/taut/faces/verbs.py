@@ -241,6 +241,7 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "watch.dismiss": "taut.watch.dismissal:dismiss_alert",
         "watch.handled": "taut.watch.alerts:handle_alert",
         "watch.newest": "taut.watch.windows:newest_window",
+        "watch.quality": "taut.watch.quality.window:window_quality",
         "watch.refer": "taut.watch.references:set_reference",
         "watch.reference": "taut.watch.references:find_reference",
         "watch.references": "taut.watch.references:list_references",

@@ -4,6 +4,7 @@ from taut.watch.alerts import handle_alert, list_alerts
 from taut.watch.dismissal import dismiss_alert
 from taut.watch.due import Successor, find_successor
 from taut.watch.exports import export_labelled, record_source
+from taut.watch.quality import WindowQuality, window_quality
 from taut.watch.references import MonitorReference, find_reference, list_references, set_reference
 from taut.watch.renewal import renew_reference
 from taut.watch.report import watch_report
@@ -12,6 +13,7 @@ from taut.watch.windows import close_windows, list_windows, newest_window
 __all__ = [
     "MonitorReference",
     "Successor",
+    "WindowQuality",
     "close_windows",
     "dismiss_alert",
     "export_labelled",
@@ -26,4 +28,5 @@ __all__ = [
     "renew_reference",
     "set_reference",
     "watch_report",
+    "window_quality",
 ]

@@ -26,6 +26,10 @@ class Words(Protocol):
         """How often each level occurs, and how many values are missing."""
         ...
 
+    def codes(self) -> tuple[list[str], NDArray[np.int64]]:
+        """The distinct words, and the place of each row's word among them, -1 where it is missing."""
+        ...
+
     def numbers(self) -> NDArray[np.float64]:
         """The words that are numbers as floats, NaN for all else."""
         ...
@@ -56,10 +60,10 @@ def numeric_array(column: Column) -> NDArray[np.float64]:
     >>> numeric_array([1, None, "n/a"])
     array([ 1., nan, nan])
     """
-    if isinstance(column, Words):
-        return column.numbers()
     if isinstance(column, np.ndarray) and column.dtype.kind in "iufb":
         return column.astype(np.float64, copy=False)
+    if isinstance(column, Words):
+        return column.numbers()
     try:
         return np.asarray(column, dtype=np.float64)
     except (TypeError, ValueError):
@@ -72,10 +76,10 @@ def categorical_counts(column: Column) -> tuple[dict[str, int], int]:
     >>> categorical_counts(["a", "b", "a", None, 3])
     ({'a': 2, 'b': 1, '3': 1}, 1)
     """
-    if isinstance(column, Words):
-        return column.level_counts()
     if isinstance(column, np.ndarray) and column.dtype.kind in "iuf":
         return _number_counts(column)
+    if isinstance(column, Words):
+        return column.level_counts()
     levels: dict[str, int] = {}
     missing = 0
     for value, count in Counter(column.tolist() if isinstance(column, np.ndarray) else column).items():

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from taut.watch.columns import Column, categorical_counts, numeric_array
 from taut.watch.order import Coverage
+from taut.watch.rows import Duplicates
 
 EventKind = Literal["below", "outside", "missing", "present", "level", "rest", "unseen", "error", "target", "agree"]
 FeatureKind = Literal["numeric", "categorical", "score", "label", "joint"]
@@ -103,7 +104,8 @@ class Reference:
     """What a model's inputs, scores and errors looked like when all was well; the raw rows are not needed again.
 
     `threshold` turns a score into the predicted class. `score_cuts` are the inner edges of the score bins. `clocks` are
-    columns that only count the time, so that nothing is asked of them.
+    columns that only count the time, so that nothing is asked of them. `duplicates` counts the rows whose inputs are
+    there twice; profiles of before do not know.
     """
 
     rows: int
@@ -112,6 +114,7 @@ class Reference:
     threshold: float = 0.5
     clocks: tuple[str, ...] = ()
     coverage: Coverage | None = None
+    duplicates: Duplicates | None = None
 
 
 def numeric_feature(name: str, column: Column) -> Feature:

@@ -17,6 +17,7 @@ from taut.watch.events import Feature, Reference
 from taut.watch.measures.psi import psi_of_feature
 from taut.watch.order import Coverage, clocks_of, sorted_by
 from taut.watch.profile import make_reference
+from taut.watch.quality import Facts, Finding, facts_of, is_broken, quality_of, total_of
 from taut.watch.tables import Frame, Names, frames_of, read_frame
 
 REFERENCE = "reference.parquet"
@@ -72,6 +73,11 @@ class Check:
     """Columns that only rise or only fall in the reference: they count the time and are not watched."""
     coverage: str = ""
     """Which swings the reference knows of, in words."""
+    left_out: tuple[str, ...] = ()
+    """Columns of kinds that are not watched: nested, binary."""
+    quality: tuple[Finding, ...] = ()
+    is_broken: bool = False
+    """Whether a finding of `quality` is an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +121,14 @@ def check_table(
 ) -> Check:
     """Hold a table against a reference in one look, a part at a time. Raises NotFound and Invalid as reading does."""
     wanted = watching or Watching()
-    counts, labelled, unknown = NO_COUNTS, 0, dict[str, None]()
+    counts, labelled, unknown, facts, left_out = NO_COUNTS, 0, dict[str, None](), list[Facts](), tuple[str, ...]()
     known = {feature.name for feature in reference.features} | set(reference.clocks)
     for frame in frames_of(current, names):
         some, labels = counted(reference, frame)
         counts, labelled = counts + some, labelled + labels
         unknown |= dict.fromkeys(name for name in frame.columns if name not in known)
+        facts.append(facts_of(reference, frame.columns, rows=frame.rows, others=frame.left_out))
+        left_out = frame.left_out
     detectors = _detectors(reference, wanted)
     states = {budget: update(one, start(one), counts) for budget, one in detectors.items()}
     features = [
@@ -129,6 +137,7 @@ def check_table(
         for named in [suspects(one, states[budget])]
         for feature in one.features
     ]
+    quality = quality_of(reference, counts, total_of(facts))
     return Check(
         counts.rows - labelled, labelled, reference.rows, wanted.alpha, wanted.tolerance,
         {budget: round(e_value(state), 6) for budget, state in states.items()},
@@ -136,6 +145,7 @@ def check_table(
         tuple(sorted(features, key=lambda one: (-one.e_value, -(one.psi or 0.0), one.name))), tuple(unknown),
         reference.clocks,
         covered(reference),
+        left_out, quality, is_broken(quality),
     )  # fmt: skip
 
 

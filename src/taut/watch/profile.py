@@ -19,6 +19,7 @@ from taut.watch.events import (
 )
 from taut.watch.order import Coverage, clocks_of
 from taut.watch.pairs import pairs_feature
+from taut.watch.rows import duplicates_of, row_hashes
 
 
 def make_reference(
@@ -58,7 +59,9 @@ def make_reference(
             features += label_features(numeric_array(scores), numeric_array(targets), cuts, threshold)
     if (pairs := pairs_feature(features, given)) is not None:
         features.append(pairs)
-    reference = Reference(rows, tuple(f for f in features if f.events), cuts, threshold, clocks, coverage)
+    watched = tuple(f for f in features if f.events)
+    twice = duplicates_of(row_hashes(columns, [f.name for f in watched if f.kind in {"numeric", "categorical"}], rows))
+    reference = Reference(rows, watched, cuts, threshold, clocks, coverage, twice)
     if blocks is None:
         return reference
     return with_dispersion(reference, columns, scores=scores, targets=targets, blocks=blocks, sure=sure)

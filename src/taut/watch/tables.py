@@ -27,6 +27,7 @@ class Levels:
 
     def __init__(self, values: pa.Array) -> None:
         self._values = values
+        self._coded: tuple[list[str], NDArray[np.int64]] | None = None
 
     def __len__(self) -> int:
         return len(self._values)
@@ -36,17 +37,23 @@ class Levels:
 
     def level_counts(self) -> tuple[dict[str, int], int]:
         """How often each level occurs, and how many values are missing."""
-        found = self._values.value_counts()
-        levels, counts = found.field("values").to_pylist(), found.field("counts").to_pylist()
-        by_level = {str(level): count for level, count in zip(levels, counts, strict=True) if level is not None}
-        return by_level, self._values.null_count
+        words, codes = self.codes()
+        counts = np.bincount(codes + 1, minlength=len(words) + 1).tolist()
+        return dict(zip(words, counts[1:], strict=True)), counts[0]
+
+    def codes(self) -> tuple[list[str], NDArray[np.int64]]:
+        """The distinct words, and the place of each row's word among them, -1 where it is missing."""
+        if self._coded is None:
+            coded = self._values.dictionary_encode()
+            found = coded.indices.fill_null(-1) if coded.null_count else coded.indices
+            places = found.to_numpy(zero_copy_only=False).astype(np.int64)
+            self._coded = [str(word) for word in coded.dictionary.to_pylist()], places
+        return self._coded
 
     def numbers(self) -> NDArray[np.float64]:
         """The words that are numbers as floats, NaN for all else."""
-        coded = self._values.dictionary_encode()
-        read = np.array([_number(str(word)) for word in coded.dictionary.to_pylist()] or [np.nan])
-        codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return np.where(codes < 0, np.nan, read[codes])
+        words, codes = self.codes()
+        return np.array([*map(_number, words), np.nan])[codes]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """`taut watch`: windows, alerts and the picture of a deployment."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,7 +12,9 @@ from taut.home import open_home
 from taut.records import Alert, Prediction, Window
 
 if TYPE_CHECKING:
+    from taut.watch import WindowQuality
     from taut.watch.offline import Check
+    from taut.watch.quality import Finding
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -115,6 +117,18 @@ def report(deployment: str, out: Path | None, as_json: bool) -> None:
     shown({"path": str(place), "size_bytes": len(page.encode())}, as_json, lambda _: f"the picture is in {place}")
 
 
+@watch.command(epilog="Example: taut watch quality late")
+@click.argument("deployment")
+@json_option
+def quality(deployment: str, as_json: bool) -> None:
+    """Say what is broken or odd in the rows of a deployment's newest closed window: schema, holes, units, repeats."""
+    from taut.deploy import find_deployment
+    from taut.watch import window_quality
+
+    with open_home() as home:
+        shown(window_quality(home, find_deployment(home, deployment).name), as_json, _quality)
+
+
 @watch.command(epilog="Example: taut watch profile january.parquet --out january.json")
 @click.argument("data", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
@@ -196,7 +210,24 @@ def _checked(found: "Check") -> str:
         lines.append(f"not watched, they only count the time: {', '.join(found.clocks)}")
     if found.coverage:
         lines.append(found.coverage)
-    return "\n".join(lines)
+    if found.left_out:
+        lines.append(f"not watched, for they hold neither numbers nor words: {', '.join(found.left_out)}")
+    return "\n".join([*lines, *_findings(found.quality)])
+
+
+def _quality(found: "WindowQuality") -> str:
+    span = f"{iso(found.start_ms)[:16]} to {iso(found.end_ms)[:16]}"
+    return "\n".join([f"{found.deployment}, {span}: {found.rows} rows", *_findings(found.findings)])
+
+
+def _findings(found: Sequence["Finding"]) -> list[str]:
+    """A line a finding, under one that says whether a model should learn from these data."""
+    rows = [(one.severity, one.feature or "the rows", one.check, one.text) for one in found]
+    if not rows:
+        return ["data quality: nothing is wrong"]
+    is_fit = all(one.severity != "error" for one in found)
+    return ["data quality: " + ("worth a look" if is_fit else "BROKEN, no data to learn from"),
+            table(["severity", "column", "check", "found"], rows, empty="")]  # fmt: skip
 
 
 def _windows(windows: list[Window]) -> str:
