@@ -14,6 +14,7 @@ from taut.watch.counts import NO_COUNTS, WindowCounts, count_labels, count_windo
 from taut.watch.detectors.ewin import Budget, Ewin, EwinState, detectors_of, e_value, is_alarm, start, suspects, update
 from taut.watch.dispersion import run_reach, runs_of
 from taut.watch.events import Feature, Reference
+from taut.watch.measures import Measured, measured
 from taut.watch.measures.psi import psi_of_feature
 from taut.watch.order import Coverage, clocks_of, sorted_by
 from taut.watch.profile import make_reference
@@ -78,6 +79,8 @@ class Check:
     quality: tuple[Finding, ...] = ()
     is_broken: bool = False
     """Whether a finding of `quality` is an error."""
+    measures: tuple[Measured, ...] = ()
+    """The classic measures, for the eye: no alarm comes of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +146,7 @@ def check_table(
         {budget: round(e_value(state), 6) for budget, state in states.items()},
         {budget: is_alarm(detectors[budget], state) for budget, state in states.items()},
         tuple(sorted(features, key=lambda one: (-one.e_value, -(one.psi or 0.0), one.name))), tuple(unknown),
-        reference.clocks,
-        covered(reference),
-        left_out, quality, is_broken(quality),
+        reference.clocks, covered(reference), left_out, quality, is_broken(quality), measured(reference, counts),
     )  # fmt: skip
 
 

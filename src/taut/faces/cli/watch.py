@@ -13,6 +13,7 @@ from taut.records import Alert, Prediction, Window
 
 if TYPE_CHECKING:
     from taut.watch import WindowQuality
+    from taut.watch.measures import Measured
     from taut.watch.offline import Check
     from taut.watch.quality import Finding
 
@@ -157,14 +158,18 @@ def profile(data: Path, out: Path | None, score: str, target: str, block: str, a
 )  # fmt: skip
 @column_options
 @sureness_options
+@click.option("--measures", is_flag=True, help="Print PSI, KS, Wasserstein, Jensen-Shannon and Cramer's V, too.")
 @json_option
-def check(current: Path, against: Path, score: str, target: str, alpha: float, tolerance: float, as_json: bool) -> None:
+def check(
+    current: Path, against: Path, score: str, target: str, alpha: float, tolerance: float, measures: bool, as_json: bool
+) -> None:
     """Hold a table (Parquet, CSV, Arrow) against a reference: whether it drifted, and which columns did."""
     from taut.watch.offline import Watching, check_table, profile_of
     from taut.watch.tables import Names
 
     names = Names(score, target)
-    shown(check_table(current, profile_of(against, names), Watching(alpha, tolerance), names), as_json, _checked)
+    found = check_table(current, profile_of(against, names), Watching(alpha, tolerance), names)
+    shown(found, as_json, lambda one: "\n".join([_checked(one), *([_measured(one)] if measures else [])]))
 
 
 @watch.command(epilog="Example: taut watch replay streams/calm streams/shifted --json")
@@ -213,6 +218,23 @@ def _checked(found: "Check") -> str:
     if found.left_out:
         lines.append(f"not watched, for they hold neither numbers nor words: {', '.join(found.left_out)}")
     return "\n".join([*lines, *_findings(found.quality)])
+
+
+def _measured(found: "Check") -> str:
+    """A line a feature: each measure, the conventional name of its size, and the chance of as much without a change."""
+    names = list(dict.fromkeys(one.measure for one in found.measures))
+    by_feature: dict[str, dict[str, Measured]] = {}
+    for one in found.measures:
+        by_feature.setdefault(one.feature, {})[one.measure] = one
+    rows = [(feature, *(_told(of.get(name)) for name in names)) for feature, of in by_feature.items()]
+    return table(["column", *names], rows, empty="nothing can be measured")
+
+
+def _told(one: "Measured | None") -> str:
+    if one is None:
+        return ""
+    band = "" if one.band in {None, "none"} else f" {one.band}"
+    return f"{one.value:.3g}{band}" + ("" if one.p is None else f" (p {one.p:.2g})")
 
 
 def _quality(found: "WindowQuality") -> str:
