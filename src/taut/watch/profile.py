@@ -61,7 +61,7 @@ def make_reference(
         features.append(pairs)
     watched = tuple(f for f in features if f.events)
     twice = duplicates_of(row_hashes(columns, [f.name for f in watched if f.kind in {"numeric", "categorical"}], rows))
-    reference = Reference(rows, watched, cuts, threshold, clocks, coverage, twice)
+    reference = Reference(rows, watched, cuts, threshold, clocks, coverage, duplicates=twice)
     if blocks is None:
         return reference
     return with_dispersion(reference, columns, scores=scores, targets=targets, blocks=blocks, sure=sure)

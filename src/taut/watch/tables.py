@@ -52,6 +52,8 @@ class Levels:
 
     def numbers(self) -> NDArray[np.float64]:
         """The words that are numbers as floats, NaN for all else."""
+        if pa.types.is_boolean(self._values.type):  # As in a column that has numbers beside them.
+            return np.asarray(self._values.cast(pa.float64()).to_numpy(zero_copy_only=False))
         words, codes = self.codes()
         return np.array([*map(_number, words), np.nan])[codes]
 
