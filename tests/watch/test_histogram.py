@@ -88,7 +88,7 @@ def test_a_constant_a_column_of_few_values_and_one_of_holes_have_bins_too():
 
 
 def test_infinite_values_have_no_edge_and_a_profile_with_them_is_read_again():
-    reference = make_reference({"x": [float("-inf"), *map(float, range(50)), float("inf")]})
+    reference = make_reference({"x": [3.0, float("-inf"), *map(float, range(50)), float("inf"), 2.0]})
     (feature,) = wire.decode(wire.encode(reference), Reference).features
     assert all(np.isfinite(feature.edges))
     found = count_window(replace(reference, features=(feature,)), {"x": [float("-inf"), 7.0, None, float("inf")]})

@@ -182,7 +182,7 @@ def test_rows_of_few_values_repeat_as_those_of_the_reference_do(rows: int):
 
 
 def test_holes_and_zeros_of_both_signs_are_equal_and_the_kind_of_array_does_not_matter():
-    reference = make_reference({"a": np.arange(200.0), "b": ["x", "y"] * 100})
+    reference = make_reference({"a": np.random.default_rng(5).permutation(np.arange(200.0)), "b": ["x", "y"] * 100})
     numbers = [0.0, -0.0, None] * 20
     plain = quality_of_rows(reference, {"a": numbers, "b": ["x"] * 60})
     arrow = quality_of_rows(reference, {"a": np.array(numbers, dtype=float), "b": Levels(pa.array(["x"] * 60))})
@@ -257,3 +257,9 @@ def test_silence_for_more_than_three_windows_is_a_warning():
     assert staleness_of(day, 4 * day, day) == ()
     (found,) = staleness_of(day, 6 * day, day)
     assert (found.severity, found.text) == ("warning", "the newest event is 5 d old, more than 3 windows")
+
+
+def test_a_column_that_only_counts_the_time_is_known_and_not_looked_at():
+    reference = make_reference({"a": np.random.default_rng(6).normal(size=300), "at": np.arange(300.0)})
+    assert reference.clocks == ("at",)
+    assert found_in({"a": np.random.default_rng(7).normal(size=300), "at": np.arange(300.0, 600.0)}, reference) == []
