@@ -135,7 +135,7 @@ def _add_levels(facts: Facts, feature: Feature, column: Column) -> None:
 
 def _kind(column: Column) -> Kind:
     if isinstance(column, np.ndarray) and column.dtype.kind == "f":
-        return "nothing" if len(column) and np.isnan(column).all() else "numbers"
+        return "nothing" if np.isnan(column).all() else "numbers"
     if not _there(column):
         return "nothing"
     return "numbers" if is_numeric(column) else "words"
