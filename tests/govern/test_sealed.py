@@ -75,7 +75,7 @@ def test_no_key_is_made_where_there_is_no_secret(home: Home):
 
 
 def test_deliveries_are_signed_with_the_secret_and_not_with_what_is_stored(home: Home, monkeypatch):
-    from taut.govern.deliveries import signature_of
+    from taut.ground.outbound import signature_of
 
     with receiving() as receiver:
         monkeypatch.setenv("TAUT_WEBHOOK_HOSTS", "127.0.0.1")

@@ -5,24 +5,20 @@ out, and the row is sent again under the same id: a webhook hears of everything 
 It hears things in their order: what comes later waits until the first was answered or given up.
 """
 
-import base64
-import hashlib
-import hmac
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from taut.errors import Denied, Invalid, TautError, Unavailable
 from taut.govern.told import EXAMPLES, KINDS, payload_of, told_of
-from taut.govern.webhooks import Webhook, allowed_hosts, check_event, secret_in, webhook_in, webhooks_in
+from taut.govern.webhooks import Webhook, check_event, secret_in, webhook_in, webhooks_in
 from taut.ground.ledger import Event, next_events
 from taut.ground.meta import Tx, Value
-from taut.ground.outbound import Answer, post
+from taut.ground.outbound import Answer, allowed_hosts, post, signature_of
+from taut.ground.queues import LEASE_MS, queue_in, wait_ms
 from taut.home import Home, verb
 
 BATCH = 200  # Entries of the ledger that become deliveries in one transaction.
-LEASE_MS = 60_000  # Far past the time-out of a delivery: only a dead sender's claim runs out.
-RETRY_MS, RETRY_MAX_MS = 5_000, 3_600_000  # The first wait after a failure, doubled from there on up to the last.
 ATTEMPTS_MAX = 10
 AGE_MAX_MS = 86_400_000  # Who answers nothing for a day is not told yesterday's news first.
 KEPT_MS = 7 * 86_400_000
@@ -50,18 +46,7 @@ FROM webhook JOIN webhook_delivery AS first ON first.webhook_id = webhook.id AND
 WHERE first.due_ms <= :now AND first.claimed_until_ms <= :now
 ORDER BY first.due_ms, first.seq LIMIT 1
 """
-CLAIM = """
-UPDATE webhook_delivery SET claimed_until_ms = :until, attempts = attempts + 1
-WHERE id = :id AND status = 'due' AND claimed_until_ms <= :now AND attempts = :attempts
-"""
-END = """
-UPDATE webhook_delivery SET status = :status, claimed_until_ms = 0, ended_ms = :now, answer = :answer
-WHERE id = :id AND status = 'due' AND attempts = :attempts
-"""
-TRY_LATER = """
-UPDATE webhook_delivery SET claimed_until_ms = 0, due_ms = :next, answer = :answer
-WHERE id = :id AND status = 'due' AND attempts = :attempts
-"""
+QUEUE = queue_in("webhook_delivery")
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +136,7 @@ def claim(home: Home) -> Delivery | None:
         delivery_id, webhook_id, event, payload, attempts, at_ms = row
         found: dict[str, Value] = {"id": delivery_id, "attempts": attempts, "now": now, "until": now + LEASE_MS}
         with home.meta.transaction() as tx:
-            claimed = tx.execute(CLAIM, found)
+            claimed = tx.execute(QUEUE.claim, found)
         if claimed:
             tries = int(str(attempts)) + 1
             return Delivery(str(delivery_id), str(webhook_id), str(event), str(payload), tries, int(str(at_ms)))
@@ -162,15 +147,14 @@ def deliver(home: Home, delivery: Delivery) -> None:
     is_old = home.clock.now_ms() - delivery.at_ms > AGE_MAX_MS
     good, said = (False, "it waited too long") if is_old else _sent(home, delivery)
     now = home.clock.now_ms()
-    wait = min(RETRY_MS * 2 ** (delivery.attempts - 1), RETRY_MAX_MS)
     ended: dict[str, Value] = {
-        "id": delivery.id, "attempts": delivery.attempts, "now": now, "next": now + wait,
+        "id": delivery.id, "attempts": delivery.attempts, "now": now, "next": now + wait_ms(delivery.attempts),
         "answer": said[:ANSWER_MAX].replace("\0", ""), "status": "done" if good else "failed",
     }  # fmt: skip
     with home.meta.transaction() as tx:
         if not good and not is_old and delivery.attempts < ATTEMPTS_MAX:
-            tx.execute(TRY_LATER, ended)
-        elif tx.execute(END, ended) and not good:
+            tx.execute(QUEUE.try_later, ended)
+        elif tx.execute(QUEUE.end, ended) and not good:
             body = {"event": delivery.event, "delivery": delivery.id, "attempts": delivery.attempts}
             home.append(tx, "webhook.gave_up", subject=f"webhook:{delivery.webhook_id}", body=body)
 
@@ -185,16 +169,6 @@ def send(webhook: Webhook, secret: str, delivery_id: str, payload: str, *, now_m
     if secret:
         headers["X-MLflow-Signature"] = signature_of(secret, delivery_id, seconds, payload)
     return post(webhook.url, payload.encode(), headers, allowed=allowed_hosts())
-
-
-def signature_of(secret: str, delivery_id: str, seconds: str, payload: str) -> str:
-    """What proves that a delivery came from who knows the secret: HMAC-SHA256 over id, time and body.
-
-    >>> signature_of("s", "1", "2", "{}")
-    'v1,SnYrvqzM9LnSl953cPVWV1AmSWOeDIOs6ZD5pBq4+Ig='
-    """
-    signed = f"{delivery_id}.{seconds}.{payload}".encode()
-    return "v1," + base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()
 
 
 def _sent(home: Home, delivery: Delivery) -> tuple[bool, str]:

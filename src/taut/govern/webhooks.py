@@ -1,6 +1,5 @@
 """Webhooks: which URL is told of which events, as MLflow's registry has them. A secret goes in and never comes out."""
 
-import os
 import re
 import uuid
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from taut.govern.secrets import HOLD, opened, sealed
 from taut.ground import wire
 from taut.ground.ledger import size_of
 from taut.ground.meta import Row, Tx
-from taut.ground.outbound import Hosts, check_url, read_hosts
+from taut.ground.outbound import allowed_hosts, check_url
 from taut.ground.sealed import key_name_of
 from taut.home import Home, verb
 from taut.runs import page_of
@@ -29,7 +28,6 @@ NAME = re.compile(r"[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?", re.ASCII)
 DESCRIPTION_MAX, SECRET_MAX = 1000, 1000
 WEBHOOKS_MAX = 100  # Each is a row and a request for every event.
 PAGE, PAGE_MAX = 100, 1000
-ALLOWED = "TAUT_WEBHOOK_HOSTS"
 
 COLUMNS = "id, name, url, events, description, secret <> '', status, created_ms, updated_ms"
 SELECT_ONE = f"SELECT {COLUMNS} FROM webhook WHERE id = :id"  # noqa: S608  # Constants only.
@@ -168,11 +166,6 @@ def delete_webhook(home: Home, webhook_id: str) -> None:
         if not tx.execute(DELETE, {"id": webhook_id}):
             raise _no_webhook(webhook_id)
         home.append(tx, "webhook.deleted", subject=f"webhook:{webhook_id}")
-
-
-def allowed_hosts() -> Hosts:
-    """The hosts that the owner of this server allows beyond the public ones, and to be told without TLS."""
-    return read_hosts(os.environ.get(ALLOWED, ""))
 
 
 def webhook_in(tx: Tx, webhook_id: str) -> Webhook:

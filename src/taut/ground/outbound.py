@@ -4,9 +4,13 @@ The address that is connected to is the one that was judged: a name is resolved 
 proxy stands between. Time and what is read of the answer are bounded as a whole, however slowly it comes.
 """
 
+import base64
 import contextlib
+import hashlib
+import hmac
 import http.client
 import ipaddress
+import os
 import re
 import socket
 import ssl
@@ -23,6 +27,7 @@ from taut.errors import Denied, Invalid, Unavailable
 URL_MAX = 2048
 TIMEOUT_S = 10.0
 ANSWER_BYTES_MAX = 4096
+ALLOWED = "TAUT_WEBHOOK_HOSTS"
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 Address = tuple[Any, ...]
@@ -48,6 +53,23 @@ def read_hosts(written: str) -> Hosts:
     return frozenset((part.hostname or "", part.port) for part in parts)
 
 
+def allowed_hosts() -> Hosts:
+    """The hosts that the owner of this machine allows beyond the public ones, and to be told without TLS."""
+    return read_hosts(os.environ.get(ALLOWED, ""))
+
+
+def signature_of(secret: str, message_id: str, seconds: str, body: str) -> str:
+    """What proves that a message came from who knows the secret: HMAC-SHA256 over id, time and body.
+
+    Source: Standard Webhooks, https://www.standardwebhooks.com, with the secret as it is written.
+
+    >>> signature_of("s", "1", "2", "{}")
+    'v1,SnYrvqzM9LnSl953cPVWV1AmSWOeDIOs6ZD5pBq4+Ig='
+    """
+    signed = f"{message_id}.{seconds}.{body}".encode()
+    return "v1," + base64.b64encode(hmac.new(secret.encode(), signed, hashlib.sha256).digest()).decode()
+
+
 def check_url(url: str, allowed: Hosts) -> None:
     """Raise Invalid for a URL that could not be posted to: not https, without a host, or at an address of our own net.
 
@@ -55,7 +77,7 @@ def check_url(url: str, allowed: Hosts) -> None:
     """
     parts = _parts_of(url)
     host, port = _place(parts)
-    if _is_among(host, port, allowed):
+    if is_allowed_host(host, port, allowed):
         return
     if parts.scheme != "https":
         raise Invalid(
@@ -94,7 +116,7 @@ def _sent(
     parts = _parts_of(url)
     host, port = _place(parts)
     end = time.monotonic() + timeout_s
-    addresses = _resolved(host, port, must_be_public=not _is_among(host, port, allowed))
+    addresses = _resolved(host, port, must_be_public=not is_allowed_host(host, port, allowed))
     try:
         with _connected(addresses, end) as plain, _secured(plain, parts, host) as line, _until(line, end):
             if isinstance(line, ssl.SSLSocket):
@@ -102,6 +124,38 @@ def _sent(
             return _exchange(line, parts, method, body, headers, bytes_max)
     except (OSError, http.client.HTTPException, ValueError) as problem:
         raise Unavailable(f"{host} did not answer: {str(problem)[:200] or type(problem).__name__}") from None
+
+
+@contextlib.contextmanager
+def line_to(
+    host: str, port: int, *, secured: bool, allowed: Hosts = frozenset(), timeout_s: float = TIMEOUT_S
+) -> Iterator[socket.socket]:
+    """A connection for another protocol than HTTP, to addresses judged as those of `post`; cut when time is up.
+
+    `secured` lines speak TLS from the first byte. Raises Denied where the host stands for an address that is not public
+    and was not allowed, Unavailable where nobody answers in time.
+    """
+    end = time.monotonic() + timeout_s
+    addresses = _resolved(host, port, must_be_public=not is_allowed_host(host, port, allowed))
+    parts = _split(f"{'https' if secured else 'http'}://{host}")
+    try:
+        # A copy is held for the cut: who turns to TLS midway takes the socket itself away.
+        with (
+            _connected(addresses, end) as plain,
+            plain.dup() as held,
+            _secured(plain, parts, host) as line,
+            _until(held, end),
+        ):
+            if isinstance(line, ssl.SSLSocket):
+                line.do_handshake()
+            yield line
+    except (OSError, ValueError) as problem:
+        raise Unavailable(f"{host} did not answer: {str(problem)[:200] or type(problem).__name__}") from None
+
+
+def is_allowed_host(host: str, port: int, allowed: Hosts) -> bool:
+    """Whether the owner allows a host though it may not be public, and without TLS."""
+    return (host.lower(), None) in allowed or (host.lower(), port) in allowed
 
 
 def is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
@@ -155,10 +209,6 @@ def _split(url: str) -> SplitResult:
 
 def _place(parts: SplitResult) -> tuple[str, int]:
     return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def _is_among(host: str, port: int, allowed: Hosts) -> bool:
-    return (host, None) in allowed or (host, port) in allowed
 
 
 def _resolved(host: str, port: int, *, must_be_public: bool) -> list[Address]:
