@@ -21,7 +21,7 @@ MODULES = sorted(p for p in (HERE / "src").rglob("*.py") if ">>> " in p.read_tex
 LINK = re.compile(r"(?<!!)\[[^\]]+\]\((?!\w+:|#)(?P<target>[^)#\s]+)[^)]*\)")
 STEP_WITHIN_S = 120
 # What takes ten seconds and more, for it trains, serves and deploys: typed with the slow tests.
-LONG = {f"docs/rooms/{room}.md" for room in ("deploy", "models", "serve", "watch")}
+LONG = {f"docs/rooms/{room}.md" for room in ("deploy", "models", "serve", "watch", "watch/alerts")}
 
 
 def name_of(path: Path) -> str:

@@ -193,11 +193,68 @@ class DeploymentSpec(_Section, frozen=True):
     rate: str = ""
 
 
+class TellSpec(_Section, frozen=True):
+    """Who is told, by the names of receivers: of alerts that are a page, of those that are a ticket.
+
+    Each hears when an alert was opened and when it was closed; those among `updates` of every window in alarm too.
+    """
+
+    page: tuple[str, ...] = ()
+    ticket: tuple[str, ...] = ()
+    updates: tuple[str, ...] = ()
+
+    def of(self, severity: str) -> tuple[str, ...]:
+        """Who hears of alerts of a severity."""
+        return self.page if severity == "page" else self.ticket
+
+
+class ReceiverSpec(_Section, frozen=True):
+    """A place that is told of alerts. What is secret stands in environment variables, named by the `..._from` keys.
+
+    `webhook`, `slack` and `alertmanager` have a `url` or a `url_from`; a webhook's `secret_from` signs what it gets.
+    `email` goes from `sender` to the addresses in `to` by way of `host` and `port`, with the user and password that
+    `user_from` and `password_from` name; `tls` is how its line is secured.
+    """
+
+    kind: Literal["webhook", "slack", "alertmanager", "email"]
+    url: str = ""
+    url_from: str = ""
+    secret_from: str = ""
+    host: str = ""
+    port: Annotated[int, msgspec.Meta(ge=1, le=65_535)] = 587
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    user_from: str = ""
+    password_from: str = ""
+    sender: str = ""
+    to: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where what its kind needs is missing, or belongs to another kind."""
+        of_mail = bool(self.host or self.sender or self.to or self.user_from or self.password_from)
+        if self.kind == "email":
+            if not (self.host and self.sender and self.to) or self.url or self.url_from or self.secret_from:
+                raise ValueError("an email has host, sender and to, and no url")
+            if bool(self.user_from) != bool(self.password_from):
+                raise ValueError("user_from and password_from come together")
+        elif bool(self.url) == bool(self.url_from) or of_mail:
+            raise ValueError(f"a receiver of the kind {self.kind} has a url or a url_from, and nothing of an email")
+        if self.secret_from and self.kind != "webhook":
+            raise ValueError("only a webhook is signed: secret_from belongs to the kind webhook")
+
+
+class NotifySpec(TellSpec, frozen=True):
+    """The receivers by name, and who of them is told where a monitor says nothing of its own."""
+
+    receivers: dict[str, ReceiverSpec] = {}
+
+
 class MonitorSpec(_Section, frozen=True):
     """How a deployment is watched. `score` is the output that is a probability of the positive class.
 
     `alpha` bounds the chance of any false page over the whole life of a reference; with `alpha_per: year` it is the
-    budget of a year, and so many of them pass on average until one comes.
+    budget of a year, and so many of them pass on average until one comes. `notify` left out is that of the whole file.
+    For `cooldown`, in the time of events, after an alert was closed, the next one of the same budget about the same
+    version is written down and not told.
     """
 
     score: str = "probability"
@@ -208,6 +265,12 @@ class MonitorSpec(_Section, frozen=True):
     alpha_per: Literal["life", "year"] = "life"
     tolerance: float = 0.01
     features: tuple[str, ...] = ()
+    notify: TellSpec | None = None
+    cooldown: str = "7d"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where the cool-down is no duration."""
+        _check_duration(self.cooldown)
 
 
 class TriggerSpec(_Section, frozen=True):
@@ -230,6 +293,18 @@ class ProjectFile(_Section, frozen=True):
     deployments: dict[str, DeploymentSpec] = {}
     monitors: dict[str, MonitorSpec] = {}
     triggers: dict[str, TriggerSpec] = {}
+    notify: NotifySpec = NotifySpec()
+
+    def __post_init__(self) -> None:
+        """Give monitors that name nobody the receivers of all. Raises ValueError for a receiver that is not there."""
+        every = TellSpec(page=self.notify.page, ticket=self.notify.ticket, updates=self.notify.updates)
+        told = {name: monitor.notify or every for name, monitor in self.monitors.items()}
+        for where, one in {"notify": every, **{f"monitors: {name}: notify": one for name, one in told.items()}}.items():
+            unknown = sorted({*one.page, *one.ticket, *one.updates} - self.notify.receivers.keys())
+            if unknown:
+                raise ValueError(f"{where} names {', '.join(unknown)}, which notify: receivers: does not hold")
+        monitors = {name: msgspec.structs.replace(one, notify=told[name]) for name, one in self.monitors.items()}
+        msgspec.structs.force_setattr(self, "monitors", monitors)
 
     def gate_of(self, model: str) -> GateSpec:
         """What versions of a model must pass. Raises NotFound."""
@@ -239,6 +314,14 @@ class ProjectFile(_Section, frozen=True):
                 f"taut.yaml has no gate for model {model!r}", hint=f"add models: {model}: gate: to taut.yaml"
             )
         return found.gate
+
+
+def _check_duration(written: str) -> None:
+    """Raises ValueError, which readers of YAML tell with the place, for what is no duration."""
+    try:
+        duration_ms(written)
+    except Invalid as problem:
+        raise ValueError(problem.message) from None
 
 
 def read_project(folder: Path) -> ProjectFile:

@@ -16,6 +16,7 @@ WINDOW = {
 }  # fmt: skip
 ALERT = {
     "id", "deployment", "version", "window_start_ms", "detector", "severity", "feature", "evidence", "status", "at_ms",
+    "reference", "last_ms", "windows", "peak", "features", "follows", "closed_event_ms", "closed_at_ms", "reason",
 }  # fmt: skip
 PREDICTION = {
     "deployment", "id", "revision", "model", "number", "at_ms", "event_ms", "rows", "inputs", "outputs", "role",
@@ -62,12 +63,12 @@ def test_the_drift_raised_one_page_on_the_day_it_began(line):
 def test_alerts_are_shown_in_a_table(line):
     heading, alert = taut(line.folder, "watch", "alerts").out.splitlines()
     assert heading.split() == [
-        "alert", "severity", "deployment", "window", "detector", "feature", "version", "status",
+        "alert", "severity", "deployment", "window", "detector", "feature", "version", "windows", "told", "status",
     ]  # fmt: skip
     assert alert.split()[1:5] == ["page", "late", "2026-03-09", "ewin:labels"]
 
 
-@pytest.mark.parametrize(("status", "count"), [("open", 1), ("handled", 0), ("dismissed", 0)])
+@pytest.mark.parametrize(("status", "count"), [("open", 1), ("handled", 0), ("dismissed", 0), ("superseded", 0)])
 def test_alerts_are_found_by_what_became_of_them(line, status, count):
     assert len(taut(line.folder, "watch", "alerts", "--status", status, "--json").json) == count
 

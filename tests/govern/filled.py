@@ -63,6 +63,9 @@ from taut.serve.log import PredictionLog, Said, log_place
 from taut.serve.log.sealing import seal
 from taut.watch import set_reference
 from taut.watch.alerts import raise_alert
+from taut.watch.kept import Counted, keep_counts, pack
+from taut.watch.kept import Settings as KeptSettings
+from taut.watch.telling.outbox import News, queue_notices
 
 TRACE = "tr-" + "1" * 32
 RUN = "a" * 32
@@ -176,6 +179,8 @@ def _fill_serving(home: Home) -> None:
         }  # fmt: skip
         tx.execute(INSERT_WINDOW, window)
         tx.execute(UPSERT_STATE, {"deployment": "late", "reference": 1, "state": "{}", "at_ms": now})
+        keep_counts(tx, "late", 0, 1, Counted(pack({"rows": 1}), KeptSettings(0.01, 0.0), {"features": 1}, "s"))
+        queue_notices(tx, News("opened", alert, None, None), ["ops"], at_ms=now)
         home.append(tx, "window.closed", subject="window:late@0")
     record_step(home, "alert:1", "export", {})
 

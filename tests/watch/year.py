@@ -7,7 +7,7 @@ from taut.ground import wire
 from taut.ground.meta import Value
 from taut.home import Home
 from taut.records import Alert, GateCheck, Window
-from taut.watch.alerts import INSERT_ALERT
+from taut.watch.alerts import INSERT_ALERT, alert_row
 from taut.watch.windows import INSERT_WINDOW
 from tests.watch.served import BEGIN_MS, DAY_MS
 
@@ -42,7 +42,7 @@ def live(home: Home, *, name: str = "late", days: int = 275, feature: str = "z",
             measures, evidence = wire.text(window.measures), wire.text(window.evidence)
             tx.execute(INSERT_WINDOW, {**columns, "measures": measures, "evidence": evidence})
         for alert in alerts:
-            tx.execute(INSERT_ALERT, {**wire.plain(alert), "evidence": wire.text(alert.evidence)})
+            tx.execute(INSERT_ALERT, alert_row(alert))
         for revision, (number, cause) in enumerate([(1, "apply"), (2, pages[0].point), (4, pages[2].point)], start=1):
             day = 0 if revision == 1 else (pages[2 * revision - 4].window_start_ms - BEGIN_MS) // DAY_MS + 1
             known: dict[str, Value] = {"name": name, "revision": revision, "number": number}

@@ -161,7 +161,7 @@ SCOPES: tuple[Scope, ...] = (
     Scope("deployment_backend", ("name", "revision"), _numbered("deployment")),
     Scope("deployment_state", ("name",), _point("deployment")),
     Scope("label", ("deployment",), _point("deployment")),
-    *(_of_deployment(table) for table in ("monitor_reference", "monitor_window", "monitor_state")),
+    *(_of_deployment(table) for table in ("monitor_reference", "monitor_window", "monitor_state", "monitor_counts")),
     Scope("alert", ("id",), _point("alert")),
     Scope("step", ("plan",), lambda key: (key[0],)),
     # When a token was last used no entry tells: it is noted now and then, for whoever looks for tokens to end.
@@ -221,6 +221,7 @@ EXEMPT: dict[str, str] = {
     "shown_token": "ID tokens of the last day, which count no second time; forgotten when they would not count anyway",
     "prediction_journal": "how far journals lie in segments; journals are files of machines, which no anchor sees",
     "webhook_cursor": "how far the ledger was read for webhooks; nothing is decided by it",
+    "notice": "a queue: what came of each is told by the ledger, and what it tells stands in its alert",
     "webhook_delivery": "a queue: what is in it was told by the ledger",
 }
 """Tables that no anchor digests, and why."""

@@ -28,6 +28,7 @@ from taut.watch import (
     newest_window,
     renew_reference,
 )
+from taut.watch.telling import tell_receivers
 
 
 def reconcile(home: Home, project: ProjectFile, *, told: Told = lambda _: None) -> Iterator[StepDone]:
@@ -47,8 +48,16 @@ def reconcile(home: Home, project: ProjectFile, *, told: Told = lambda _: None) 
             yield from _watch(home, project, name, told)
         except TautError as problem:
             problems.append(problem)
+    yield from _tell(home, project)
     if problems:
         raise problems[0]
+
+
+def _tell(home: Home, project: ProjectFile) -> Iterator[StepDone]:
+    """Tell receivers what became of alerts."""
+    for told in tell_receivers(home, project):
+        facts: Facts = {"receiver": told.notice.receiver, "change": told.notice.change, "status": told.status}
+        yield StepDone(f"alert:{told.notice.alert_id}", "told", facts)
 
 
 def _seal(home: Home, told: Told) -> Iterator[StepDone]:
@@ -74,6 +83,7 @@ def _watch(home: Home, project: ProjectFile, name: str, told: Told) -> Iterator[
         for window in closed:
             facts: Facts = {"start_ms": window.start_ms, "rows": window.rows, **window.evidence}
             yield StepDone(f"deployment:{name}", "window", facts)
+        yield from _tell(home, project)  # Before a retraining, which takes its time.
         yield from _answer_open(home, project, name, told)
 
 

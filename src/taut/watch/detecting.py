@@ -10,9 +10,12 @@ from taut.models.measures import MEASURES, MeasureName
 from taut.project import MonitorSpec
 from taut.serve import PredictedRows
 from taut.watch.counts import WindowCounts, count_labels, count_window
-from taut.watch.detectors.ewin import Budget, Ewin, EwinState, detectors_of, e_value, is_alarm, start, suspects, update
+from taut.watch.detectors.evidence import story_of
+from taut.watch.detectors.ewin import EwinState, detectors_of, e_value, is_alarm, start, update
 from taut.watch.events import Feature, Reference
+from taut.watch.kept import Counted, Settings, digest_of, pack
 from taut.watch.profile import make_reference
+from taut.watch.story import Story
 
 MEASURED: tuple[MeasureName, ...] = ("brier", "roc_auc", "log_loss", "accuracy", "calibration_error")
 YEAR_MS = 365 * 86_400_000
@@ -21,14 +24,24 @@ DAY_MS = 86_400_000  # Rows of one day share their weather, their holidays and t
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one window showed: `states` is the detectors' memory after it, `alarms` a budget's first suspect."""
+    """What one window showed: `states` is the detectors' memory after it, `alarms` the story of each in alarm."""
 
     rows: int
     labelled: int
     measures: dict[str, float | None]
     evidence: dict[str, float]
-    alarms: dict[str, str]
+    alarms: dict[str, Story]
     states: str
+    counted: Counted
+
+
+@dataclass(frozen=True, slots=True)
+class Bet:
+    """What the detectors of a reference make of one more window: their memory, e-values, and stories in alarm."""
+
+    after: dict[str, EwinState]
+    evidence: dict[str, float]
+    alarms: dict[str, Story]
 
 
 def profile_rows(rows: PredictedRows, spec: MonitorSpec) -> bytes:
@@ -43,22 +56,32 @@ def watch_rows(profile: bytes, rows: PredictedRows, spec: MonitorSpec, states: s
     """Count the rows over the profile's events and update both detectors; `states` is empty after a new reference."""
     reference = wire.decode(profile, Reference, what="the reference profile")
     before = wire.decode(states, dict[str, EwinState], what="the detectors' state") if states else {}
-    counts = _counts(reference, rows, spec)
+    counts, settings = _counts(reference, rows, spec), _settings(spec)
+    found = bet(reference, settings, before, counts)
+    labelled = sum(label is not None for label in rows.labels)
+    kept = wire.text(found.after)
+    checks = {budget: state.checks for budget, state in found.after.items()}
+    counted = Counted(pack(counts), settings, checks, digest_of(kept))
+    return Found(len(rows.ids), labelled, _measured(rows, spec), found.evidence, found.alarms, kept, counted)
+
+
+def bet(reference: Reference, settings: Settings, before: Mapping[str, EwinState], counts: WindowCounts) -> Bet:
+    """Let the detectors look at one more window; without a state before they begin."""
     after: dict[str, EwinState] = {}
     evidence: dict[str, float] = {}
-    alarms: dict[str, str] = {}
-    for budget, detector in _detectors(reference, spec).items():
+    alarms: dict[str, Story] = {}
+    chosen = detectors_of(reference, alpha=settings.alpha, tolerance=settings.tolerance, per=settings.per)
+    for budget, detector in chosen.items():
         after[budget] = update(detector, before.get(budget) or start(detector), counts)
         evidence[budget] = round(e_value(after[budget]), 6)
         if is_alarm(detector, after[budget]):
-            alarms[budget] = _suspect(detector, after[budget])
-    labelled = sum(label is not None for label in rows.labels)
-    return Found(len(rows.ids), labelled, _measured(rows, spec), evidence, alarms, wire.text(after))
+            alarms[budget] = story_of(detector, after[budget])
+    return Bet(after, evidence, alarms)
 
 
-def _detectors(reference: Reference, spec: MonitorSpec) -> Mapping[Budget, Ewin]:
+def _settings(spec: MonitorSpec) -> Settings:
     per = ceil(YEAR_MS / duration_ms(spec.window)) if spec.alpha_per == "year" else 0
-    return detectors_of(reference, alpha=spec.alpha, tolerance=spec.tolerance, per=per)
+    return Settings(spec.alpha, spec.tolerance, per)
 
 
 def _counts(reference: Reference, rows: PredictedRows, spec: MonitorSpec) -> WindowCounts:
@@ -94,9 +117,3 @@ def _measured(rows: PredictedRows, spec: MonitorSpec) -> dict[str, float | None]
     values = {name: float(MEASURES[name](target, score)) for name in MEASURED}
     measured: dict[str, float | None] = {name: None if isnan(value) else value for name, value in values.items()}
     return {"positive_rate": sum(target) / len(target), **measured}
-
-
-def _suspect(detector: Ewin, state: EwinState) -> str:
-    """The strongest suspect; where none is discovered on its own, the feature with the most evidence."""
-    named = suspects(detector, state)
-    return named[0] if named else max(state.log_e, key=lambda name: state.log_e[name])

@@ -1,10 +1,9 @@
 """A person's word that an alert needs no answer: the evidence begins anew against the same reference."""
 
-from taut.errors import Conflict
 from taut.ground.meta import Tx
 from taut.home import Home, verb
 from taut.records import Alert
-from taut.watch.alerts import find_alert, set_status
+from taut.watch.alerts import find_alert, must_be_open, set_status
 from taut.watch.references import insert_reference, newest_reference
 
 SELECT_END = "SELECT max(end_ms) FROM monitor_window WHERE deployment = :deployment AND reference = :reference"
@@ -18,8 +17,7 @@ def dismiss_alert(home: Home, alert_id: str, because: str = "") -> Alert:
     """
     with home.meta.transaction() as tx:
         alert = find_alert(tx, alert_id)
-        if alert.status != "open":
-            raise Conflict(f"alert {alert_id} is {alert.status} already", hint="taut watch alerts")
+        must_be_open(alert)
         dismissed = set_status(home, tx, alert_id, "dismissed", because)
         _begin_anew(home, tx, alert)
     return dismissed

@@ -6,6 +6,7 @@ from taut.deploy.rights import of_deployment
 from taut.errors import Invalid, NotFound
 from taut.ground.meta import Row, Tx
 from taut.home import Home, verb
+from taut.watch.alerts import supersede_alerts
 
 SELECT_NEWEST = """
 SELECT deployment, number, model, version, from_ms, oid, cause, at_ms FROM monitor_reference
@@ -50,13 +51,18 @@ def set_reference(
     """Hold a deployment against a new profile from a moment on, with all evidence begun anew.
 
     Doing it again for the same alert changes nothing, nor for a revision while it is what the deployment is held
-    against. Raises Invalid where the profile is not stored.
+    against. Open alerts that it leaves nothing of are superseded, see `supersede_alerts`. Raises Invalid where the
+    profile is not stored.
     """
     if home.objects.claim([oid]):
         raise Invalid(f"the profile {oid[:12]} of {deployment} is not stored")
     with home.meta.transaction() as tx:
         known = _of_cause(tx, deployment, cause)
-        return known or insert_reference(home, tx, deployment, model, version, from_ms, oid, cause)
+        if known is not None:
+            return known
+        made = insert_reference(home, tx, deployment, model, version, from_ms, oid, cause)
+        supersede_alerts(home, tx, deployment, cause, made.number)
+    return made
 
 
 @verb("watch.references", needs="deployment:read", on=of_deployment)

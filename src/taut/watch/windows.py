@@ -17,9 +17,14 @@ from taut.records import Alert, Window
 from taut.serve import open_log, predicted_rows
 from taut.watch.alerts import raise_alert
 from taut.watch.due import Due, successor_in, window_due
+from taut.watch.kept import Counted, keep_counts
+from taut.watch.story import Story
 
 FIELDS = "deployment, start_ms, end_ms, reference, version, row_count, labelled, measures, evidence, at_ms"
 SELECT_WINDOWS = f"SELECT {FIELDS} FROM monitor_window WHERE deployment = :deployment ORDER BY start_ms"  # noqa: S608
+SELECT_OF_REFERENCE = f"""
+SELECT {FIELDS} FROM monitor_window WHERE deployment = :deployment AND reference = :reference ORDER BY start_ms
+"""  # noqa: S608  # FIELDS is the constant above.
 SELECT_NEWEST = f"""
 SELECT {FIELDS} FROM monitor_window WHERE deployment = :deployment ORDER BY start_ms DESC LIMIT 1
 """  # noqa: S608  # FIELDS is the constant above.
@@ -43,7 +48,8 @@ class Watched:
 
     window: Window
     states: str
-    alerts: tuple[Alert, ...]
+    counted: Counted
+    alerts: tuple[tuple[Alert, Story], ...]
 
 
 @verb("watch.windows", needs="deployment:read", on=of_deployment)
@@ -74,9 +80,14 @@ def close_windows(home: Home, deployment: str, spec: MonitorSpec) -> list[Window
     closed = []
     while (watched := _close_next(home, deployment, spec)) is not None:
         closed.append(watched.window)
-        if any(alert.severity == "page" for alert in watched.alerts):
+        if any(alert.severity == "page" for alert, _ in watched.alerts):
             break
     return closed
+
+
+def windows_of_reference(tx: Tx, deployment: str, reference: int) -> list[Window]:
+    """The closed windows that were held against one reference, in order."""
+    return [_window(row) for row in tx.rows(SELECT_OF_REFERENCE, {"deployment": deployment, "reference": reference})]
 
 
 def _close_next(home: Home, deployment: str, spec: MonitorSpec) -> Watched | None:
@@ -88,13 +99,14 @@ def _close_next(home: Home, deployment: str, spec: MonitorSpec) -> Watched | Non
     states = str(known[1]) if known is not None and known[0] == due.reference.number else ""
     watched = _watch(home, due, spec, states)
     with home.meta.transaction() as tx:
-        return _store(home, tx, watched)
+        return _store(home, tx, watched, spec)
 
 
-def _store(home: Home, tx: Tx, watched: Watched) -> Watched | None:
-    """Store the window, the state after it and its new alerts; None, and nothing stored, where another was faster.
+def _store(home: Home, tx: Tx, watched: Watched, spec: MonitorSpec) -> Watched | None:
+    """Store the window, its counts, the state after it and its alerts; None, and nothing stored, where another was
+    faster. Those that come back with it are new.
 
-    An alarm stays an alarm, so each window after it finds it again; only the first time is news.
+    An alarm stays an alarm, so each window after it finds it again: that updates the alert.
     """
     window = watched.window
     columns = {**wire.plain(window), "measures": wire.text(window.measures), "evidence": wire.text(window.evidence)}
@@ -106,7 +118,13 @@ def _store(home: Home, tx: Tx, watched: Watched) -> Watched | None:
     tx.execute(UPSERT_STATE, state)
     body = {"rows": window.rows, "labelled": window.labelled, "evidence": window.evidence}
     home.append(tx, "window.closed", subject=f"window:{window.deployment}@{window.start_ms}", body=body)
-    return replace(watched, alerts=tuple(alert for alert in watched.alerts if raise_alert(home, tx, alert)))
+    keep_counts(tx, window.deployment, window.start_ms, window.reference, watched.counted)
+    new = [
+        (alert, story)
+        for alert, story in watched.alerts
+        if raise_alert(home, tx, alert, story, spec=spec, end_ms=window.end_ms)
+    ]
+    return replace(watched, alerts=tuple(new))
 
 
 def _watch(home: Home, due: Due, spec: MonitorSpec, states: str) -> Watched:
@@ -120,22 +138,28 @@ def _watch(home: Home, due: Due, spec: MonitorSpec, states: str) -> Watched:
         reference.deployment, *span, reference.number, reference.version, found.rows, found.labelled,
         found.measures, found.evidence, home.clock.now_ms(),
     )  # fmt: skip
-    alerts = tuple(
-        Alert(
-            id=wire.digest([reference.deployment, reference.number, budget])[:12],
-            deployment=reference.deployment,
-            version=reference.version,
-            window_start_ms=span[0],
-            detector=f"ewin:{budget}",
-            severity="page" if SEVERITIES[budget] == "page" else "ticket",
-            feature=feature,
-            evidence={**found.evidence, "bound": 1.0 / spec.alpha},
-            status="open",
-            at_ms=window.at_ms,
-        )
-        for budget, feature in found.alarms.items()
+    alerts = tuple((_alert_of(window, spec, budget, story), story) for budget, story in found.alarms.items())
+    return Watched(window, found.states, found.counted, alerts)
+
+
+def _alert_of(window: Window, spec: MonitorSpec, budget: str, story: Story) -> Alert:
+    """The alert of a reference's budget: the same id in every window that is in alarm."""
+    return Alert(
+        id=wire.digest([window.deployment, window.reference, budget])[:12],
+        deployment=window.deployment,
+        version=window.version,
+        window_start_ms=window.start_ms,
+        detector=f"ewin:{budget}",
+        severity="page" if SEVERITIES[budget] == "page" else "ticket",
+        feature=story.suspects[0].name,
+        evidence={**window.evidence, "bound": 1.0 / spec.alpha},
+        status="open",
+        at_ms=window.at_ms,
+        reference=window.reference,
+        last_ms=window.start_ms,
+        peak=window.evidence[budget],
+        features=tuple(one.name for one in story.suspects if one.is_named),
     )
-    return Watched(window, found.states, alerts)
 
 
 def _window(row: Row) -> Window:

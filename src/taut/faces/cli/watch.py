@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from taut.faces.cli.alerts import accept, alert, alerts, dismiss, notify
 from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import open_home
-from taut.records import Alert, Prediction, Window
+from taut.records import Prediction, Window
 
 if TYPE_CHECKING:
     from taut.watch import WindowQuality
@@ -45,6 +46,10 @@ def watch() -> None:
     """See windows, alerts and the picture of a deployment."""
 
 
+for one in (accept, alert, alerts, dismiss, notify):
+    watch.add_command(one)
+
+
 @watch.command(epilog="Example: taut watch status late")
 @click.argument("deployment")
 @json_option
@@ -55,34 +60,6 @@ def status(deployment: str, as_json: bool) -> None:
 
     with open_home() as home:
         shown(list_windows(home, find_deployment(home, deployment).name), as_json, _windows)
-
-
-@watch.command(epilog="Example: taut watch alerts late")
-@click.argument("deployment", default="")
-@click.option(
-    "--status", type=click.Choice(["open", "handled", "dismissed"]), default=None, help="Only those that are so."
-)
-@json_option
-def alerts(deployment: str, status: str | None, as_json: bool) -> None:
-    """List alerts: what crossed its bound, when, by which feature, and what became of it."""
-    from taut.deploy import find_deployment
-    from taut.watch import list_alerts
-
-    with open_home() as home:
-        name = find_deployment(home, deployment).name if deployment else ""
-        shown(list_alerts(home, name, status or ""), as_json, _alerts)
-
-
-@watch.command(epilog="Example: taut watch dismiss 3fa1c2d4e5f6 --because 'a holiday'")
-@click.argument("alert_id")
-@click.option("--because", default="", help="Why, for the ledger.")
-@json_option
-def dismiss(alert_id: str, because: str, as_json: bool) -> None:
-    """Say that an alert needs no answer."""
-    from taut.watch import dismiss_alert
-
-    with open_home() as home:
-        shown(dismiss_alert(home, alert_id, because), as_json, lambda one: f"alert {one.id} is {one.status}")
 
 
 @watch.command(epilog="Example: taut watch predictions late --limit 5")
@@ -262,15 +239,6 @@ def _windows(windows: list[Window]) -> str:
     ]  # fmt: skip
     headings = ["from", "until", "version", "rows", "labelled", "roc_auc", "brier", "e labels", "e features"]
     return table(headings, rows, empty="no window closed yet; try: taut up --once")
-
-
-def _alerts(found: list[Alert]) -> str:
-    rows = [
-        (a.id, a.severity, a.deployment, iso(a.window_start_ms)[:10], a.detector, a.feature, a.version, a.status)
-        for a in found
-    ]
-    headings = ["alert", "severity", "deployment", "window", "detector", "feature", "version", "status"]
-    return table(headings, rows, empty="no alert")
 
 
 def _predictions(page: list[Prediction]) -> str:

@@ -48,7 +48,7 @@ def _alerted(number: int, alert: Alert, answer: Answer | None) -> Markup:
     ]  # fmt: skip
     when = day_name(alert.window_start_ms)
     if answer is None or not answer.run:
-        state = {"open": "open; nothing was retrained", "dismissed": "dismissed", "handled": "handled"}[alert.status]
+        state = "open; nothing was retrained" if alert.status == "open" else alert.status
         return _row(str(number), when, [*what, element("small", state)], [], [], [])
     rolled_out = answer.verdict is not None and answer.revision is not None
     served = _serving(answer.verdict.model, answer.number, answer.revision) if rolled_out and answer.verdict else []
