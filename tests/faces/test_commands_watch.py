@@ -90,6 +90,30 @@ def test_dismissing_twice_is_told_and_changes_nothing(own_line):
     assert len(taut(own_line.folder, "ledger", "show", "--kind", "alert.dismissed", "--json").json) == 1
 
 
+# Performance
+
+
+def test_performance_follows_the_labels_window_by_window(line):
+    found = taut(line.folder, "watch", "performance", "late", "--json").json
+    (whole,) = found["versions"]
+    assert (whole["version"], whole["rows"], whole["labelled"]) == ("late@1", DAYS * ROWS_A_DAY, DAYS * ROWS_A_DAY)
+    areas = [window["figures"]["roc_auc"] for window in found["windows"]]
+    assert len(areas) == DAYS
+    assert all(area["low"] <= area["value"] <= area["high"] for area in areas)
+    assert min(area["value"] for area in areas[:8]) > 0.7
+    assert max(area["value"] for area in areas[8:]) < 0.3
+    assert all("has not changed" in window["estimates"]["assumption"] for window in found["windows"])
+    shown = taut(line.folder, "watch", "performance", "late").out
+    assert shown.startswith(f"late@1 to date: {DAYS * ROWS_A_DAY} rows")
+    assert shown.splitlines()[-1].endswith("it assumes that what the score means has not changed")
+
+
+def test_performance_is_cut_by_an_input(line):
+    said = taut(line.folder, "watch", "performance", "late", "--by", "distance")
+    assert said.out.startswith("late@1 by distance\n")
+    assert len(taut(line.folder, "watch", "performance", "late", "--by", "distance", "--json").json["slices"]) == 5
+
+
 # Predictions and the picture
 
 
@@ -173,6 +197,11 @@ def test_why_follows_its_own_examples(line):
         (("why", ""), 10, "''"),
         (("why",), 2, "missing argument"),
         (("watch", "status", "lat"), 10, "did you mean 'late'?"),
+        (("watch", "performance", "lat"), 10, "did you mean 'late'?"),
+        (("watch", "performance"), 2, "--data"),
+        (("watch", "performance", "late", "--by", "carrierr"), 10, "'carrierr'"),
+        (("watch", "performance", "late", "--window", "soon"), 13, "'soon'"),
+        (("watch", "compare", "late"), 10, "fewer than two versions"),
         (("watch", "alerts", "lat"), 10, "did you mean 'late'?"),
         (("watch", "alerts", "--status", "closed"), 2, "'closed'"),
         (("watch", "predictions", "lat"), 10, "did you mean 'late'?"),

@@ -22,6 +22,10 @@ class Words(Protocol):
         """Some of its rows."""
         ...
 
+    def cells(self) -> Sequence[str | bool | None]:
+        """The values, row by row."""
+        ...
+
     def level_counts(self) -> tuple[dict[str, int], int]:
         """How often each level occurs, and how many values are missing."""
         ...

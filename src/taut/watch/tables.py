@@ -35,6 +35,11 @@ class Levels:
     def __getitem__(self, chosen: slice) -> Levels:
         return Levels(self._values.take(pa.array(np.arange(len(self._values))[chosen])))
 
+    def cells(self) -> list[str | bool | None]:
+        """The values, row by row."""
+        cells: list[str | bool | None] = self._values.to_pylist()
+        return cells
+
     def level_counts(self) -> tuple[dict[str, int], int]:
         """How often each level occurs, and how many values are missing."""
         words, codes = self.codes()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from taut.faces.cli.alerts import accept, alert, alerts, dismiss, notify
+from taut.faces.cli.performance import compare, performance
 from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso
 from taut.home import open_home
@@ -46,7 +47,7 @@ def watch() -> None:
     """See windows, alerts and the picture of a deployment."""
 
 
-for one in (accept, alert, alerts, dismiss, notify):
+for one in (accept, alert, alerts, compare, dismiss, notify, performance):
     watch.add_command(one)
 
 

@@ -169,8 +169,7 @@ def look_at_labels(limits: Limits, before: Standing, live: Sequence[float], cana
     """
     if limits.harm is None or not live or not canary:
         return before
-    mine, theirs = _rounded(canary, floor), _rounded(live, ceil)
-    labels = _updated(before.labels, limits.harm, mine, theirs)
+    labels = weigh(before.labels, limits.harm, canary, live)
     return replace(before, labels=labels, rows=before.rows + len(canary), loss=before.loss + sum(canary))
 
 
@@ -187,6 +186,16 @@ def verdict(limits: Limits, standing: Standing) -> Verdict | None:
 def update(before: Evidence, margin: float, canary: tuple[int, int], live: tuple[int, int]) -> Evidence:
     """One test after one more look; `canary` and `live` are hits and requests. Nothing is learnt where one has none."""
     return _updated(before, margin, _hits(*canary), _hits(*live)) if canary[1] and live[1] else before
+
+
+def weigh(before: Evidence, margin: float, canary: Sequence[float], live: Sequence[float]) -> Evidence:
+    """The same of losses from 0 to 1: evidence that the canary's mean is above live's by more than `margin`.
+
+    Losses are told apart by thousandths, the canary's rounded down and live's up. Raises Invalid for one outside.
+    """
+    if not canary or not live:
+        return before
+    return _updated(before, margin, _rounded(canary, floor), _rounded(live, ceil))
 
 
 def _updated(before: Evidence, margin: float, canary: Losses, live: Losses) -> Evidence:
