@@ -90,7 +90,8 @@ def categorical_counts(column: Column) -> tuple[dict[str, int], int]:
         if value is None or value != value:  # noqa: PLR0124  (only NaN differs from itself)
             missing += count
         else:
-            levels[str(value)] = levels.get(str(value), 0) + count
+            level = _told(value)
+            levels[level] = levels.get(level, 0) + count
     return levels, missing
 
 
@@ -107,5 +108,10 @@ def _told(value: Any) -> str:
 
 
 def _number(value: object) -> float:
-    """The value if it is a number, else NaN: a string in a numeric column is a hole in it."""
-    return float(value) if isinstance(value, (int, float, np.integer, np.floating)) else float("nan")
+    """The value if it is a number, or a word that reads as one, else NaN: any other is a hole in a numeric column."""
+    if isinstance(value, (int, float, np.integer, np.floating)):
+        return float(value)
+    try:
+        return float(value) if isinstance(value, str) else float("nan")
+    except ValueError:
+        return float("nan")

@@ -1,18 +1,21 @@
 """One window through both detectors: labels, whose harm pages, and features, whose shift is worth a look."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil, isnan
+
+import numpy as np
 
 from taut.ground import wire
 from taut.ground.clock import duration_ms
 from taut.models.measures import MEASURES, MeasureName
 from taut.project import MonitorSpec
 from taut.serve import PredictedRows
-from taut.watch.counts import WindowCounts, count_labels, count_window
+from taut.watch.counting import CountedRows
+from taut.watch.counts import WindowCounts
 from taut.watch.detectors.evidence import story_of
 from taut.watch.detectors.ewin import EwinState, detectors_of, e_value, is_alarm, start, update
-from taut.watch.events import Feature, Reference
+from taut.watch.events import Reference
 from taut.watch.kept import Counted, Settings, digest_of, pack
 from taut.watch.profile import make_reference
 from taut.watch.story import Story
@@ -52,17 +55,20 @@ def profile_rows(rows: PredictedRows, spec: MonitorSpec) -> bytes:
     return wire.encode(reference)
 
 
-def watch_rows(profile: bytes, rows: PredictedRows, spec: MonitorSpec, states: str) -> Found:
-    """Count the rows over the profile's events and update both detectors; `states` is empty after a new reference."""
-    reference = wire.decode(profile, Reference, what="the reference profile")
+def reference_in(profile: bytes) -> Reference:
+    """The reference that an object of `profile_rows` is."""
+    return wire.decode(profile, Reference, what="the reference profile")
+
+
+def watch_rows(reference: Reference, rows: CountedRows, spec: MonitorSpec, states: str) -> Found:
+    """Update both detectors with the counts of a window; `states` is empty after a new reference."""
     before = wire.decode(states, dict[str, EwinState], what="the detectors' state") if states else {}
-    counts, settings = _counts(reference, rows, spec), _settings(spec)
-    found = bet(reference, settings, before, counts)
-    labelled = sum(label is not None for label in rows.labels)
+    settings = _settings(spec)
+    found = bet(reference, settings, before, rows.counts)
     kept = wire.text(found.after)
     checks = {budget: state.checks for budget, state in found.after.items()}
-    counted = Counted(pack(counts), settings, checks, digest_of(kept))
-    return Found(len(rows.ids), labelled, _measured(rows, spec), found.evidence, found.alarms, kept, counted)
+    counted = Counted(pack(rows.counts), settings, checks, digest_of(kept))
+    return Found(rows.rows, rows.labelled, _measured(rows), found.evidence, found.alarms, kept, counted)
 
 
 def bet(reference: Reference, settings: Settings, before: Mapping[str, EwinState], counts: WindowCounts) -> Bet:
@@ -84,36 +90,17 @@ def _settings(spec: MonitorSpec) -> Settings:
     return Settings(spec.alpha, spec.tolerance, per)
 
 
-def _counts(reference: Reference, rows: PredictedRows, spec: MonitorSpec) -> WindowCounts:
-    if not rows.ids:
-        return WindowCounts(0, {}, {})
-    scores = rows.scores(spec.score)
-    watched = replace(reference, features=tuple(one for one in reference.features if _is_watched(one, spec)))
-    counted = count_window(watched, _features(rows, spec), scores=scores)
-    labels = count_labels(reference, scores, rows.labels)
-    return replace(counted + labels, rows=counted.rows)
-
-
-def _is_watched(feature: Feature, spec: MonitorSpec) -> bool:
-    """A column that the monitor no longer looks at is asked nothing; it is not missing."""
-    return feature.kind in {"label", "score", "joint"} or not spec.features or feature.name in spec.features
-
-
 def _features(rows: PredictedRows, spec: MonitorSpec) -> dict[str, list[str | float | int | bool | None]]:
     return {name: column for name, column in rows.inputs.items() if not spec.features or name in spec.features}
 
 
-def _measured(rows: PredictedRows, spec: MonitorSpec) -> dict[str, float | None]:
+def _measured(rows: CountedRows) -> dict[str, float | None]:
     """The field's measures of the labelled rows; None where a measure has no value, as AUC of one class."""
-    scores = rows.scores(spec.score)
-    known = [
-        (label, score)
-        for label, score in zip(rows.labels, scores, strict=True)
-        if label is not None and isinstance(score, int | float)
-    ]
-    if not known:
+    known = ~np.isnan(rows.scores)
+    target, score = rows.targets[known], rows.scores[known]
+    if not len(target):
         return {"positive_rate": None, **dict.fromkeys(MEASURED)}
-    target, score = zip(*known, strict=True)
-    values = {name: float(MEASURES[name](target, score)) for name in MEASURED}
+    order = np.lexsort((target, score))  # The same to the last bit, in whatever order parts were read.
+    values = {name: float(MEASURES[name](target[order], score[order])) for name in MEASURED}
     measured: dict[str, float | None] = {name: None if isnan(value) else value for name, value in values.items()}
-    return {"positive_rate": sum(target) / len(target), **measured}
+    return {"positive_rate": float(target[order].mean()), **measured}

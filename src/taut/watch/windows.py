@@ -14,7 +14,7 @@ from taut.ground.objects import read_object
 from taut.home import Home, verb
 from taut.project import MonitorSpec
 from taut.records import Alert, Window
-from taut.serve import open_log, predicted_rows
+from taut.serve import Span, open_log
 from taut.watch.alerts import raise_alert
 from taut.watch.due import Due, successor_in, window_due
 from taut.watch.kept import Counted, keep_counts
@@ -129,11 +129,14 @@ def _store(home: Home, tx: Tx, watched: Watched, spec: MonitorSpec) -> Watched |
 
 def _watch(home: Home, due: Due, spec: MonitorSpec, states: str) -> Watched:
     """Count the window's rows and let both detectors bet on them."""
-    from taut.watch.detecting import watch_rows
+    from taut.watch.counting import count_log
+    from taut.watch.detecting import reference_in, watch_rows
 
     reference, span = due.reference, (due.start_ms, due.end_ms)
-    rows = predicted_rows(home, reference.deployment, *span, number=reference.version, model=reference.model)
-    found = watch_rows(read_object(home.objects, reference.oid), rows, spec, states)
+    profile = reference_in(read_object(home.objects, reference.oid))
+    with open_log(home, reference.deployment) as log:
+        rows = count_log(log, Span(reference.deployment, *span, reference.version, reference.model), profile, spec)
+    found = watch_rows(profile, rows, spec, states)
     window = Window(
         reference.deployment, *span, reference.number, reference.version, found.rows, found.labelled,
         found.measures, found.evidence, home.clock.now_ms(),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from taut.deploy.running import NAME
 from taut.home import Home
 from taut.records import Prediction
-from taut.serve.log.journal import Reading, journals_in
+from taut.serve.log.journal import Body, Reading, journals_in
 from taut.serve.log.said import Said, unpack
 from taut.serve.log.sealing_key import read_data_key
 from taut.serve.log.spans import Span, request_at
@@ -54,9 +54,14 @@ class Live:
 
     def records(self, sealed: Mapping[str, int]) -> Iterator[Said]:
         """The records behind what was sealed of each journal, those of a process in their order."""
+        for body in self.bodies(sealed):
+            yield unpack(body)
+
+    def bodies(self, sealed: Mapping[str, int], *, only: int = 0) -> Iterator[Body]:
+        """The same as they are packed; `only` those with one of these flags, all for 0."""
         for reading in self._readings:
-            for record in reading.records(sealed.get(reading.path.name, 0)):
-                yield unpack(record.body)
+            for record in reading.records(sealed.get(reading.path.name, 0), only=only):
+                yield record.body
 
     def found(self, span: Span, sealed: Mapping[str, int]) -> list[Found]:
         """Where the requests of a span are, in the order of event time and id."""

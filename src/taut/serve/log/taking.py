@@ -72,7 +72,7 @@ def made_of(home: Home, deployment: str, records: Records, *, damaged: int) -> t
     from taut.serve.log.parquet import written
 
     builder = Builder()
-    for record in _first_answers(home, deployment, records):
+    for record in first_answers(records, lambda names: known_requests(home, deployment, names, only_sealed=True)):
         builder.add(record)
     if not builder.rows:
         return b"", None
@@ -80,15 +80,18 @@ def made_of(home: Home, deployment: str, records: Records, *, damaged: int) -> t
     return written(table), replace(facts_of(table), damaged=damaged)
 
 
-def _first_answers(home: Home, deployment: str, records: Records) -> Iterator[Body]:
-    """The records, without requests of callers' own ids that were answered before: of those the first answer counts."""
+def first_answers(records: Records, known: Callable[[list[str]], Iterable[str]]) -> Iterator[Body]:
+    """The records, without requests of callers' own ids that were answered before: of those the first answer counts.
+
+    `known` says which of some ids have an answer elsewhere.
+    """
     from taut.serve.log.packed import own_ids
 
     own = {name for record in records(GIVEN) for name in own_ids(record)}
     if not own:
         yield from records(0)
         return
-    seen = set(known_requests(home, deployment, sorted(own), only_sealed=True))
+    seen = set(known(sorted(own)))
     for record in records(0):
         names = own_ids(record)
         if seen.isdisjoint(names) and len(set(names)) == len(names):
