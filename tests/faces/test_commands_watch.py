@@ -43,6 +43,32 @@ def test_windows_follow_each_other_without_a_gap(line):
     assert {(window["rows"], window["labelled"]) for window in windows} == {(ROWS_A_DAY, ROWS_A_DAY)}
 
 
+def test_the_open_window_is_told_as_it_stands_and_stays_open(line):
+    before = taut(line.folder, "watch", "status", "late", "--json").json
+    found = taut(line.folder, "watch", "status", "late", "--live", "--json").json
+    assert found["start_ms"] == before[-1]["end_ms"]
+    assert (found["rows"], found["labelled"], found["bound"]) == (ROWS_A_DAY, ROWS_A_DAY, 50)
+    assert found["alarms"].keys() >= {"labels"}
+    assert found["evidence"]["labels"] > 1e6
+    assert {one["name"] for one in found["features"]} >= {"delay", "distance", "score", "label:error"}
+    words = taut(line.folder, "watch", "status", "late", "--live").out.splitlines()
+    assert words[0].startswith("open window of late@1: 2026-03-12T00:00:00 to 2026-03-13T00:00:00, closes after")
+    assert words[1] == f"{ROWS_A_DAY} rows so far, {ROWS_A_DAY} with a label"
+    assert "labels would alarm: " in words[2]
+    assert taut(line.folder, "watch", "status", "late", "--json").json == before
+
+
+def test_rules_are_printed_for_what_is_watched_and_for_nothing_else(line):
+    every = taut(line.folder, "watch", "rules", "--json").json
+    assert [group["name"] for group in every["groups"]] == ["taut-watch-late"]
+    assert taut(line.folder, "watch", "rules", "late", "--json").json == every
+    printed = taut(line.folder, "watch", "rules", "late", "--silent", "6h").out
+    assert printed.count("alert: ") == len(every["groups"][0]["rules"]) and "> 21600" in printed
+    unknown = taut(line.folder, "watch", "rules", "nobody")
+    assert (unknown.status, is_two_lines(unknown)) == (10, True), unknown
+    assert taut(line.folder, "watch", "rules", "--silent", "soon").status == 13
+
+
 def test_the_evidence_is_calm_before_the_drift_and_loud_after_it(line):
     windows = taut(line.folder, "watch", "status", "late", "--json").json
     assert all(window["evidence"]["labels"] < 50 for window in windows[:8])

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from taut.home import Home
+from taut.faces.http.embedded import embedded_server
+from taut.home import Home, open_home
 from taut.project import MonitorSpec
 from taut.records import Prediction
 from taut.serve import PredictedRows, Span, log_labels, log_prediction, open_log, predicted_rows
@@ -127,6 +128,25 @@ def test_replicas_count_apart_what_one_log_counts_together(tmp_path: Path, repli
         whole = msgspec.json.encode(counted(together, reference).counts, order="sorted")
     for order in (shares, shares[::-1]):
         assert msgspec.json.encode(reduce(add, order, NO_COUNTS), order="sorted") == whole
+
+
+def test_what_a_front_far_away_sends_is_counted_as_what_is_answered_here(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    deployed(home)
+    reference = reference_in(profile())
+    for seed in range(3):
+        journal(home, 0.1 * seed, seed)
+    with embedded_server(home) as url, open_home(url) as far:
+        for seed in range(3, 6):
+            journal(far, 0.1 * seed, seed)
+        assert seal(far, "late", also_written=True).rows == 3 * 40
+        assert seal(far, "late", also_written=True).rows == 0
+    found = counted(home, reference)
+    assert found.rows == 6 * 40
+    assert found.counts == by_lists(home, reference)
 
 
 def reference_of(**columns: Any) -> Reference:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         record_deployment,
         spec_of,
     )
+    from taut.deploy.figures import figures_in, list_figures, note_figures, noted_ms
     from taut.deploy.revisions import canary_since_in
     from taut.deploy.rollouts import Changed, is_rollback, promote_canary, roll_back, taken_back
     from taut.deploy.states import find_state, list_states, report_state
@@ -68,6 +69,7 @@ PLACES = {
         "record_deployment",
         "spec_of",
     ),
+    "figures": ("figures_in", "list_figures", "note_figures", "noted_ms"),
     "revisions": ("canary_since_in",),
     "rollouts": ("Changed", "is_rollback", "promote_canary", "roll_back", "taken_back"),
     "states": ("find_state", "list_states", "report_state"),
@@ -82,6 +84,7 @@ __all__ = [
     "deploy_model",
     "deployment_logs",
     "drop_model",
+    "figures_in",
     "find_deployment",
     "find_state",
     "go_back",
@@ -91,10 +94,13 @@ __all__ = [
     "is_rollback",
     "is_under_way",
     "list_deployments",
+    "list_figures",
     "list_revisions",
     "list_states",
     "must_not_be_back",
     "newest_revision",
+    "note_figures",
+    "noted_ms",
     "plan_deployment",
     "promote_canary",
     "reconcile_deployments",

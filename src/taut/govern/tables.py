@@ -214,6 +214,7 @@ EXEMPT: dict[str, str] = {
     "ledger": "the tree covers it",
     "ledger_tile": "it is held against the entries",
     "ledger_state": "the entries of anchors name its hashes",
+    "deployment_figures": "what Prometheus was told last; it is computed from what is digested, and decides nothing",
     "migration": "a newer taut adds to it, and an older one refuses it",
     "answered": "answers of the last day, forgotten after it",
     "moving_run": "where searches look for what has not settled; housekeeping, which fsck holds against the series",

@@ -21,7 +21,7 @@ WHERE name = :deployment AND model = :model AND number = :version
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A window whose time and lateness have passed, and the reference in force."""
+    """A window that is to be closed next, and the reference in force."""
 
     reference: MonitorReference
     start_ms: int
@@ -58,14 +58,20 @@ def find_successor(home: Home, deployment: str, spec: MonitorSpec) -> Successor 
 
 def window_due(log: PredictionReader, spec: MonitorSpec) -> Due | None:
     """The next window, if its time is up by the events seen so far; None also where nothing is watched yet."""
-    tx = log.tx
-    reference = newest_reference(tx, log.deployment)
+    following = window_after(log.tx, log.deployment, spec)
+    if following is None:
+        return None
+    seen_ms = max((one.last_event_ms for one in log.versions()), default=-1)
+    return following if seen_ms >= following.end_ms + duration_ms(spec.lateness) else None
+
+
+def window_after(tx: Tx, deployment: str, spec: MonitorSpec) -> Due | None:
+    """The window after those that were closed, whether its time is up or not; None where nothing is watched yet."""
+    reference = newest_reference(tx, deployment)
     if reference is None:
         return None
     start_ms = _next_start(tx, reference)
-    end_ms = start_ms + duration_ms(spec.window)
-    seen_ms = max((one.last_event_ms for one in log.versions()), default=-1)
-    return Due(reference, start_ms, end_ms) if seen_ms >= end_ms + duration_ms(spec.lateness) else None
+    return Due(reference, start_ms, start_ms + duration_ms(spec.window))
 
 
 def successor_in(log: PredictionReader, due: Due) -> Successor | None:

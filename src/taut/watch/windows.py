@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from taut.deploy.rights import of_deployment
 from taut.errors import NotFound
 from taut.ground import wire
-from taut.ground.meta import Row, Tx, Value
+from taut.ground.meta import Tx, Value
 from taut.ground.objects import read_object
 from taut.home import Home, verb
 from taut.project import MonitorSpec
@@ -17,16 +17,14 @@ from taut.records import Alert, Window
 from taut.serve import Span, open_log
 from taut.watch.alerts import raise_alert
 from taut.watch.due import Due, successor_in, window_due
+from taut.watch.figures import note_watching
 from taut.watch.kept import Counted, keep_counts
+from taut.watch.stored import FIELDS, SELECT_NEWEST, states_of, window_in
 from taut.watch.story import Story
 
-FIELDS = "deployment, start_ms, end_ms, reference, version, row_count, labelled, measures, evidence, at_ms"
 SELECT_WINDOWS = f"SELECT {FIELDS} FROM monitor_window WHERE deployment = :deployment ORDER BY start_ms"  # noqa: S608
 SELECT_OF_REFERENCE = f"""
 SELECT {FIELDS} FROM monitor_window WHERE deployment = :deployment AND reference = :reference ORDER BY start_ms
-"""  # noqa: S608  # FIELDS is the constant above.
-SELECT_NEWEST = f"""
-SELECT {FIELDS} FROM monitor_window WHERE deployment = :deployment ORDER BY start_ms DESC LIMIT 1
 """  # noqa: S608  # FIELDS is the constant above.
 INSERT_WINDOW = """
 INSERT INTO monitor_window
@@ -34,7 +32,6 @@ INSERT INTO monitor_window
 VALUES (:deployment, :start_ms, :end_ms, :reference, :version, :rows, :labelled, :measures, :evidence, :at_ms)
 ON CONFLICT (deployment, start_ms) DO NOTHING
 """
-SELECT_STATE = "SELECT reference, state FROM monitor_state WHERE deployment = :deployment"
 UPSERT_STATE = """
 INSERT INTO monitor_state (deployment, reference, state, at_ms) VALUES (:deployment, :reference, :state, :at_ms)
 ON CONFLICT (deployment) DO UPDATE SET reference = excluded.reference, state = excluded.state, at_ms = excluded.at_ms
@@ -56,7 +53,7 @@ class Watched:
 def list_windows(home: Home, deployment: str) -> list[Window]:
     """Every closed window of a deployment, in order."""
     with home.meta.read() as tx:
-        return [_window(row) for row in tx.rows(SELECT_WINDOWS, {"deployment": deployment})]
+        return [window_in(row) for row in tx.rows(SELECT_WINDOWS, {"deployment": deployment})]
 
 
 @verb("watch.newest", needs="deployment:read", on=of_deployment)
@@ -66,7 +63,7 @@ def newest_window(home: Home, deployment: str) -> Window:
         found = tx.row(SELECT_NEWEST, {"deployment": deployment})
     if found is None:
         raise NotFound(f"deployment {deployment!r} has no closed window yet", hint="taut up --once")
-    return _window(found)
+    return window_in(found)
 
 
 @verb("watch.close", needs="policy:write")
@@ -75,19 +72,21 @@ def close_windows(home: Home, deployment: str, spec: MonitorSpec) -> list[Window
 
     Stops after a window that raised a page, so that whoever answers pages is asked before more is counted, and before
     one in which another version began to answer, see `find_successor`; called again it goes on. Empty where the
-    deployment is not watched yet. Costs one pass over the rows for each window.
+    deployment is not watched yet. Costs one pass over the rows for each window. What Prometheus is told is noted, where
+    a window was closed or it was noted 15 s ago.
     """
     closed = []
     while (watched := _close_next(home, deployment, spec)) is not None:
         closed.append(watched.window)
         if any(alert.severity == "page" for alert, _ in watched.alerts):
             break
+    note_watching(home, deployment, spec, is_news=bool(closed))
     return closed
 
 
 def windows_of_reference(tx: Tx, deployment: str, reference: int) -> list[Window]:
     """The closed windows that were held against one reference, in order."""
-    return [_window(row) for row in tx.rows(SELECT_OF_REFERENCE, {"deployment": deployment, "reference": reference})]
+    return [window_in(row) for row in tx.rows(SELECT_OF_REFERENCE, {"deployment": deployment, "reference": reference})]
 
 
 def _close_next(home: Home, deployment: str, spec: MonitorSpec) -> Watched | None:
@@ -95,8 +94,7 @@ def _close_next(home: Home, deployment: str, spec: MonitorSpec) -> Watched | Non
         due = window_due(log, spec)
         if due is None or successor_in(log, due) is not None:
             return None
-        known = log.tx.row(SELECT_STATE, {"deployment": deployment})
-    states = str(known[1]) if known is not None and known[0] == due.reference.number else ""
+        states = states_of(log.tx, due.reference)
     watched = _watch(home, due, spec, states)
     with home.meta.transaction() as tx:
         return _store(home, tx, watched, spec)
@@ -163,12 +161,3 @@ def _alert_of(window: Window, spec: MonitorSpec, budget: str, story: Story) -> A
         peak=window.evidence[budget],
         features=tuple(one.name for one in story.suspects if one.is_named),
     )
-
-
-def _window(row: Row) -> Window:
-    deployment, start, end, reference, version, rows, labelled, measures, evidence, at_ms = row
-    return Window(
-        str(deployment), int(str(start)), int(str(end)), int(str(reference)), int(str(version)), int(str(rows)),
-        int(str(labelled)), wire.decode(str(measures), dict[str, float | None]),
-        wire.decode(str(evidence), dict[str, float]), int(str(at_ms)),
-    )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from taut.errors import NotFound
 from taut.faces.cli.alerts import accept, alert, alerts, dismiss, notify
 from taut.faces.cli.performance import compare, performance
 from taut.faces.cli.shown import Group, json_option, shown, table
@@ -14,11 +15,13 @@ from taut.home import open_home
 from taut.records import Prediction, Window
 
 if TYPE_CHECKING:
-    from taut.watch import WindowQuality
+    from taut.project import MonitorSpec, ProjectFile
+    from taut.watch import OpenWindow, WindowQuality
     from taut.watch.measures import Measured
     from taut.watch.offline import Check
     from taut.watch.quality import Finding
 
+LISTED = 20  # Features of the open window.
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -53,14 +56,38 @@ for one in (accept, alert, alerts, compare, dismiss, notify, performance):
 
 @watch.command(epilog="Example: taut watch status late")
 @click.argument("deployment")
+@click.option("--live", is_flag=True, help="The window that is still open, as it stands.")
 @json_option
-def status(deployment: str, as_json: bool) -> None:
+def status(deployment: str, live: bool, as_json: bool) -> None:
     """List the windows of a deployment with their measures and the evidence gathered."""
     from taut.deploy import find_deployment
-    from taut.watch import list_windows
+    from taut.project import read_project
+    from taut.watch import list_windows, open_window
 
     with open_home() as home:
-        shown(list_windows(home, find_deployment(home, deployment).name), as_json, _windows)
+        name = find_deployment(home, deployment).name
+        if live:
+            shown(open_window(home, name, _monitor_of(read_project(home.project), name)), as_json, _open_window)
+        else:
+            shown(list_windows(home, name), as_json, _windows)
+
+
+@watch.command(epilog="Example: taut watch rules late > rules.yml")
+@click.argument("deployments", nargs=-1)
+@click.option("--silent", default="1h", show_default=True, help="Answering nothing for so long is an alert.")
+@json_option
+def rules(deployments: tuple[str, ...], silent: str, as_json: bool) -> None:
+    """Print alerting rules for Prometheus: of these deployments, or of all that taut.yaml watches."""
+    from taut.ground.yaml import dump_yaml
+    from taut.project import read_project
+    from taut.watch.rules import alerting_rules
+
+    with open_home() as home:
+        project = read_project(home.project)
+    for name in deployments:
+        _monitor_of(project, name)
+    found = alerting_rules(deployments or sorted(project.monitors), silent=silent)
+    shown(found, as_json, lambda _: dump_yaml(found).decode().rstrip())
 
 
 @watch.command(epilog="Example: taut watch predictions late --limit 5")
@@ -240,6 +267,29 @@ def _windows(windows: list[Window]) -> str:
     ]  # fmt: skip
     headings = ["from", "until", "version", "rows", "labelled", "roc_auc", "brier", "e labels", "e features"]
     return table(headings, rows, empty="no window closed yet; try: taut up --once")
+
+
+def _monitor_of(project: "ProjectFile", name: str) -> "MonitorSpec":
+    """How taut.yaml watches a deployment. Raises NotFound."""
+    found = project.monitors.get(name)
+    if found is None:
+        raise NotFound(f"taut.yaml has no monitor for {name!r}", hint=f"add monitors: {name}: to taut.yaml")
+    return found
+
+
+def _open_window(found: "OpenWindow") -> str:
+    newest = "" if found.newest_event_ms is None else f", seen so far until {iso(found.newest_event_ms)[:19]}"
+    evidence = ", ".join(f"{budget} {value:g}" for budget, value in found.evidence.items())
+    alarms = "; ".join(f"{budget} would alarm: {feature}" for budget, feature in found.alarms.items())
+    rows = [(one.name, one.budget, one.e_value) for one in found.features[:LISTED]]
+    begin, end, closes = (iso(at_ms)[:19] for at_ms in (found.start_ms, found.end_ms, found.closes_ms))
+    lines = [
+        f"open window of {found.model}@{found.version}: {begin} to {end}, closes after {closes}{newest}",
+        f"{found.rows} rows so far, {found.labelled} with a label",
+        f"if it closed now: {evidence}; the bound is {found.bound:g}{'; ' + alarms if alarms else ''}",
+        table(["feature", "budget", "e-value"], rows, empty="nothing is watched"),
+    ]
+    return "\n".join(lines)
 
 
 def _predictions(page: list[Prediction]) -> str:

@@ -1,4 +1,5 @@
-"""What Prometheus reads of a server: requests by route and status, groups of commits, the pool, the process.
+"""What Prometheus reads of a server: requests by route and status, groups of commits, the pool, the process, and what
+whoever watches deployments noted of them.
 
 Names are those of OpenTelemetry's HTTP conventions and of Prometheus' own client libraries, so that dashboards fit.
 """
@@ -7,10 +8,12 @@ import os
 import resource
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from taut import __version__
+from taut.deploy import figures_in
+from taut.ground.exposed import family_lines, head, written_labels
 from taut.ground.meta import Metadata
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -43,9 +46,9 @@ class Histogram:
         total = 0
         for bound, count in zip((*map(repr, self._bounds), "+Inf"), self._counts, strict=True):
             total += count
-            yield f"{name}_bucket{_written({**said, 'le': bound})} {total}"
-        yield f"{name}_sum{_written(said)} {self._sum!r}"
-        yield f"{name}_count{_written(said)} {total}"
+            yield f"{name}_bucket{written_labels({**said, 'le': bound})} {total}"
+        yield f"{name}_sum{written_labels(said)} {self._sum!r}"
+        yield f"{name}_count{written_labels(said)} {total}"
 
 
 class Requests:
@@ -65,28 +68,30 @@ class Requests:
 
     def lines(self) -> Iterator[str]:
         """As text."""
-        yield from _head(DURATION, "histogram", "Time to answer a request, by route and status.")
+        yield from head(DURATION, "histogram", "Time to answer a request, by route and status.")
         for (method, route, status), taken in sorted(self._taken.items()):
             yield from taken.lines(DURATION, {
                 "http_request_method": method, "http_route": route,
                 "http_response_status_code": str(status or 499),
             })  # fmt: skip
-        yield from _head("http_server_active_requests", "gauge", "Requests under way.")
+        yield from head("http_server_active_requests", "gauge", "Requests under way.")
         yield f"http_server_active_requests {self.active}"
-        yield from _head("taut_log_group_size", "histogram", "Calls that log, written in one commit.")
+        yield from head("taut_log_group_size", "histogram", "Calls that log, written in one commit.")
         yield from self.groups.lines("taut_log_group_size")
 
 
 def exposition(requests: Requests, meta: Metadata) -> bytes:
     """All of it, as Prometheus reads it."""
-    lines = [*_head("taut_info", "gauge", "The version that runs."), f'taut_info{{version="{__version__}"}} 1']
-    lines += [*requests.lines(), *_store_lines(meta), *_process_lines()]
+    lines = [*head("taut_info", "gauge", "The version that runs."), f'taut_info{{version="{__version__}"}} 1']
+    with meta.read() as tx:
+        watched = figures_in(tx)
+    lines += [*requests.lines(), *_store_lines(meta), *_process_lines(), *family_lines(watched)]
     return ("\n".join(lines) + "\n").encode()
 
 
 def _store_lines(meta: Metadata) -> Iterator[str]:
     for name, (kind, text, value) in meta.figures().items():
-        yield from _head(name, kind, text)
+        yield from head(name, kind, text)
         yield f"{name} {value}"
 
 
@@ -106,23 +111,5 @@ def _process_lines() -> Iterator[str]:
         told["process_resident_memory_bytes"] = ("gauge", "Memory in use.", resident * page)
         told["process_open_fds"] = ("gauge", "Open files.", len(os.listdir("/proc/self/fd")))
     for name, (kind, text, value) in told.items():
-        yield from _head(name, kind, text)
+        yield from head(name, kind, text)
         yield f"{name} {value!r}"
-
-
-def _head(name: str, kind: str, text: str) -> Iterable[str]:
-    return f"# HELP {name} {text}", f"# TYPE {name} {kind}"
-
-
-def _written(labels: Labels) -> str:
-    r"""Labels in braces, their values escaped; nothing for none.
-
-    >>> _written({"route": 'a"b', "le": "1"})
-    '{route="a\\"b",le="1"}'
-    """
-    if not labels:
-        return ""
-    escaped = (
-        (name, value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")) for name, value in labels.items()
-    )
-    return "{" + ",".join(f'{name}="{value}"' for name, value in escaped) + "}"

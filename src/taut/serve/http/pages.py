@@ -6,8 +6,10 @@ import time
 import msgspec
 
 from taut import __version__
-from taut.errors import NotFound
+from taut.deploy import list_figures
+from taut.errors import NotFound, TautError
 from taut.ground import wire
+from taut.ground.exposed import Family, Sample, family_lines
 from taut.home import Home
 from taut.serve.http.answers import Answer, HttpProblem, error
 from taut.serve.http.board import Board
@@ -40,6 +42,8 @@ class Pages:
         if question.path.startswith("/v2/models/"):
             return await self._model(question)
         _only(question, "GET")
+        if question.path == "/metrics":
+            return await self._metrics()
         return self._about(question.path)
 
     def _about(self, path: str) -> Answer:
@@ -47,14 +51,30 @@ class Pages:
             return Answer(200, b'{"live":true}')
         if path in ("/v2/health/ready", "/ready"):
             return self._ready()
-        if path == "/metrics":
-            exposed = exposition(self._board, now_s=time.monotonic())
-            return Answer(200, exposed, content_type=b"text/plain; version=0.0.4; charset=utf-8")
         if path == "/version":
             return Answer(200, msgspec.json.encode({"taut": __version__}))
         if path in ("/v2", "/v2/"):
             return Answer(200, server_body(__version__))
         raise NotFound(f"this server has no {path}")
+
+    async def _metrics(self) -> Answer:
+        """What the fronts counted, and what whoever watches the deployment noted of it, where that can be read."""
+        exposed = exposition(self._board, now_s=time.monotonic())
+        if self._keeps:
+            exposed += await asyncio.to_thread(self._noted)
+        return Answer(200, exposed, content_type=b"text/plain; version=0.0.4; charset=utf-8")
+
+    def _noted(self) -> bytes:
+        """A home that is away keeps nobody from the counters of the endpoint; the figures say that it is."""
+        try:
+            found, is_told = list_figures(self._home, self._endpoint), 1.0
+        except TautError:
+            found, is_told = [], 0.0
+        told = Family(
+            "taut_watch_told", "gauge", "1 where what is noted of the deployment could be read, else 0.",
+            (Sample({"deployment": self._endpoint}, is_told),),
+        )  # fmt: skip
+        return "".join(f"{line}\n" for line in family_lines([*found, told])).encode()
 
     async def _model(self, question: Question) -> Answer:
         """`/v2/models/NAME[/versions/NUMBER][/ready|/labels]`."""
