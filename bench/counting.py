@@ -109,7 +109,7 @@ def child(what: str, place: str) -> None:
 
 def read(home: Home) -> int:
     """The window's columns as they are read for counting."""
-    from taut.serve.log.columnar import logged_parts
+    from taut.serve.log.parts import logged_parts
 
     with open_log(home, "late") as log:
         return sum(part.rows for part in logged_parts(log, span(), outputs=("probability", "prediction")))

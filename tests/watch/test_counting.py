@@ -1,5 +1,8 @@
 """Counting the log: what is counted is what the rows say one by one, however they are split, sealed and replicated."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import reduce
 from itertools import permutations
@@ -16,17 +19,18 @@ from taut.home import Home, open_home
 from taut.project import MonitorSpec
 from taut.records import Prediction
 from taut.serve import PredictedRows, Span, log_labels, log_prediction, open_log, predicted_rows
-from taut.serve.log import PredictionLog, log_place
-from taut.serve.log.columnar import logged_parts
+from taut.serve.log import PredictionLog, log_place, parts
+from taut.serve.log.parts import logged_parts
 from taut.serve.log.sealing import seal
-from taut.watch import close_windows
+from taut.watch import close_windows, list_windows
 from taut.watch.counting import CountedRows, count_log, count_parts
 from taut.watch.counts import NO_COUNTS, WindowCounts, count_labels, count_window
 from taut.watch.detecting import profile_rows, reference_in, watch_rows
 from taut.watch.events import Reference
 from taut.watch.profile import make_reference
 from tests.serve.log.scenes import said
-from tests.watch.served import BEGIN_MS, DAY_MS, ROWS, SPEC, deployed, draw, label, profile, refer, serve
+from tests.serve.scenes import make_home
+from tests.watch.served import BEGIN_MS, DAY_MS, ROWS, SPEC, deployed, draw, label, profile, refer, serve, watched
 
 DAY = Span("late", BEGIN_MS, BEGIN_MS + DAY_MS)
 
@@ -98,9 +102,9 @@ def test_the_counts_of_parts_in_any_order_are_those_of_all(busy):
     reference = reference_in(profile())
     whole = counted(busy, reference)
     with open_log(busy, "late") as log:
-        parts = list(logged_parts(log, DAY, outputs=("probability", "prediction")))
-    assert len(parts) == 3
-    for order in permutations(parts):
+        some = list(logged_parts(log, DAY, outputs=("probability", "prediction")))
+    assert len(some) == 3
+    for order in permutations(some):
         found = count_parts(order, reference, SPEC)
         assert found.counts == whole.counts
         assert watch_rows(reference, found, SPEC, "") == watch_rows(reference, whole, SPEC, "")
@@ -108,8 +112,6 @@ def test_the_counts_of_parts_in_any_order_are_those_of_all(busy):
 
 @pytest.mark.parametrize("replicas", [2, 5])
 def test_replicas_count_apart_what_one_log_counts_together(tmp_path: Path, replicas: int):
-    from tests.serve.scenes import make_home
-
     reference = reference_in(profile())
     together = make_home(tmp_path / "together")
     shares = []
@@ -173,13 +175,15 @@ ODD: list[tuple[dict[str, list], dict[str, list]]] = [
 
 
 @pytest.mark.parametrize(("known", "asked"), ODD)
-@pytest.mark.parametrize("place", ["rows", "journal", "segment", "apart"])
-def test_odd_cells_count_the_same_wherever_they_lie(home: Home, known: dict, asked: dict, place: str):
+@pytest.mark.parametrize("place", ["rows", "journal", "segment", "apart", "rows as lists", "journal as lists"])
+def test_odd_cells_count_the_same_wherever_they_lie(
+    home: Home, known: dict, asked: dict, place: str, monkeypatch: pytest.MonkeyPatch
+):
     reference = reference_of(**known)
     rows = len(next(iter(asked.values())))
     scores: list[str | float | int | bool | None] = [0.2, None, 0.9]
     outputs = {"probability": scores}
-    if place == "rows":
+    if place.startswith("rows"):
         if any(isinstance(cell, list) for column in asked.values() for cell in column):
             pytest.skip("rows of the database hold no tensors")
         log_prediction(deployed(home), "late", "a", 1, BEGIN_MS, asked, outputs)
@@ -195,10 +199,52 @@ def test_odd_cells_count_the_same_wherever_they_lie(home: Home, known: dict, ask
             one.outputs["probability"] = score
             log.append(one)
         log.close()
-        if place != "journal":
+        if not place.startswith("journal"):
             seal(home, "late")
+    if place.endswith("lists"):
+        monkeypatch.setitem(sys.modules, "pyarrow", None)
     plain = {name: [None if isinstance(cell, list) else cell for cell in column] for name, column in asked.items()}
     assert counted(home, reference).counts.hits == count_window(reference, plain, scores=scores).hits
+
+
+def test_lists_count_what_columns_count_where_arrow_is_missing(home: Home, monkeypatch: pytest.MonkeyPatch):
+    reference = reference_in(profile())
+    rows = draw(1)
+    serve(deployed(home), 0, rows)
+    for seed in range(3):
+        journal(home, 0.1 * seed, seed)
+    log_labels(home, "late", {f"j-1.{row}": 1.0 for row in range(0, 40, 2)})
+    whole = counted(home, reference)
+    monkeypatch.setattr(parts, "LISTED_ROWS", 50)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    found = counted(home, reference)
+    assert (found.counts, found.rows, found.labelled) == (whole.counts, whole.rows, whole.labelled)
+    assert watch_rows(reference, found, SPEC, "") == watch_rows(reference, whole, SPEC, "")
+
+
+WITHOUT_ARROW = """
+import sys
+sys.modules["pyarrow"] = None
+from taut.home import open_home
+from taut.project import MonitorSpec
+from taut.watch import close_windows, open_window
+with open_home(sys.argv[1]) as home:
+    print([one.rows for one in close_windows(home, "late", MonitorSpec(window="1d"))])
+    print(open_window(home, "late", MonitorSpec(window="1d")).rows)
+"""
+
+
+def test_windows_close_where_arrow_is_not_installed(tmp_path: Path):
+    with make_home(tmp_path / "project") as home:
+        watched(home)
+        for day in range(3):
+            serve(home, day)
+        done = subprocess.run(
+            [sys.executable, "-c", WITHOUT_ARROW, str(home.project)], capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )  # fmt: skip
+        assert done.stdout.split() == f"[{ROWS}, {ROWS}] {ROWS}".split(), done.stderr
+        assert len(list_windows(home, "late")) == 2
 
 
 def test_a_column_that_the_monitor_does_not_look_at_is_asked_nothing(busy):

@@ -5,18 +5,17 @@ What is counted of a row depends on that row alone, so the counts of parts, proc
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from taut.project import MonitorSpec
 from taut.serve import PredictionReader, Span
-from taut.serve.log.columnar import Cells, LoggedPart, logged_parts
+from taut.serve.log.parts import LoggedPart, logged_parts
 from taut.watch.columns import Column, numeric_array
 from taut.watch.counts import NO_COUNTS, WindowCounts, count_labels, count_window
 from taut.watch.events import Feature, Reference
-from taut.watch.tables import Names, frame_of
 
 PREFIX = "input."  # So that no input is taken for a score.
 SCORE, ANSWER = "score", "prediction"
@@ -82,20 +81,27 @@ def _is_watched(feature: Feature, spec: MonitorSpec) -> bool:
 
 def _columns(part: LoggedPart, reference: Reference, spec: MonitorSpec) -> tuple[dict[str, Column], Column]:
     """The inputs that the reference knows, and the scores. What no request of the part has is missing in every row."""
-    inputs: dict[str, Cells] = {PREFIX + name: column for name, column in part.inputs().items()}
-    inputs[SCORE] = part.output(spec.score, ANSWER)
-    lists = {name: column for name, column in inputs.items() if isinstance(column, list)}
-    frame = frame_of(pa.table({name: column for name, column in inputs.items() if name not in lists}), Names())
-    found: dict[str, Column] = {name.removeprefix(PREFIX): column for name, column in frame.columns.items()}
-    found |= {name.removeprefix(PREFIX): _plain(column) for name, column in lists.items() if name != SCORE}
+    given = {PREFIX + name: column for name, column in part.inputs().items()}
+    given[SCORE] = part.output(spec.score, ANSWER)
+    found: dict[str, Column] = {name: _plain(column) for name, column in given.items() if isinstance(column, list)}
+    if typed := {name: column for name, column in given.items() if name not in found}:
+        found |= _of_arrow(typed)
     missing = np.full(part.rows, np.nan)
     kinds = {"numeric", "categorical"}
-    columns = {one.name: found.get(one.name, missing) for one in reference.features if one.kind in kinds}
-    if SCORE in lists:
-        return columns, _plain(lists[SCORE])
-    return columns, missing if frame.scores is None else frame.scores
+    columns = {one.name: found.get(PREFIX + one.name, missing) for one in reference.features if one.kind in kinds}
+    return columns, found.get(SCORE, missing)
 
 
-def _plain(cells: list[object]) -> Column:
+def _of_arrow(typed: dict[str, Any]) -> dict[str, Column]:
+    """Columns of Arrow as they are counted, without those of kinds that no event asks about."""
+    import pyarrow as pa
+
+    from taut.watch.tables import Names, frame_of
+
+    frame = frame_of(pa.table(typed), Names())
+    return frame.columns if frame.scores is None else {**frame.columns, SCORE: frame.scores}
+
+
+def _plain(cells: list[Any]) -> Column:
     """The cells without nested ones, which no event asks about."""
     return [cell if isinstance(cell, PLAIN) else None for cell in cells]

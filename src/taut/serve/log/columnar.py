@@ -37,7 +37,7 @@ Cells: TypeAlias = "pa.ChunkedArray | list[Any]"
 
 
 @dataclass(frozen=True, slots=True)
-class LoggedPart:
+class ArrowPart:
     """Some answered rows by columns, and what turned out to be true of them: NaN where nobody said, shape (rows,)."""
 
     table: pa.Table
@@ -70,9 +70,9 @@ class LoggedPart:
         ]  # fmt: skip  # Versions that answer different outputs in one span; there is hardly ever one.
 
 
-def logged_parts(
+def arrow_parts(
     log: PredictionReader, span: Span, *, inputs: Collection[str] | None = None, outputs: Sequence[str] = ()
-) -> Iterator[LoggedPart]:
+) -> Iterator[ArrowPart]:
     """The answered rows of a span, each once, a part in memory at a time.
 
     `inputs` are those that are wanted, None for all; `outputs` those whose values are. Costs some nanoseconds for a
@@ -85,7 +85,7 @@ def logged_parts(
     for table in found:
         chosen = table.select([name for name in table.column_names if wanted.takes(name, with_ids=is_labelled)])
         none = np.full(chosen.num_rows, np.nan)
-        yield LoggedPart(chosen, _labels(log.tx, log.deployment, chosen) if is_labelled else none)
+        yield ArrowPart(chosen, _labels(log.tx, log.deployment, chosen) if is_labelled else none)
 
 
 @dataclass(frozen=True, slots=True)
