@@ -22,6 +22,7 @@ HERE = Path(__file__).parent.parent
 SOURCE = HERE / "src" / "taut"
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "helper", "common", "manager", "managers", "misc"}
 HEAVY = {
+    "PIL",
     "backports",
     "blake3",
     "cryptography",

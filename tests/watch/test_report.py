@@ -1,30 +1,18 @@
 """The picture of a deployment: every number of its story, as a page that is whole, small, safe and always the same."""
 
 import re
-from xml.etree import ElementTree
 
 import pytest
 
 from taut.errors import Denied, NotFound
 from taut.ground.access import Actor
 from taut.watch import watch_report
+from tests.watch.pages import RUNS_OR_FETCHES, parsed, words
 from tests.watch.served import deployed, serve, watched
 from tests.watch.year import live
 
 SVG = "{http://www.w3.org/2000/svg}"
 SIZE_MAX = 300_000
-
-
-def parsed(page: str) -> ElementTree.Element:
-    """The page as a tree; a page that is not well-formed raises."""
-    return ElementTree.fromstring(page)
-
-
-def words(page: str) -> str:
-    """What a reader sees, one blank between words."""
-    body = parsed(page).find("body")
-    assert body is not None
-    return " ".join(" ".join(body.itertext()).split())
 
 
 @pytest.mark.parametrize(
@@ -68,7 +56,7 @@ def test_the_drawings_say_what_they_are_to_who_cannot_see_them(home):
 def test_the_page_fetches_nothing_runs_nothing_and_suits_dark_screens(home):
     live(home)
     page = watch_report(home, "late")
-    assert re.findall(r"<script|\son\w+=|javascript:|@import|url\(|<link|\ssrc=|\shref=", page) == []
+    assert RUNS_OR_FETCHES.findall(page) == []
     assert "prefers-color-scheme: dark" in page
 
 

@@ -84,6 +84,20 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
+class Tally:
+    """The counts of a whole table, and what of it was not looked at: names the reference lacks, kinds not watched.
+
+    `facts` are what the counts do not say, for the quality of the data.
+    """
+
+    counts: WindowCounts
+    labelled: int
+    unknown: tuple[str, ...]
+    left_out: tuple[str, ...]
+    facts: Facts
+
+
+@dataclass(frozen=True, slots=True)
 class Replayed:
     """One window of a stream: which budgets have alarmed by now, and which features drifted."""
 
@@ -96,6 +110,16 @@ class Replayed:
     seconds: float
     coverage: str
     """Which swings the reference knows of, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A window of a stream with what was counted in it and what the detectors remember after it."""
+
+    window: Replayed
+    reference: Reference
+    counts: WindowCounts
+    states: dict[Budget, EwinState]
 
 
 def profile_of(path: Path, names: Names | None = None) -> Reference:
@@ -123,15 +147,26 @@ def check_table(
     current: Path, reference: Reference, watching: Watching | None = None, names: Names | None = None
 ) -> Check:
     """Hold a table against a reference in one look, a part at a time. Raises NotFound and Invalid as reading does."""
-    wanted = watching or Watching()
-    counts, labelled, unknown, facts, left_out = NO_COUNTS, 0, dict[str, None](), list[Facts](), tuple[str, ...]()
+    return check_tally(tally(current, reference, names), reference, watching)
+
+
+def tally(current: Path, reference: Reference, names: Names | None = None) -> Tally:
+    """Count a table over the reference's events, a part at a time. Raises NotFound and Invalid as reading does."""
+    counts, labelled = NO_COUNTS, 0
+    unknown, left_out, facts = dict[str, None](), dict[str, None](), list[Facts]()
     known = {feature.name for feature in reference.features} | set(reference.clocks)
     for frame in frames_of(current, names):
         some, labels = counted(reference, frame)
         counts, labelled = counts + some, labelled + labels
         unknown |= dict.fromkeys(name for name in frame.columns if name not in known)
         facts.append(facts_of(reference, frame.columns, rows=frame.rows, others=frame.left_out))
-        left_out = frame.left_out
+        left_out |= dict.fromkeys(frame.left_out)
+    return Tally(counts, labelled, tuple(unknown), tuple(left_out), total_of(facts))
+
+
+def check_tally(found: Tally, reference: Reference, watching: Watching | None = None) -> Check:
+    """What the detectors say of a table's counts, in one look."""
+    wanted, counts, labelled = watching or Watching(), found.counts, found.labelled
     detectors = _detectors(reference, wanted)
     states = {budget: update(one, start(one), counts) for budget, one in detectors.items()}
     features = [
@@ -140,13 +175,13 @@ def check_table(
         for named in [suspects(one, states[budget])]
         for feature in one.features
     ]
-    quality = quality_of(reference, counts, total_of(facts))
+    quality = quality_of(reference, counts, found.facts)
     return Check(
         counts.rows - labelled, labelled, reference.rows, wanted.alpha, wanted.tolerance,
         {budget: round(e_value(state), 6) for budget, state in states.items()},
         {budget: is_alarm(detectors[budget], state) for budget, state in states.items()},
-        tuple(sorted(features, key=lambda one: (-one.e_value, -(one.psi or 0.0), one.name))), tuple(unknown),
-        reference.clocks, covered(reference), left_out, quality, is_broken(quality), measured(reference, counts),
+        tuple(sorted(features, key=lambda one: (-one.e_value, -(one.psi or 0.0), one.name))), found.unknown,
+        reference.clocks, covered(reference), found.left_out, quality, is_broken(quality), measured(reference, counts),
     )  # fmt: skip
 
 
@@ -155,6 +190,11 @@ def replay(folder: Path, watching: Watching | None = None, names: Names | None =
 
     An alarm stays one. Raises NotFound without a reference or a window, Invalid for a file that cannot be read.
     """
+    return (seen.window for seen in follow(folder, watching, names))
+
+
+def follow(folder: Path, watching: Watching | None = None, names: Names | None = None) -> Iterator[Seen]:
+    """The same with the counts of each window and the detectors' states after it, for whoever draws them."""
     windows = sorted(path for path in folder.glob("w*.parquet") if path.stem[1:].isdecimal())
     if not windows:
         raise NotFound(f"{folder} has no windows, w00000.parquet and so on", hint=f"ls {folder}")
@@ -167,12 +207,13 @@ def replay(folder: Path, watching: Watching | None = None, names: Names | None =
         for frame in frames_of(path, names):
             counts, rows = counts + counted(reference, frame)[0], rows + frame.rows
         states = {budget: update(one, states[budget], counts) for budget, one in detectors.items()}
-        yield Replayed(
+        window = Replayed(
             str(folder), path.stem, {budget: is_alarm(one, states[budget]) for budget, one in detectors.items()},
             tuple(name for budget, one in detectors.items() for name in suspects(one, states[budget])),
             {budget: round(e_value(state), 6) for budget, state in states.items()}, rows,
             round(time.perf_counter() - begun_s, 6), covered(reference),
         )  # fmt: skip
+        yield Seen(window, reference, counts, states)
 
 
 def counted(reference: Reference, frame: Frame) -> tuple[WindowCounts, int]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from taut.errors import NotFound
+from taut.errors import NotFound, UsageError
 from taut.faces.cli.alerts import accept, alert, alerts, dismiss, notify
 from taut.faces.cli.performance import compare, performance
 from taut.faces.cli.shown import Group, json_option, shown, table
@@ -43,6 +43,16 @@ def sureness_options(command: F) -> F:
         "--alpha", default=0.01, show_default=True, type=click.FloatRange(0, 1, min_open=True, max_open=True),
         help="Chance of any false alarm, over all windows.",
     )(command)  # fmt: skip
+
+
+def picture_options(command: F) -> F:
+    """`--report` and `--png`: where the pictures are written."""
+    command = click.option(
+        "--png", type=click.Path(path_type=Path, dir_okay=False), help="File for a picture that fits a chat message."
+    )(command)
+    return click.option(
+        "--report", type=click.Path(path_type=Path, dir_okay=False), help="File for a page with all pictures, HTML."
+    )(command)
 
 
 @click.group(cls=Group, epilog="Example: taut watch status late")
@@ -164,17 +174,32 @@ def profile(data: Path, out: Path | None, score: str, target: str, block: str, a
 @column_options
 @sureness_options
 @click.option("--measures", is_flag=True, help="Print PSI, KS, Wasserstein, Jensen-Shannon and Cramer's V, too.")
+@picture_options
 @json_option
 def check(
-    current: Path, against: Path, score: str, target: str, alpha: float, tolerance: float, measures: bool, as_json: bool
-) -> None:
+    current: Path, against: Path, score: str, target: str, alpha: float, tolerance: float, measures: bool,
+    report: Path | None, png: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Hold a table (Parquet, CSV, Arrow) against a reference: whether it drifted, and which columns did."""
-    from taut.watch.offline import Watching, check_table, profile_of
+    from taut.watch.offline import Watching, check_tally, profile_of, tally
     from taut.watch.tables import Names
 
     names = Names(score, target)
-    found = check_table(current, profile_of(against, names), Watching(alpha, tolerance), names)
-    shown(found, as_json, lambda one: "\n".join([_checked(one), *([_measured(one)] if measures else [])]))
+    reference = profile_of(against, names)
+    found = tally(current, reference, names)
+    checked = check_tally(found, reference, Watching(alpha, tolerance))
+    if report or png:
+        from taut.watch.picture.checked import check_page, columns_of
+        from taut.watch.picture.headline import check_picture
+        from taut.watch.picture.raster import png_of
+
+        if report:
+            report.write_text(check_page(checked, found, reference, current.name, against.name), encoding="utf-8")
+        if png:
+            columns = columns_of(checked, found, reference)
+            png.write_bytes(png_of(check_picture(checked, columns, current.name, against.name)))
+    shown(checked, as_json, lambda one: "\n".join([_checked(one), *([_measured(one)] if measures else [])]))
+    _written(report, png, as_json)
 
 
 @watch.command(epilog="Example: taut watch replay streams/calm streams/shifted --json")
@@ -185,23 +210,50 @@ def check(
     "--per", default=0, metavar="WINDOWS", type=click.IntRange(0),
     help="Alpha is for so many windows  [default: for all, ever]",
 )  # fmt: skip
+@picture_options
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each window.")
 def replay(
-    folders: tuple[Path, ...], score: str, target: str, alpha: float, tolerance: float, per: int, as_json: bool
-) -> None:
+    folders: tuple[Path, ...], score: str, target: str, alpha: float, tolerance: float, per: int, report: Path | None,
+    png: Path | None, as_json: bool,
+) -> None:  # fmt: skip
     """Watch windows in time order: in each DIR w00000.parquet, w00001.parquet ... against its reference.parquet."""
     from taut.ground import wire
-    from taut.watch.offline import Watching
-    from taut.watch.offline import replay as replayed
+    from taut.watch.offline import Watching, follow
+    from taut.watch.picture.course import Course
     from taut.watch.tables import Names
 
+    if (report or png) and len(folders) > 1:
+        raise UsageError(
+            f"a picture is of one stream, and here are {len(folders)}", hint=f"taut watch replay {folders[0]}"
+        )
+    watching = Watching(alpha, tolerance, per)
+    course = Course()
     for folder in folders:
-        for one in replayed(folder, Watching(alpha, tolerance, per), Names(score, target)):
+        for seen in follow(folder, watching, Names(score, target)):
+            if report or png:
+                course.add(seen)
+            one = seen.window
             told = ", ".join(f"{budget} {'ALARM' if one.alarms[budget] else e}" for budget, e in one.evidence.items())
             named = f"; {', '.join(one.features)}" if one.features else ""
             click.echo(wire.text(one) if as_json else f"{one.dir} {one.window}: {one.rows} rows, {told}{named}")
         if not as_json:
             click.echo(f"{folder}: {one.coverage}")
+    if report or png:
+        from taut.watch.picture.headline import course_picture
+        from taut.watch.picture.raster import png_of
+        from taut.watch.picture.replayed import replay_page
+
+        if report:
+            report.write_text(replay_page(course, watching, folders[0].name), encoding="utf-8")
+        if png:
+            png.write_bytes(png_of(course_picture(course, watching, folders[0].name)))
+        _written(report, png, as_json)
+
+
+def _written(report: Path | None, png: Path | None, as_json: bool) -> None:
+    """Say where the pictures are, on stderr where stdout is for a program."""
+    for place in filter(None, (report, png)):
+        click.echo(f"the picture is in {place}", err=as_json)
 
 
 def _checked(found: "Check") -> str:

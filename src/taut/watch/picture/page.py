@@ -1,14 +1,14 @@
 """The page around the drawing: the story in numbers, the drawing in two widths, and the numbers of each window."""
 
-from importlib.resources import files
-
 from taut.ground.clock import age
+from taut.watch.picture.document import document, header, scrolled, section, table_of
 from taut.watch.picture.figure import figure
 from taut.watch.picture.frame import colour_of
 from taut.watch.picture.points import MEAN_FROM, MEAN_OF, Point, points_of
 from taut.watch.picture.scales import day_name, moment_name
 from taut.watch.picture.story import story_table
 from taut.watch.picture.svg import Markup, element, joined
+from taut.watch.picture.words import told_evidence
 from taut.watch.picture.year import Year
 
 WIDE, NARROW = 1120, 640  # What suits a desk and a hand; the style sheet shows one of them.
@@ -19,20 +19,8 @@ NUMBERS = (
 
 def page_of(year: Year) -> str:
     """The whole page: well-formed, without scripts, and it fetches nothing."""
-    style = files("taut.watch.picture").joinpath("style.css").read_text(encoding="utf-8")
     title = f"{year.deployment}: the life of a deployment"
-    content = "default-src 'none'; style-src 'unsafe-inline'"
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=content),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("title", title),
-        element("style", Markup(style)),
-    )
-    main = element("main", _heading(year), *(_pictured(year) if year.windows else [_nothing_yet(year)]))
-    return f"<!DOCTYPE html>\n{element('html', head, element('body', main), lang='en')}\n"
+    return document(title, _heading(year), *(_pictured(year) if year.windows else [_nothing_yet(year)]))
 
 
 def _pictured(year: Year) -> list[Markup]:
@@ -44,8 +32,8 @@ def _pictured(year: Year) -> list[Markup]:
             figure(year, points, NARROW, class_="narrow"),
             element("figcaption", *_legend(len(points))),
         ),
-        element("section", element("h2", "What happened"), story_table(year)),
-        element("section", element("h2", "Window by window"), _numbers(year, points)),
+        section("What happened", story_table(year)),
+        section("Window by window", _numbers(year, points)),
     ]
 
 
@@ -56,13 +44,7 @@ def _heading(year: Year) -> Markup:
     if year.windows:
         first, last = year.span
         words = f"{day_name(first)} to {day_name(last - 1)}; {words} now"
-    return element(
-        "header",
-        element("p", "Deployment", class_="kind"),
-        element("h1", year.deployment),
-        element("p", words, class_="lead"),
-        element("dl", *(_told(*one) for one in _story(year)), class_="story"),
-    )
+    return header("Deployment", year.deployment, words, _story(year))
 
 
 def _story(year: Year) -> list[tuple[str, str, str]]:
@@ -80,10 +62,6 @@ def _story(year: Year) -> list[tuple[str, str, str]]:
         ("Accepted", f"{year.judged(passed=True):,}", "by the gate"),
         ("Refused", f"{year.judged(passed=False):,}", "by the gate"),
     ]
-
-
-def _told(name: str, number: str, more: str) -> Markup:
-    return element("div", element("dt", name), element("dd", number), element("dd", more, class_="more"))
 
 
 def _length(year: Year) -> str:
@@ -135,15 +113,9 @@ def _numbers(year: Year, points: list[Point]) -> Markup:
     """The drawn numbers as a table; neighbours that were drawn as one stand as one."""
     together = max(point.windows for point in points)
     says = f"Up to {together} windows stand in one row: rows add up, measures are means." if together > 1 else ""
-    heads = [element("th", name, scope="col", class_=None if place < 2 else "n") for place, name in enumerate(NUMBERS)]
-    caption = element("caption", f"Rows, measures and evidence of {year.deployment}, by window. {says}")
-    table = element(
-        "table",
-        caption,
-        element("thead", element("tr", *heads)),
-        element("tbody", *(_row(point) for point in points)),
-    )
-    return element("div", table, class_="scroll", tabindex="0", role="region", aria_label="Window by window")
+    heads = [(name, "" if place < 2 else "n") for place, name in enumerate(NUMBERS)]
+    caption = f"Rows, measures and evidence of {year.deployment}, by window. {says}"
+    return scrolled(table_of(caption, heads, (_row(point) for point in points), "numbers"), "Window by window")
 
 
 def _row(point: Point) -> Markup:
@@ -151,7 +123,7 @@ def _row(point: Point) -> Markup:
     values = [
         f"{point.rows:,}", f"{point.labelled:,}", share,
         _measure(point.measures.get("roc_auc")), _measure(point.measures.get("brier")),
-        _evidence(point.evidence.get("labels")), _evidence(point.evidence.get("features")),
+        told_evidence(point.evidence.get("labels")), told_evidence(point.evidence.get("features")),
     ]  # fmt: skip
     return element(
         "tr",
@@ -163,10 +135,3 @@ def _row(point: Point) -> Markup:
 
 def _measure(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
-
-
-def _evidence(value: float | None) -> str:
-    """Three digits; beyond a million the power of ten says enough."""
-    if value is None:
-        return "–"
-    return f"{value:,.3g}" if value < 1000 else f"{value:,.0f}" if value < 1e6 else f"{value:.2g}".replace("e+", "e")

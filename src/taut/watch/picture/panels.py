@@ -51,7 +51,7 @@ def evidence_panel(frame: Frame, band: Band, points: Sequence[Point], bound: flo
     if highest > 10.0 ** powers[-1]:
         note += "; what is beyond it runs along the edge"
     drawn = [heading(band, "Evidence of drift", note)]
-    drawn += [rule(frame, scale, power, _power(power)) for power in powers]
+    drawn += [rule(frame, scale, power, told_power(power)) for power in powers]
     ends: dict[str, float] = {}
     for budget in BUDGETS:
         places = [(one, _log(one.evidence.get(budget))) for one in points]
@@ -63,7 +63,7 @@ def evidence_panel(frame: Frame, band: Band, points: Sequence[Point], bound: flo
         y = scale.at(log10(bound))
         drawn.append(line(frame.left, y, frame.right, y, "bound"))
         ends[f"alarm at {bound:g}"] = y
-    drawn += [text(frame.right + 8, y + 4, name, f"end {name}") for name, y in _apart(ends, band).items()]
+    drawn += [text(frame.right + 8, y + 4, name, f"end {name}") for name, y in apart(ends, band).items()]
     return group(*drawn)
 
 
@@ -119,7 +119,7 @@ def _log(value: float | None) -> float | None:
     return None if value is None else log10(max(value, FLOOR))
 
 
-def _apart(ends: dict[str, float], band: Band, gap: float = 15) -> dict[str, float]:
+def apart(ends: dict[str, float], band: Band, gap: float = 15) -> dict[str, float]:
     """Words at the ends of lines, moved up or down until none covers another or leaves the panel by much."""
     placed: dict[str, float] = {}
     lowest = band.base - gap * (len(ends) - 1)
@@ -129,10 +129,10 @@ def _apart(ends: dict[str, float], band: Band, gap: float = 15) -> dict[str, flo
     return placed
 
 
-def _power(exponent: int) -> str:
+def told_power(exponent: int) -> str:
     """10 to a power, as people write it: small ones in full.
 
-    >>> _power(-2), _power(0), _power(3), _power(6)
+    >>> told_power(-2), told_power(0), told_power(3), told_power(6)
     ('0.01', '1', '1,000', '10⁶')
     """
     if -2 <= exponent <= 4:
