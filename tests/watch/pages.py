@@ -19,7 +19,8 @@ PAGE_BYTES_MAX = 500_000
 # Words of one drawing that lie over each other, or beyond its edges, by more than a hair.
 UNREADABLE = """() => [...document.querySelectorAll('svg')].filter(svg => svg.clientWidth && !svg.matches('.key'))
   .flatMap(svg => {
-    const page = document.documentElement.clientWidth;
+    const scrolls = svg.closest('figure')?.scrollWidth > svg.closest('figure')?.clientWidth;
+    const page = scrolls ? Infinity : document.documentElement.clientWidth;
     const found = [...svg.querySelectorAll('text')].map(one => [one.textContent, one.getBoundingClientRect()]);
     return found.flatMap(([words, a], place) => [
       ...(a.left < -1 || a.right > page + 1 ? [`${words} leaves the page`] : []),

@@ -4,11 +4,20 @@ import re
 
 import pytest
 
-from taut.errors import Denied, NotFound
+from taut.errors import Denied, Invalid, NotFound
 from taut.ground.access import Actor
-from taut.watch import watch_report
-from tests.watch.pages import RUNS_OR_FETCHES, parsed, words
-from tests.watch.served import deployed, serve, watched
+from taut.watch import close_windows, watch_report
+from tests.watch.pages import (
+    PAGE_BYTES_MAX,
+    RUNS_OR_FETCHES,
+    card,
+    check_in_browser,
+    numbers_behind,
+    parsed,
+    told,
+    words,
+)
+from tests.watch.served import BEGIN_MS, DAY_MS, SPEC, deployed, draw, serve, watched
 from tests.watch.year import live
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -115,3 +124,76 @@ def test_who_may_read_deployments_may_see_the_picture_and_nobody_else(home):
     assert watch_report(home.as_actor(Actor("vera", "viewer")), "late") == watch_report(home, "late")
     with pytest.raises(Denied):
         watch_report(home.as_actor(Actor("x", "anonymous")), "late")
+
+
+# A period, and the newest window in it
+
+
+def day(number: int) -> int:
+    return BEGIN_MS + number * DAY_MS
+
+
+def test_a_period_shows_what_began_in_it_and_counts_that_alone(home):
+    live(home)
+    found = words(watch_report(home, "late", day(60), day(110)))
+    assert "50 of 1 d" in found
+    assert "10,000 1 revision" in found or "Predictions 10,000" in found
+    assert re.search(r"Alerts 2 1 page, 1 ticket", found)
+    assert len(list(parsed(watch_report(home, "late", day(60), day(110))).iter("tr"))) < 65
+
+
+def test_a_period_without_windows_names_itself_and_one_without_length_is_refused(home):
+    live(home)
+    found = words(watch_report(home, "late", day(5_000), day(5_001)))
+    assert "No window begins between" in found and "taut watch report late" in found
+    with pytest.raises(Invalid):
+        watch_report(home, "late", day(3), day(3))
+
+
+@pytest.fixture
+def shifted(home):
+    """Two closed days: a calm one, and one whose `z` moved by three."""
+    serve(watched(home), 0)
+    serve(home, 1, draw(1, shifted=True))
+    serve(home, 2)
+    assert len(close_windows(home, "late", SPEC)) == 2
+    return home
+
+
+def test_the_newest_window_stands_beside_its_reference(shifted):
+    page = watch_report(shifted, "late")
+    assert "then: reference 1, of late@1" in words(page)
+    assert "now: 200 rows" in words(page)
+    names = [one.findtext("h3") for one in parsed(page).iter("article")]
+    assert names[0] == "z" and {"plan", "score", "wrong predictions"} <= set(names)
+    then, now = numbers_behind(card(page, "plan"))["free"]
+    assert all(40 <= int(share.split()[0]) <= 60 for share in (then, now))
+    assert "at or below" in told(card(page, "z"))
+    assert len(page.encode()) < PAGE_BYTES_MAX
+
+
+def test_a_period_shows_the_newest_window_in_it(shifted):
+    calm = watch_report(shifted, "late", day(0), day(1))
+    assert "now: 200 rows" in words(calm)
+    shares = [float(now.split()[0]) for _, now in list(numbers_behind(card(calm, "z")).values())[:9]]
+    assert max(shares) < 30
+    moved = [now for _, now in numbers_behind(card(watch_report(shifted, "late"), "z")).values()]
+    assert any(share.endswith("100 %") or float(share.split()[0]) > 80 for share in moved if share[0].isdigit())
+
+
+def test_who_may_not_read_predictions_sees_the_page_without_the_columns(shifted):
+    page = watch_report(shifted.as_actor(Actor("vera", "viewer")), "late")
+    assert "Its columns are shown to who may read predictions." in words(page)
+    assert list(parsed(page).iter("article")) == []
+
+
+def test_windows_whose_rows_are_gone_are_still_shown(home):
+    live(home)
+    assert "The newest window" not in words(watch_report(home, "late"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_of_a_deployment_can_be_read_on_every_screen(shifted, tmp_path, width):
+    (tmp_path / "late.html").write_text(watch_report(shifted, "late"))
+    check_in_browser(tmp_path / "late.html", width, dark=False)

@@ -9,8 +9,8 @@ from scipy.stats import chi2_contingency
 from taut.watch.counts import NO_COUNTS, WindowCounts, count_labels, count_window
 from taut.watch.events import ERROR, TARGET, Feature
 from taut.watch.measures.psi import psi, psi_of_feature
+from taut.watch.picture.named import told_event
 from taut.watch.picture.shares import loudest_event, shares_of
-from taut.watch.picture.words import told_event
 from taut.watch.profile import make_reference
 from tests.watch.drawn import column as watched_column
 

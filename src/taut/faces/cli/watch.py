@@ -10,7 +10,7 @@ from taut.errors import NotFound, UsageError
 from taut.faces.cli.alerts import accept, alert, alerts, dismiss, notify
 from taut.faces.cli.performance import compare, performance
 from taut.faces.cli.shown import Group, json_option, shown, table
-from taut.ground.clock import iso
+from taut.ground.clock import iso, moment_ms
 from taut.home import open_home
 from taut.records import Prediction, Window
 
@@ -120,16 +120,20 @@ def predictions(deployment: str, limit: int, as_json: bool) -> None:
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write  [default: DEPLOYMENT.html]"
 )
+@click.option("--from", "begin", default="", metavar="WHEN", help="Windows from then on, ISO 8601  [default: all]")
+@click.option("--until", default="", metavar="WHEN", help="Windows before then, ISO 8601  [default: all]")
 @json_option
-def report(deployment: str, out: Path | None, as_json: bool) -> None:
+def report(deployment: str, out: Path | None, begin: str, until: str, as_json: bool) -> None:
     """Draw the life of a deployment: measures, evidence, alerts, retrainings, verdicts, as one HTML page."""
     from taut.deploy import find_deployment
+    from taut.serve.log.spans import END_OF_TIME_MS
     from taut.watch import watch_report
 
     place = out or Path(f"{deployment}.html")
     with open_home() as home:
-        page = watch_report(home, find_deployment(home, deployment).name)
-    place.write_text(page)
+        period = moment_ms(begin) if begin else 0, moment_ms(until) if until else END_OF_TIME_MS
+        page = watch_report(home, find_deployment(home, deployment).name, *period)
+    place.write_text(page, encoding="utf-8")
     shown({"path": str(place), "size_bytes": len(page.encode())}, as_json, lambda _: f"the picture is in {place}")
 
 

@@ -15,8 +15,9 @@ from taut.watch.picture.columns import (
     notes_on,
 )  # fmt: skip
 from taut.watch.picture.document import document, header, listed, section
+from taut.watch.picture.named import shown_name
 from taut.watch.picture.svg import Markup, element
-from taut.watch.picture.words import clipped, counted, shown_name, told_evidence
+from taut.watch.picture.words import clipped, counted, told_evidence
 
 
 def check_page(check: Check, found: Tally, reference: Reference, current: str, against: str) -> str:

@@ -7,9 +7,10 @@ from taut.watch.counts import WindowCounts
 from taut.watch.events import Feature
 from taut.watch.picture.distribution import distribution
 from taut.watch.picture.document import scrolled, table_of
+from taut.watch.picture.named import shown_name, told_event
 from taut.watch.picture.shares import Bin, loudest_event, shares_of
 from taut.watch.picture.svg import Markup, element
-from taut.watch.picture.words import clipped, shown_name, told_event, told_evidence, told_share
+from taut.watch.picture.words import clipped, told_evidence, told_share
 
 PICTURED = 24  # More than anybody looks at one by one; the others stand in the table.
 PICTURED_BYTES = 260_000  # And what they may take of a page that stays below 500 kB.

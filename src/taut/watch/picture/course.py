@@ -6,10 +6,11 @@ from math import ceil, exp, log, log10
 
 from taut.watch.offline import Seen
 from taut.watch.picture.frame import LETTER, Band
+from taut.watch.picture.named import shown_name
 from taut.watch.picture.panels import BEYOND, FLOOR, apart, told_power
 from taut.watch.picture.scales import Scale, decades, value_ticks
 from taut.watch.picture.svg import Markup, element, group, line, lines_through, text
-from taut.watch.picture.words import clipped, shown_name, told_evidence
+from taut.watch.picture.words import clipped, told_evidence
 
 STRIPS = 20  # Features with a strip, the strongest ones.
 STRIP = 17  # Pixels a strip.

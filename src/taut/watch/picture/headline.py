@@ -7,10 +7,11 @@ from taut.watch.picture.checked import bound_of, check_lead, headline
 from taut.watch.picture.columns import Column, changed_most
 from taut.watch.picture.course import Course, drawn_course
 from taut.watch.picture.distribution import WIDTH, drawn_shares
+from taut.watch.picture.named import shown_name
 from taut.watch.picture.replayed import course_headline, course_lead
 from taut.watch.picture.shares import shares_of
 from taut.watch.picture.svg import Markup, element, group, text
-from taut.watch.picture.words import clipped, shown_name, told_evidence
+from taut.watch.picture.words import clipped, told_evidence
 
 SIZE = (1200, 630)  # What chat programs show of a picture without cutting it.
 EDGE = 60

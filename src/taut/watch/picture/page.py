@@ -17,13 +17,13 @@ NUMBERS = (
 )  # fmt: skip
 
 
-def page_of(year: Year) -> str:
-    """The whole page: well-formed, without scripts, and it fetches nothing."""
+def page_of(year: Year, newest: Markup | None = None) -> str:
+    """The whole page: well-formed, without scripts, and it fetches nothing. `newest` shows the newest window."""
     title = f"{year.deployment}: the life of a deployment"
-    return document(title, _heading(year), *(_pictured(year) if year.windows else [_nothing_yet(year)]))
+    return document(title, _heading(year), *(_pictured(year, newest) if year.windows else [_nothing_yet(year)]))
 
 
-def _pictured(year: Year) -> list[Markup]:
+def _pictured(year: Year, newest: Markup | None) -> list[Markup]:
     points = points_of(year.windows)
     return [
         element(
@@ -33,6 +33,7 @@ def _pictured(year: Year) -> list[Markup]:
             element("figcaption", *_legend(len(points))),
         ),
         section("What happened", story_table(year)),
+        *([newest] if newest is not None else []),
         section("Window by window", _numbers(year, points)),
     ]
 
@@ -77,7 +78,11 @@ def _counted(number: int, noun: str) -> str:
 
 def _nothing_yet(year: Year) -> Markup:
     """Instead of a drawing of nothing: which command would change that."""
-    if year.references:
+    if year.period is not None:
+        begin, end = (day_name(at_ms) for at_ms in year.period)
+        says = f"No window begins between {begin} and {end}. All of them:"
+        command = f"taut watch report {year.deployment}"
+    elif year.references:
         says = "No window has closed yet. Windows close once their time and lateness have passed:"
         command = "taut up --once"
     else:

@@ -8,8 +8,9 @@ from taut.watch.offline import Seen, Watching
 from taut.watch.picture.columns import LISTED, Column, cards, legend, listed_names, notes_on
 from taut.watch.picture.course import POINTS_MAX, Course, bundles, colour_legend, course_figure
 from taut.watch.picture.document import document, header, listed, scrolled, section, table_of
+from taut.watch.picture.named import shown_name
 from taut.watch.picture.svg import Markup, element
-from taut.watch.picture.words import clipped, counted, shown_name, told_evidence
+from taut.watch.picture.words import clipped, counted, told_evidence
 
 WIDE, NARROW = 1120, 380
 CARDS = 9

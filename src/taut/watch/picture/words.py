@@ -1,8 +1,6 @@
-"""Numbers and events as people say them: shares, evidence, values on an axis, what one event did."""
+"""Numbers and names as people say them: shares, evidence, values on an axis."""
 
 from math import floor, log10
-
-from taut.watch.events import CUTS, ERROR, PAIRS, TARGET, Event, Feature
 
 NAME_LETTERS = 80  # Of a foreign name are shown; whoever named a column could fill the page with it.
 
@@ -52,35 +50,6 @@ def clipped(name: str, letters: int = NAME_LETTERS) -> str:
     'departur…'
     """
     return name if len(name) <= letters else f"{name[: letters - 1].rstrip()}…"
-
-
-def shown_name(feature: str) -> str:
-    """A feature's name as people call it, those of the labels in words."""
-    known = {ERROR: "wrong predictions", TARGET: "true labels by score", PAIRS: "columns two by two"}
-    return known.get(feature, clipped(feature))
-
-
-def told_event(feature: Feature, event: Event, then: float, now: float) -> str:
-    """What one event did, as a sentence without its column: how many of the rows it is true of, now and then."""
-    shares = f"{told_share(now)} now, {told_share(then)} then"
-    return f"{_named(feature, event)}: {shares}"
-
-
-def _named(feature: Feature, event: Event) -> str:
-    if event.kind == "below" and event.at is not None:
-        cuts = [one.at for one in feature.events if one.kind == "below"]
-        place = cuts.index(event.at) + 1
-        which = f"its {ordinal(place)} cut of {len(cuts)}" if len(cuts) == CUTS else "a cut of the reference"
-        return f"at or below {told_value(event.at)}, {which}"
-    if event.kind == "outside" and feature.low is not None and feature.high is not None:
-        return f"outside {told_value(feature.low)} to {told_value(feature.high)}, all that the reference had"
-    return {
-        "missing": "missing",
-        "present": "not missing, as all of the reference was",
-        "level": f"is {clipped(event.level or '', 40)}",
-        "rest": "another than the most frequent levels",
-        "unseen": "a level that the reference never had",
-    }.get(event.kind, clipped(event.name, 160))
 
 
 def ordinal(number: int) -> str:

@@ -1,9 +1,9 @@
 """What the picture shows, read once: windows, alerts, the answers to them, verdicts, rollouts and totals."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from taut.errors import NotFound
+from taut.errors import Invalid, NotFound
 from taut.ground import wire
 from taut.ground.meta import Row, Tx
 from taut.home import Home
@@ -79,6 +79,7 @@ class Year:
     rollouts: list[Rollout]
     predictions: int
     labelled: int
+    period: tuple[int, int] | None = None
 
     @cached_property
     def span(self) -> tuple[int, int]:
@@ -122,6 +123,26 @@ def read_year(home: Home, deployment: str) -> Year:
         rollouts,
         sum(one.rows for one in answering if one.role != "shadow"),
         0 if labelled is None else int(str(labelled[0])),
+    )
+
+
+def in_period(year: Year, from_ms: int, until_ms: int) -> Year:
+    """What of it began between two moments, of which the second does not belong to it; predictions are the windows'.
+
+    Raises Invalid where the period has no length.
+    """
+    if from_ms >= until_ms:
+        raise Invalid("a period ends after it began", hint=f"taut watch report {year.deployment}")
+    windows = [one for one in year.windows if from_ms <= one.start_ms < until_ms]
+    alerts = [one for one in year.alerts if from_ms <= one.window_start_ms < until_ms]
+    return replace(
+        year,
+        windows=windows,
+        alerts=alerts,
+        answers={one.id: year.answers[one.id] for one in alerts if one.id in year.answers},
+        predictions=sum(one.rows for one in windows),
+        labelled=sum(one.labelled for one in windows),
+        period=(from_ms, until_ms),
     )
 
 
