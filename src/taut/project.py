@@ -13,11 +13,21 @@ FILE = "taut.yaml"
 ANSWER_MAX_MS = 600_000
 WORKERS_MAX = 256  # More processes on one socket than any machine has a use for.
 
+LEARN_FROM = ("all", "since-reference")  # Besides durations: from which moment on a retraining learns.
+
 Measure = Literal["roc_auc", "brier", "log_loss", "accuracy", "calibration_error"]
 
 
 class _Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A part of taut.yaml: a misspelt key is an error, not a silence."""
+
+
+def _must_last(written: str, name: str) -> None:
+    """Raises ValueError where something is no duration."""
+    try:
+        duration_ms(written)
+    except Invalid as problem:
+        raise ValueError(f"{name}: {problem.message}") from None
 
 
 class CheckSpec(_Section, frozen=True):
@@ -273,8 +283,27 @@ class MonitorSpec(_Section, frozen=True):
         _check_duration(self.cooldown)
 
 
+class BudgetSpec(_Section, frozen=True):
+    """How many retrainings a trigger may start within `per`, in the time of events."""
+
+    runs: int = 3
+    per: str = "30d"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where there is not one run at least, or `per` is no duration."""
+        if self.runs < 1:
+            raise ValueError("a budget has 1 run at least; without a trigger nothing is retrained at all")
+        _must_last(self.per, "per")
+
+
 class TriggerSpec(_Section, frozen=True):
-    """What an alert starts: a command that trains on `labelled`, the labelled rows, less the newest in `holdout`."""
+    """What an alert starts: a command that trains on `labelled`, the labelled rows, less the newest in `holdout`.
+
+    An alert waits, open, while the `cooldown` since the last answer runs (in the time of events), until as many
+    `labels` have come since then, and while the `budget` is spent. 100 labels are what a gate asks for at least.
+    `learn_from` is the window to learn from: `all`, `since-reference` (what came since the reference in force began),
+    or a duration before the rows that are held back to judge by.
+    """
 
     on: Literal["page", "ticket"] = "page"
     run: str = ""
@@ -283,7 +312,26 @@ class TriggerSpec(_Section, frozen=True):
     holdout: str = "data/holdout.csv"
     holdout_for: str = "14d"
     cooldown: str = "14d"
+    labels: int = 100
+    budget: BudgetSpec = BudgetSpec()
+    learn_from: str = "all"
     target: str = "label"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, which readers of YAML tell with the place, for what is no duration or no count."""
+        _must_last(self.holdout_for, "holdout_for")
+        _must_last(self.cooldown, "cooldown")
+        if self.labels < 0:
+            raise ValueError("labels is a count of new labels, 0 at least")
+        if self.learn_from not in LEARN_FROM:
+            try:
+                long_ms = duration_ms(self.learn_from)
+            except Invalid:
+                long_ms = 0
+            if not long_ms:
+                raise ValueError(
+                    f"learn_from is {', '.join(LEARN_FROM)} or a duration, as 90d; not {self.learn_from!r}"
+                )
 
 
 class ProjectFile(_Section, frozen=True):

@@ -72,7 +72,7 @@ def assert_answered_once(home: Home) -> None:
     assert check_home(home).problems == ()
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 6, 7, 8])
+@pytest.mark.parametrize("steps", range(1, len(STEPS)))
 def test_killed_after_any_step_the_next_round_goes_on_once(template: Path, tmp_path: Path, steps: int):
     project = copied(template, tmp_path / "project")
     with opened(project) as home:

@@ -1,38 +1,29 @@
 """The answer to an alert, step by step on real rows with a real training: done twice is done once."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from taut.data import list_datasets
 from taut.deploy import config_of, find_deployment, record_deployment, stop_deployment
 from taut.errors import Invalid, NotFound, TautError, Unavailable
 from taut.govern import check_home, show_ledger
-from taut.ground.clock import duration_ms
+from taut.ground.clock import duration_ms, iso
 from taut.home import Home
 from taut.models import find_model, gate_model, list_versions, register_folder
 from taut.pipelines.loop import reconcile
-from taut.pipelines.retrain import ATTEMPTS, RETRAIN, Steps
-from taut.pipelines.steps import list_steps, record_step
+from taut.pipelines.retrain import ATTEMPTS, RETRAIN
+from taut.pipelines.steps import Facts, Steps, list_steps, record_step
 from taut.project import ProjectFile, read_project
 from taut.records import Alert
 from taut.runs import search_runs
 from taut.serve import labelled_rows
 from taut.watch import find_reference, list_alerts, list_references, newest_window, set_reference
-from tests.pipelines.alarmed import copied, make_alarmed, opened
-from tests.pipelines.scenes import PROJECT, ROWS_A_DAY
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_alarmed(tmp_path_factory.mktemp("alarmed") / "project")
+from tests.pipelines.alarmed import copied
+from tests.pipelines.scenes import BEGIN_MS, PROJECT, ROWS_A_DAY
 
 
 @pytest.fixture
-def home(template: Path, tmp_path: Path) -> Iterator[Home]:
-    with opened(copied(template, tmp_path / "project")) as home:
-        yield home
+def home(alarmed: Home) -> Home:
+    return alarmed
 
 
 def project_of(home: Home) -> ProjectFile:
@@ -53,20 +44,22 @@ def the_alert(home: Home) -> Alert:
 
 def walk(home: Home, until: str) -> Steps:
     """Take the steps before `until`, one by one, as the loop does."""
-    project, alert, done = project_of(home), the_alert(home), list_steps(home, the_alert(home).point)
+    alert, done = the_alert(home), list_steps(home, the_alert(home).point)
     for step in RETRAIN:
         if step.name == until:
             break
         if step.name not in done:
-            done[step.name] = step.act(home, project, project.triggers["late"], alert, done)
+            done[step.name] = act(home, step.name, done)
             record_step(home, alert.point, step.name, done[step.name])
     return done
 
 
-def act(home: Home, name: str, done: Steps):
+def act(home: Home, name: str, done: Steps) -> Facts:
     project = project_of(home)
     step = next(step for step in RETRAIN if step.name == name)
-    return step.act(home, project, project.triggers["late"], the_alert(home), done)
+    facts = step.act(home, project, project.triggers["late"], the_alert(home), done)
+    assert facts is not None, f"{name} has not come to its end"
+    return facts
 
 
 @pytest.mark.slow
@@ -88,10 +81,17 @@ def test_the_export_keeps_the_newest_rows_back_to_judge_by(home):
     facts = act(home, "export", {})
     end_ms = newest_window(home, "late").end_ms
     split_ms = end_ms - duration_ms("1d")
+    learned, judged = (len(labelled_rows(home, "late", *span).ids) for span in ((0, split_ms), (split_ms, end_ms)))
+    days = [iso(at_ms)[:10] for at_ms in (split_ms, end_ms)]
     assert facts == {
-        "learn": len(labelled_rows(home, "late", 0, split_ms).ids),
-        "judge": len(labelled_rows(home, "late", split_ms, end_ms).ids),
+        "learn": learned,
+        "judge": judged,
+        "learn_from": "all",
+        "from_ms": BEGIN_MS + 1,
+        "split_ms": split_ms,
         "until_ms": end_ms,
+        "reason": f"{learned:,} labelled rows from 2023-11-15 00:00 to {days[0]} to learn from (all), "
+        f"{judged:,} from then to {days[1]} to judge by",
     }
     learn, judge = (
         (home.project / "data" / name).read_text().splitlines()[1:] for name in ("labelled.csv", "holdout.csv")
@@ -106,7 +106,7 @@ def test_rows_without_a_label_are_not_learned_from(home):
         tx.execute("DELETE FROM label WHERE id = 'day1'")
     before = newest_window(home, "late").end_ms
     facts = act(home, "export", {})
-    assert facts["learn"] == len(labelled_rows(home, "late", 0, before).ids) - facts["judge"]
+    assert facts["learn"] == len(labelled_rows(home, "late", 0, before).ids) - int(str(facts["judge"]))
     assert "learn" in facts
     assert int(str(facts["learn"])) % ROWS_A_DAY == 0
 
@@ -115,7 +115,7 @@ def test_nothing_to_judge_by_is_said_and_nothing_is_trained(home):
     with home.meta.transaction() as tx:
         tx.execute("DELETE FROM label")
     with pytest.raises(Invalid, match="nothing to judge") as told:
-        list(reconcile(home, project_of(home)))
+        list(reconcile(home, rewrite(home, "cooldown: 20d", "cooldown: 20d, labels: 0")))
     assert "taut watch status late" in told.value.hint
     assert search_runs(home) == []
     assert the_alert(home).status == "open"
@@ -133,7 +133,7 @@ def test_a_training_that_fails_three_times_waits_for_a_person(home):
     assert told.value.hint.startswith("taut runs show ")
     assert f"attempt {ATTEMPTS + 1}" not in list_steps(home, the_alert(home).point)
     assert [run.status for run in search_runs(home)] == ["FAILED"]
-    assert len(show_ledger(home, kind="loop.step")) == 2 + ATTEMPTS
+    assert len(show_ledger(home, kind="loop.step")) == 3 + ATTEMPTS
 
 
 @pytest.mark.slow
@@ -142,14 +142,14 @@ def test_a_training_that_was_repaired_goes_on_where_the_loop_stood(home):
         list(reconcile(home, rewrite(home, "python train.py", "python nowhere.py")))
     again = list(reconcile(home, rewrite(home, "python train.py", "python train.py")))
     steps = [done.step for done in again if done.plan.startswith("alert:")]
-    assert steps == [step.name for step in RETRAIN[2:]]
+    assert steps == [step.name for step in RETRAIN[3:]]
     assert [run.status for run in search_runs(home)] == ["FINISHED"]
 
 
 def test_a_run_that_logged_no_model_is_told(home):
     with pytest.raises(TautError, match="model"):
         list(reconcile(home, rewrite(home, "python train.py", "python -c pass")))
-    assert list(list_steps(home, the_alert(home).point)) == ["export", "snapshot", "run"]
+    assert list(list_steps(home, the_alert(home).point)) == ["export", "inspect", "snapshot", "run"]
     assert find_model(home, "late@champion").number == 1
 
 
@@ -159,9 +159,12 @@ def test_a_gate_that_says_no_keeps_the_champion_and_closes_the_alert(home):
     facts = {done.step: done.facts for done in said}
     assert facts["gate"]["passed"] is False
     assert "roc_auc" in str(facts["gate"]["refusals"])
-    assert facts["promote"] == {"promoted": False}
-    assert facts["rollout"] == {"revision": None}
-    assert facts["close"] == {"verdict": "retrained; the gate refused the new version"}
+    assert facts["promote"] == {"promoted": False, "reason": "the gate refused it"}
+    assert facts["rollout"] == {"revision": None, "reason": "the gate refused it"}
+    assert facts["canary"]["outcome"] == "none"
+    refusal = facts["gate"]["refusals"]
+    assert facts["close"] == {"verdict": f"retrained; the gate refused the new version: {refusal}"}
+    assert facts["gate"]["reason"] == f"refused against late@1: {refusal}"
     assert find_model(home, "late@champion").number == 1
     assert find_deployment(home, "late").number == 1
     assert find_reference(home, "late").version == 1
@@ -197,8 +200,10 @@ def test_during_the_cool_down_an_alert_waits_open(home):
         oid=reference.oid,
         cause="alert:before",
     )
-    said = list(reconcile(home, project_of(home)))
-    assert [done for done in said if done.plan.startswith("alert:")] == []
+    (told,) = [done for done in reconcile(home, project_of(home)) if done.plan.startswith("alert:")]
+    assert told.step == "wait cooldown"
+    assert "its cool-down of 20d runs until" in str(told.facts["reason"])
+    assert list(reconcile(home, project_of(home))) == [], "it was told"
     assert the_alert(home).status == "open"
 
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 from taut.deploy import reconcile_deployments
 from taut.errors import TautError, UsageError
-from taut.ground.clock import duration_ms
 from taut.home import Home
 from taut.models import find_model
-from taut.pipelines.retrain import RETRAIN
+from taut.pipelines.policy import is_under_way, why_wait
+from taut.pipelines.retrain import RETRAIN, is_refused
 from taut.pipelines.rollout import follow_rollouts
-from taut.pipelines.steps import Facts, StepDone, Told, list_steps, record_step
+from taut.pipelines.steps import Facts, StepDone, Told, list_answers, list_steps, record_step
 from taut.project import ProjectFile, TriggerSpec
 from taut.records import Alert
 from taut.serve.log.keeping import keep_in_order
@@ -24,8 +24,6 @@ from taut.watch import (
     close_windows,
     find_successor,
     list_alerts,
-    list_references,
-    newest_window,
     renew_reference,
 )
 from taut.watch.telling import tell_receivers
@@ -107,34 +105,34 @@ def _follow_rollout(home: Home, project: ProjectFile, name: str, told: Told) -> 
 
 
 def _answer_open(home: Home, project: ProjectFile, name: str, told: Told) -> Iterator[StepDone]:
+    """Answer the alerts that the trigger asks for, what was begun first; who waits says why, once."""
     trigger = project.triggers.get(name)
-    for alert in list_alerts(home, name, "open"):
-        if trigger is None or alert.severity != trigger.on:
-            continue
-        if not _rests(home, alert, trigger):
+    if trigger is None:
+        return
+    asking = [alert for alert in list_alerts(home, name, "open") if alert.severity == trigger.on]
+    answers = list_answers(home, name) if asking else {}
+    for alert in sorted(asking, key=lambda one: not is_under_way(answers.get(one.point, {}))):
+        done = answers.get(alert.point, {})
+        if "close" in done:
+            continue  # Its data were broken, and it stays open for a person.
+        wait = None if is_under_way(done) else why_wait(home, trigger, alert, answers, asking)
+        if wait is None:
             yield from _answer(home, project, trigger, alert, told)
+            answers = list_answers(home, name)
+        elif wait.step not in done and record_step(home, alert.point, wait.step, {"reason": wait.reason}):
+            yield StepDone(alert.point, wait.step, {"reason": wait.reason})
 
 
 def _answer(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, told: Told) -> Iterator[StepDone]:
-    """Walk the plan of one alert from where it stands."""
+    """Walk the plan of one alert from where it stands, as far as it goes now."""
     done = list_steps(home, alert.point)
     for step in RETRAIN:
-        if step.name in done:
+        if step.name in done or (is_refused(done) and step.name != "close"):
             continue
         told(step.says)
         facts = step.act(home, project, trigger, alert, done)
+        if facts is None:
+            return
         record_step(home, alert.point, step.name, facts)
         done[step.name] = facts
         yield StepDone(alert.point, step.name, facts)
-
-
-def _rests(home: Home, alert: Alert, trigger: TriggerSpec) -> bool:
-    """Whether, in the time of events, the cool-down since the last answer still runs; then the alert waits, open."""
-    answered = [
-        one.from_ms
-        for one in list_references(home, alert.deployment)
-        if one.cause.startswith("alert:") and one.cause != alert.point  # Its own: a kill came before that was recorded.
-    ]
-    if not answered:
-        return False
-    return newest_window(home, alert.deployment).end_ms - max(answered) < duration_ms(trigger.cooldown)
