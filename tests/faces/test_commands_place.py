@@ -114,6 +114,7 @@ def test_a_server_outside_of_a_project_is_two_lines(tmp_path):
         ("watch", "alerts"),
         ("watch", "predictions", "late", "--limit", "1"),
         ("why", "day-10.3"),
+        ("why", "model:late@1"),
         ("ledger", "show", "--limit", "5"),
         ("ledger", "checkpoint"),
         ("token", "list"),

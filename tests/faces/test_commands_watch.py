@@ -208,6 +208,19 @@ def test_why_says_what_was_asked_what_was_said_and_what_came(line):
     assert f"The same data reached {DAYS * ROWS_A_DAY - 1} other predictions:" in told
 
 
+def test_why_tells_the_story_of_an_alert_and_of_a_version(line):
+    alert = taut(line.folder, "watch", "alerts", "--json").json[0]
+    story = taut(line.folder, "why", f"alert:{alert['id']}", "--json").json
+    assert (story["point"], story["alert"], story["status"]) == (f"alert:{alert['id']}",) * 2 + (alert["status"],)
+    assert story["chapters"][0].keys() == {"at_ms", "what", "text", "point", "facts"}
+    assert story["chapters"][0]["what"] == "alert"
+    told = taut(line.folder, "why", "model:late@1").out
+    assert told.startswith("model:late@1: no alert led here\n")
+    assert re.search(r"└─ run  20\d\d-.* run:[0-9a-f]{32}\n   good, finished, cause manual\n└─ register ", told)
+    assert re.search(r"└─ gate .* gate:[0-9a-f]+\n   accepted: ", told)
+    assert "late, revision 1, late@1" in told
+
+
 def test_why_follows_its_own_examples(line):
     example = taut(line.folder, "why", "day-10.3", "--json").json["examples"][-1]
     assert taut(line.folder, "why", example).status == 0
@@ -217,6 +230,10 @@ def test_why_follows_its_own_examples(line):
     ("words", "status", "says"),
     [
         (("why", "nobody.0"), 10, "'nobody.0'"),
+        (("why", "alert:nobody"), 10, "'nobody'"),
+        (("why", "model:late@9"), 10, "late"),
+        (("why", "deployment:nowhere@1"), 10, "nowhere"),
+        (("why", "run:"), 13, "'run:' has no story"),
         (("why", "day-00.150"), 10, "'day-00.150'"),
         (("why", "day-00.²"), 10, "day-00.²"),
         (("why", "day-00." + "9" * 5000), 10, "day-00.9"),

@@ -7,7 +7,7 @@ import pytest
 from taut.data import list_datasets
 from taut.deploy import find_deployment, go_back, go_live
 from taut.errors import Unavailable
-from taut.govern import check_home, show_ledger
+from taut.govern import check_home, show_ledger, tell_story
 from taut.home import Home
 from taut.models import find_model
 from taut.pipelines.loop import reconcile
@@ -110,6 +110,18 @@ def test_the_answer_goes_on_until_its_canary_is_live(home: Home):
     assert (find_model(home, "late@champion").number, find_reference(home, "late").version) == (2, 2)
     assert the_alert(home).status == "handled"
     assert check_home(home).problems == ()
+    story = tell_story(home, the_alert(home).point)
+    assert [one.what for one in story.chapters] == [
+        "alert", "export", "inspect", "snapshot", "run", "register", "gate", "promote", "rollout", "revision",
+        "canary", "refer", "close",
+    ]  # fmt: skip
+    assert (story.status, all(one.text for one in story.chapters)) == ("handled", True)
+    promoted = next(one for one in story.chapters if one.what == "revision")
+    assert promoted.text == "late, revision 3, late@2 (promotion, by ada): it held"
+    (run,) = search_runs(home)
+    for point in (run.point, f"run:{run.id[:8]}", "model:late@2", "deployment:late@2", "deployment:late@3"):
+        found = tell_story(home, point)
+        assert (found.point, found.alert, found.chapters) == (point, story.alert, story.chapters), point
 
 
 @pytest.mark.slow
@@ -125,3 +137,5 @@ def test_the_answer_goes_on_until_its_canary_is_gone(home: Home):
     assert (find_model(home, "late@champion").number, find_deployment(home, "late").number) == (1, 1)
     assert (find_reference(home, "late").version, the_alert(home).status) == (1, "handled")
     assert told(home, *canary) == []
+    assert tell_story(home, "deployment:late@3").alert == the_alert(home).point, "it is about the one that went"
+    assert tell_story(home, "deployment:late@1").alert == ""

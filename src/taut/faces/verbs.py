@@ -128,6 +128,7 @@ VERBS: MappingProxyType[str, str] = MappingProxyType(
         "loop.labels": "taut.pipelines.steps:count_new_labels",
         "loop.record": "taut.pipelines.steps:record_step",
         "loop.steps": "taut.pipelines.steps:list_steps",
+        "loop.story": "taut.govern.story:tell_story",
         "model.alias": "taut.models.aliases:set_alias",
         "model.create": "taut.models.registry:create_model",
         "model.delete": "taut.models.keeping:delete_model",

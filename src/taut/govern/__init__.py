@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     )
     from taut.govern.secrets import Resealed, rotate_secret_key
     from taut.govern.status import Line, Station, show_line
+    from taut.govern.story import Chapter, Story, tell_story
     from taut.govern.tokens import (
         NewToken,
         close_sessions,
@@ -244,6 +245,7 @@ _PLACES = {
         "show_own_tokens",
         "show_tokens",
     ),
+    "story": ("Chapter", "Story", "tell_story"),
     "trace": (
         "Link",
         "Reached",
@@ -276,6 +278,7 @@ _PLACES = {
 
 __all__ = [
     "Change",
+    "Chapter",
     "Collected",
     "Exchanged",
     "Explained",
@@ -294,6 +297,7 @@ __all__ = [
     "Rotated",
     "Signed",
     "Station",
+    "Story",
     "Trace",
     "Tried",
     "Verified",
@@ -383,6 +387,7 @@ __all__ = [
     "show_trusts",
     "show_users",
     "sign_checkpoint",
+    "tell_story",
     "tell_webhooks",
     "trace_prediction",
     "try_webhook",
