@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from taut.faces.cli.loop import told
+from taut.pipelines.steps import StepDone
 from tests.faces.line import PROJECT
 from tests.faces.shell import as_typed, is_two_lines, taut
 from tests.parts import eventually
@@ -197,3 +199,15 @@ def test_a_ci_system_that_taut_does_not_know_is_two_lines(project):
     said = taut(project, "ci", "gitlab")
     assert (said.status, is_two_lines(said)) == (2, True)
     assert "gitlab" in said.lines[0]
+
+
+def test_a_step_is_told_by_its_reason_and_else_by_what_it_found():
+    plan = "alert:1"
+    assert told(StepDone(plan, "gate", {"passed": True, "reason": "accepted: brier: 0.1"})) == (
+        "alert:1: gate: accepted: brier: 0.1"
+    )
+    rolled = StepDone(plan, "rollout", {"revision": 2, "url": "http://127.0.0.1:1", "reason": "revision 2"})
+    assert told(rolled) == "alert:1: rollout: revision 2, at http://127.0.0.1:1"
+    found = StepDone("deployment:late", "window", {"start_ms": 0, "rows": 3, "labels": 0.12345})
+    assert told(found) == "deployment:late: window (start 1970-01-01, rows 3, labels 0.1235)"
+    assert told(StepDone(plan, "close", {})) == "alert:1: close"

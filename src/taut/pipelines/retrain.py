@@ -159,7 +159,8 @@ def _gate(home: Home, project: ProjectFile, trigger: TriggerSpec, alert: Alert, 
 def _verdict(result: GateResult, refusals: str) -> str:
     """A verdict in figures: what refused the version, else each measure that spoke for it."""
     against = f" against {result.model}@{result.champion}" if result.champion is not None else ""
-    measured = "; ".join(f"{check.name}: {check.text}" for check in result.checks if check.found is not None)
+    told = [check for check in result.checks if check.found is not None and check.name != "rows"]
+    measured = "; ".join(f"{check.name}: {check.text}" for check in told)
     return f"accepted{against}: {measured}" if result.passed else f"refused{against}: {refusals}"
 
 

@@ -68,7 +68,9 @@ def apply(as_json: bool) -> None:
 
 
 def told(step: StepDone) -> str:
-    """A step in one line; moments as dates."""
+    """A step in one line: its reason where it says one, and where that answers; else its facts, moments as dates."""
+    if reason := step.facts.get("reason"):
+        return f"{step.plan}: {step.step}: {reason}" + (f", at {step.facts['url']}" if step.facts.get("url") else "")
     facts = {
         name.removesuffix("_ms"): iso(int(str(value)))[:10] if name.endswith("_ms") else value
         for name, value in step.facts.items()
