@@ -14,7 +14,7 @@ from pathlib import Path
 
 from taut.errors import Unavailable
 from taut.faces.demo.reached import first_run, has_champion, is_committed, is_judged
-from taut.faces.demo.year import fly, last_prediction
+from taut.faces.demo.year import fly, last_prediction, told_alert
 from taut.home import open_home
 
 Say = Callable[[str], None]
@@ -76,9 +76,10 @@ GROWING = (
 )
 AFTER = Act(
     "5. Why?",
-    "Any prediction can be pulled back to the bytes, and any bytes forward to all they reached.",
+    "Any prediction is pulled back to the bytes, any bytes forward to all they reached, and any page tells its story.",
     (
         Step("taut why {prediction}", lines=60),
+        Step("taut why {alert}", lines=60),
         Step("taut watch status late", lines=4),
         Step("taut watch alerts late"),
         Step("taut watch report late --out late.html"),
@@ -147,6 +148,9 @@ def _filled(project: Path, command: str) -> str:
     if "{prediction}" in command:
         with open_home(project) as home:
             return command.replace("{prediction}", last_prediction(home))
+    if "{alert}" in command:
+        with open_home(project) as home:
+            return command.replace("{alert}", told_alert(home))
     return command
 
 

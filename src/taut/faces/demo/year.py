@@ -13,7 +13,7 @@ from taut.ground.clock import iso
 from taut.ground.progress import progress
 from taut.home import Home
 from taut.pipelines.loop import reconcile
-from taut.pipelines.steps import StepDone
+from taut.pipelines.steps import StepDone, list_answers
 from taut.project import read_project
 from taut.serve import Columns, list_predictions, log_labels, predict, traffic
 
@@ -36,7 +36,7 @@ class Wave:
 
 
 def fly(home: Home, project: Path, say: Say) -> None:
-    """Send every flight from April to December and let the loop do what it must; goes on where it was left."""
+    """Send every flight from June to December and let the loop do what it must; goes on where it was left."""
     spec = read_project(project)
     seen_ms = traffic(home, DEPLOYMENT).last_event_ms
     begin = iso(seen_ms)[:10] if seen_ms is not None else ""
@@ -44,7 +44,7 @@ def fly(home: Home, project: Path, say: Say) -> None:
     say(f"$ {ONCE}")
     started, rows, late = time.monotonic(), 0, dict[str, float]()
     days = [path for path in sorted((project / "live").glob("*.csv")) if path.stem >= begin[:7]]
-    with progress("flying through 2013", 275, unit="day") as bar:
+    with progress("flying through 2013", 214, unit="day") as bar:
         _tell_steps(reconcile(home, spec), say)
         for day, waves in groupby(_waves(days), key=lambda wave: wave.day):
             bar.advance()
@@ -74,6 +74,18 @@ def last_prediction(home: Home) -> str:
         raise NotFound("the demo has asked nothing yet", hint="taut demo")
     newest = list_predictions(home, DEPLOYMENT, from_event_ms=seen_ms)
     return f"{newest[-1].id}.0"
+
+
+def told_alert(home: Home) -> str:
+    """The alert whose answer says most: the first whose retraining the gate refused for harm, else the last answered.
+
+    Raises NotFound where none was answered.
+    """
+    answered = {point: steps["gate"] for point, steps in list_answers(home, DEPLOYMENT).items() if "gate" in steps}
+    if not answered:
+        raise NotFound("no page was answered yet", hint="taut demo")
+    harmful = (point for point, gate in answered.items() if "shown worse" in str(gate["refusals"]))
+    return next(harmful, list(answered)[-1])
 
 
 def _waves(paths: list[Path]) -> Iterator[Wave]:
@@ -113,13 +125,15 @@ def _sentence(step: StepDone) -> str:
     match step.step:
         case "export":
             day = iso(int(str(facts["until_ms"])))[:10]
-            rows = f"{facts['learn']:,} labelled rows to learn from, the newest {facts['judge']:,} to judge by"
-            return f"{day}  page {step.plan}: the errors have changed; {rows}"
+            return f"{day}  page {step.plan}: the errors have changed; {facts['reason']}"
         case "run":
             return f"            retrained: run {str(facts['run'])[:8]}, cause {step.plan}"
         case "gate":
-            verdict = "accepted" if facts["passed"] else f"refused, {facts['refusals']}"
-            return f"            gate: {verdict}"
+            return f"            gate: {facts['reason']}"
+        case "close" if str(facts["verdict"]).startswith("refused"):
+            return f"            {facts['verdict']}"
+        case wait if wait.startswith("wait "):
+            return f"            {step.plan} waits: {facts['reason']}"
         case "rollout" if facts["revision"] is not None:
             return f"            rolled out as revision {facts['revision']} at {facts['url']}"
         case "started" | "failed":

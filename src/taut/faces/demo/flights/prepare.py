@@ -2,8 +2,8 @@
 
     python prepare.py
 
-Writes data/train.csv (to 17 March), data/march.csv (the rest of March), the same as data/holdout.csv, which newer rows
-will replace, and live/2013-MM.csv, what happens later.
+Writes data/train.csv (to 17 May), data/may.csv (the rest of May), the same as data/holdout.csv, which newer rows will
+replace, and live/2013-MM.csv, what happens later.
 """
 
 from importlib.util import find_spec
@@ -14,7 +14,7 @@ import pandas as pd
 WEATHER = ["temp", "dewp", "humid", "wind_speed", "precip", "pressure", "visib"]
 SCHEDULE = ["carrier", "origin", "dest", "dep_minute", "arr_minute", "distance", "weekday"]
 COLUMNS = ["event_time", *SCHEDULE, *WEATHER, "late"]
-HOLDOUT, LIVE = "2013-03-18", "2013-04-01"
+HOLDOUT, LIVE = "2013-05-18", "2013-06-01"
 
 
 def minutes(clock: pd.Series) -> pd.Series:
@@ -59,9 +59,9 @@ def main() -> None:
     for month, part in rows[rows["event_time"] >= LIVE].groupby(rows["event_time"].str[:7]):
         write(part, Path("live") / f"{month}.csv")
     known = rows[rows["late"].notna()]
-    march = known[(known["event_time"] >= HOLDOUT) & (known["event_time"] < LIVE)]
-    write(march, Path("data/march.csv"))
-    write(march, Path("data/holdout.csv"))
+    may = known[(known["event_time"] >= HOLDOUT) & (known["event_time"] < LIVE)]
+    write(may, Path("data/may.csv"))
+    write(may, Path("data/holdout.csv"))
     write(known[known["event_time"] < HOLDOUT], Path("data/train.csv"))
 
 
