@@ -20,8 +20,8 @@ def inspect_rows(home: Home, alert: Alert, export: Facts) -> Facts:
     Each is looked at for itself: what broke yesterday is a small share of a year. `broken` says whether a model should
     be kept from them, `reason` why, in figures.
     """
-    from taut.pipelines.quality import is_broken, quality_of_rows
     from taut.watch.events import Reference
+    from taut.watch.quality import is_broken, quality_of_rows
 
     held = find_reference(home, alert.deployment)
     reference = wire.decode(read_object(home.objects, held.oid), Reference, what="the reference profile")
