@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
 from itertools import permutations
 from operator import add
@@ -46,7 +47,7 @@ def by_lists(home: Home, reference: Reference, spec: MonitorSpec = SPEC) -> Wind
     scores = rows.scores(spec.score)
     counts = count_window(reference, rows.inputs, scores=scores)
     labels = count_labels(reference, scores, rows.labels)
-    return WindowCounts(counts.rows, {**counts.hits, **labels.hits}, {**counts.trials, **labels.trials})
+    return replace(counts + labels, rows=counts.rows)
 
 
 def journal(home: Home, day_share: float, seed: int, *, rows: int = 40, replica: PredictionLog | None = None) -> str:

@@ -163,7 +163,8 @@ def with_histogram(feature: Feature, present: NDArray[np.float64], cuts: tuple[f
             alone = np.searchsorted(present, edge, side="right") - np.searchsorted(present, edge) == 1
             room = min(abs(edge - other) for other in around) / 64 if around and alone else 0.0
             finer.append(_rounded(edge, room))
-    spread = float(present.std()) if np.isfinite(present[[0, -1]]).all() else float("inf")
+    scale = float(np.abs(present[[0, -1]]).max()) or 1.0  # Squares of numbers as they are may be too large.
+    spread = scale * float((present / scale).std()) if np.isfinite(scale) else float("inf")
     made = replace(
         feature, finer=tuple(finer), bins=(0,),
         sd=_rounded(spread, spread / 1e6) if isfinite(spread) else None,

@@ -1,6 +1,6 @@
 """The newest window of a deployment, counted again from the prediction log: each column then and now."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from taut.ground import wire
 from taut.ground.access.roles import is_allowed
@@ -8,7 +8,7 @@ from taut.ground.objects import read_object
 from taut.home import Home
 from taut.records import Window
 from taut.serve import predicted_rows
-from taut.watch.counts import WindowCounts, count_labels, count_window
+from taut.watch.counts import count_labels, count_window
 from taut.watch.events import Reference
 from taut.watch.measures.psi import psi_of_feature
 from taut.watch.picture.columns import Column, cards, legend
@@ -62,7 +62,7 @@ def read_newest(home: Home, window: Window, held: MonitorReference) -> Newest:
     counts = count_window(reference, rows.inputs, scores=scores)
     if scores is not None:
         labels = count_labels(reference, scores, rows.labels)
-        counts = WindowCounts(counts.rows, {**counts.hits, **labels.hits}, {**counts.trials, **labels.trials})
+        counts = replace(counts + labels, rows=counts.rows)
     columns = [
         Column(feature, counts, None, psi_of_feature(feature, counts), is_named=False)
         for feature in reference.features
