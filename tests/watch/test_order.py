@@ -13,6 +13,7 @@ from taut.watch.order import Coverage, clocks_of, is_sorted, sorted_by
 from taut.watch.profile import make_reference
 
 DAY_US = 86_400_000_000
+RUNS = "swings over 50 to 200 rows are known and no drift; daily, weekly and yearly ones would be"
 
 
 def table(folder: Path, name: str, **columns: object) -> Path:
@@ -101,12 +102,20 @@ def test_rows_sorted_by_a_column_are_in_no_order_of_time(tmp_path):
     [
         (Coverage(), "the reference is small: its rows count as independent, and it knows no cycle"),
         (
+            Coverage((50, 200), days=0.035),
+            f"the reference covers 50.4 minutes: {RUNS}",
+        ),
+        (
+            Coverage((50, 200), days=1e-4),
+            f"the reference covers 8.64 seconds: {RUNS}",
+        ),
+        (
             Coverage(days=1.5),
-            "the reference covers 1.5 days: it knows no cycle; daily and weekly and yearly ones would be",
+            "the reference covers 36 hours: it knows no cycle; daily, weekly and yearly ones would be",
         ),
         (
             Coverage(days=800.0),
-            "the reference covers 800 days: daily and weekly and yearly cycles are known and no drift",
+            "the reference covers 800 days: daily, weekly and yearly cycles are known and no drift",
         ),
     ],
 )

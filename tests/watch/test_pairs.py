@@ -6,6 +6,7 @@ import pytest
 from taut.watch.columns import Column
 from taut.watch.counts import count_window
 from taut.watch.detectors import ewin_of, is_alarm, start, suspects, update
+from taut.watch.detectors.evidence import named_columns
 from taut.watch.events import PAIRS, Event
 from taut.watch.pairs import PAIRS_MAX, agreements, count_pairs, medians
 from taut.watch.profile import make_reference
@@ -114,3 +115,15 @@ def test_columns_without_a_middle_take_no_part():
 def test_no_rows_agree_on_nothing():
     agree, both = agreements({"a": 0.0, "b": 1.0}, {"a": [], "b": []})
     assert agree.tolist() == both.tolist() == [[0, 0], [0, 0]]
+
+
+def test_the_two_columns_of_the_pair_are_named_after_it():
+    chance = np.random.default_rng(7)
+    reference = make_reference(linked(chance, ROWS, 0.8))
+    detector = ewin_of(reference, "features")
+    state = start(detector)
+    for _ in range(3):
+        state = update(detector, state, count_window(reference, linked(chance, 1_000, -0.8)))
+    assert named_columns(detector, state) == [PAIRS, "x0", "x1"]
+    calm = update(detector, start(detector), count_window(reference, linked(chance, 1_000, 0.8)))
+    assert named_columns(detector, calm) == []

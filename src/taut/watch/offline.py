@@ -11,6 +11,7 @@ from pathlib import Path
 from taut.errors import Invalid, NotFound
 from taut.ground import wire
 from taut.watch.counts import NO_COUNTS, WindowCounts, count_labels, count_window
+from taut.watch.detectors.evidence import named_columns, strongest_events
 from taut.watch.detectors.ewin import Budget, Ewin, EwinState, detectors_of, e_value, is_alarm, start, suspects, update
 from taut.watch.dispersion import run_reach, runs_of
 from taut.watch.events import Feature, Reference
@@ -46,7 +47,7 @@ class FeatureCheck:
     """One feature against its reference: the evidence that it changed, and how far its shares are from there.
 
     `psi` is None where it has no meaning, as for labels. `is_named` says that the feature is among those that drifted,
-    at a false discovery rate of alpha.
+    at a false discovery rate of alpha, and `because` what of it changed most, in words and figures.
     """
 
     name: str
@@ -54,6 +55,7 @@ class FeatureCheck:
     e_value: float
     psi: float | None
     is_named: bool
+    because: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,7 @@ def check_tally(found: Tally, reference: Reference, watching: Watching | None = 
     detectors = _detectors(reference, wanted)
     states = {budget: update(one, start(one), counts) for budget, one in detectors.items()}
     features = [
-        _feature_check(feature, states[budget], counts, named)
+        _feature_check(one, feature, states[budget], counts, named)
         for budget, one in detectors.items()
         for named in [suspects(one, states[budget])]
         for feature in one.features
@@ -209,7 +211,7 @@ def follow(folder: Path, watching: Watching | None = None, names: Names | None =
         states = {budget: update(one, states[budget], counts) for budget, one in detectors.items()}
         window = Replayed(
             str(folder), path.stem, {budget: is_alarm(one, states[budget]) for budget, one in detectors.items()},
-            tuple(name for budget, one in detectors.items() for name in suspects(one, states[budget])),
+            tuple(name for budget, one in detectors.items() for name in named_columns(one, states[budget])),
             {budget: round(e_value(state), 6) for budget, state in states.items()}, rows,
             round(time.perf_counter() - begun_s, 6), covered(reference),
         )  # fmt: skip
@@ -236,12 +238,17 @@ def _detectors(reference: Reference, watching: Watching) -> dict[Budget, Ewin]:
     return detectors_of(reference, alpha=alpha, tolerance=watching.tolerance, per=watching.per)
 
 
-def _feature_check(feature: Feature, state: EwinState, counts: WindowCounts, named: Sequence[str]) -> FeatureCheck:
+def _feature_check(
+    detector: Ewin, feature: Feature, state: EwinState, counts: WindowCounts, named: Sequence[str]
+) -> FeatureCheck:
     psi = psi_of_feature(feature, counts)
     evidence = round(exp(min(state.log_e[feature.name], 700.0)), 6)
+    is_named = feature.name in named
+    changed = strongest_events(detector, state, feature.name, since=state.starts[0].at, most=1) if is_named else ()
+    because = changed[0].text if changed else ""
     return FeatureCheck(
-        feature.name, feature.kind, evidence, None if psi is None else round(psi, 6), feature.name in named
-    )
+        feature.name, feature.kind, evidence, None if psi is None else round(psi, 6), is_named, because
+    )  # fmt: skip
 
 
 def _read_profile(path: Path) -> Reference:

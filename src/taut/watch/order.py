@@ -34,22 +34,40 @@ class Coverage:
     def told(self) -> str:
         """The same in words.
 
-        >>> Coverage((50, 1250)).told()
-        'swings over 50 to 1,250 rows are known and no drift; slower ones, as a season, would be'
+        >>> Coverage((50, 800)).told()
+        'swings over 50 to 800 rows are known and no drift; slower ones, as a season, would be'
         >>> Coverage((100, 800), 31.0).told()
         'the reference covers 31 days: daily and weekly cycles are known and no drift; yearly ones would be'
         """
+        runs = f"swings over {self.run_rows[0]:,} to {self.run_rows[1]:,} rows" if self.run_rows is not None else ""
         if self.days is not None:
             known = [name for name, ms in CYCLES if self.days * DAY_MS >= SEEN_TIMES * ms]
             unknown = [name for name, ms in CYCLES if name not in known]
-            said = f"{' and '.join(known)} cycles are known and no drift" if known else "it knows no cycle"
-            ends = f"; {' and '.join(unknown)} ones would be" if unknown else ""
-            return f"the reference covers {self.days:.3g} days: {said}{ends}"
-        if self.run_rows is not None:
-            low, high = self.run_rows
-            return f"swings over {low:,} to {high:,} rows are known and no drift; slower ones, as a season, would be"
+            swings = f"{_and(known)} cycles" if known else runs
+            said = f"{swings} are known and no drift" if swings else "it knows no cycle"
+            return f"the reference covers {_span(self.days)}: {said}" + (
+                f"; {_and(unknown)} ones would be" if unknown else ""
+            )
+        if runs:
+            return f"{runs} are known and no drift; slower ones, as a season, would be"
         why = f"the reference is sorted by {self.sorted_by}" if self.sorted_by else "the reference is small"
         return f"{why}: its rows count as independent, and it knows no cycle"
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def _span(days: float) -> str:
+    """A time in the largest unit that it has two of.
+
+    >>> _span(31.0), _span(0.5), _span(0.01)
+    ('31 days', '12 hours', '14.4 minutes')
+    """
+    for unit, each in (("days", 1.0), ("hours", 24.0), ("minutes", 1440.0)):
+        if days * each >= SEEN_TIMES:
+            return f"{days * each:.3g} {unit}"
+    return f"{days * 86_400:.3g} seconds"
 
 
 def clocks_of(columns: Mapping[str, Column]) -> tuple[str, ...]:

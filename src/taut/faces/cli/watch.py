@@ -8,6 +8,7 @@ import click
 
 from taut.errors import NotFound, UsageError
 from taut.faces.cli.alerts import accept, alert, alerts, dismiss, notify
+from taut.faces.cli.named import table_named
 from taut.faces.cli.performance import compare, performance
 from taut.faces.cli.shown import Group, json_option, shown, table
 from taut.ground.clock import iso, moment_ms
@@ -158,13 +159,14 @@ def quality(deployment: str, as_json: bool) -> None:
 @click.option("--block", default="", help="Column of a row's block, as its day: how far blocks swing is no drift.")
 @json_option
 def profile(data: Path, out: Path | None, score: str, target: str, block: str, as_json: bool) -> None:
-    """Keep what a table looks like, in some kilobytes, for `taut watch check --against`."""
+    """Keep what a table, or the version NAME@N of a dataset, looks like, for `taut watch check --against`."""
     from taut.ground import wire
     from taut.watch.offline import profile_of
     from taut.watch.tables import Names
 
     place = out or data.with_suffix(".json")
-    made = wire.encode(profile_of(data, Names(score, target, block)))
+    with table_named(data) as file:
+        made = wire.encode(profile_of(file, Names(score, target, block)))
     place.write_bytes(made)
     shown({"path": str(place), "size_bytes": len(made)}, as_json, lambda _: f"the profile is in {place}")
 
@@ -173,7 +175,7 @@ def profile(data: Path, out: Path | None, score: str, target: str, block: str, a
 @click.argument("current", type=click.Path(path_type=Path, dir_okay=False))
 @click.option(
     "--against", required=True, type=click.Path(path_type=Path, dir_okay=False),
-    help="Table or profile that the reference is.",
+    help="Table, NAME@N or profile that the reference is.",
 )  # fmt: skip
 @column_options
 @sureness_options
@@ -184,13 +186,15 @@ def check(
     current: Path, against: Path, score: str, target: str, alpha: float, tolerance: float, measures: bool,
     report: Path | None, png: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Hold a table (Parquet, CSV, Arrow) against a reference: whether it drifted, and which columns did."""
+    """Hold a table (Parquet, CSV, Arrow, or a dataset's version NAME@N) against a reference: which columns drifted."""
     from taut.watch.offline import Watching, check_tally, profile_of, tally
     from taut.watch.tables import Names
 
     names = Names(score, target)
-    reference = profile_of(against, names)
-    found = tally(current, reference, names)
+    with table_named(against) as file:
+        reference = profile_of(file, names)
+    with table_named(current) as file:
+        found = tally(file, reference, names)
     checked = check_tally(found, reference, Watching(alpha, tolerance))
     if report or png:
         from taut.watch.picture.checked import check_page, columns_of
@@ -270,6 +274,8 @@ def _checked(found: "Check") -> str:
         + f" (alarm at an e-value of {len(found.evidence) / found.alpha:g}: "
         + ", ".join(f"{budget} {e:g}" for budget, e in found.evidence.items()) + ")",
     ]  # fmt: skip
+    named = [one for one in found.features if one.because]
+    lines += [f"  {one.because}" for one in named[:LISTED]]
     if found.unknown:
         lines.append(f"not in the reference: {', '.join(found.unknown)}")
     if found.clocks:

@@ -15,7 +15,7 @@ from scipy.special import betaln, logsumexp
 
 from taut.errors import Invalid
 from taut.watch.detectors.ewin import Ewin, EwinState, e_value, suspects
-from taut.watch.events import Event, Feature
+from taut.watch.events import PAIRS, Event, Feature
 from taut.watch.story import Onset, Story, StrongEvent, Suspect
 
 Floats = NDArray[np.float64]
@@ -85,6 +85,17 @@ def strongest_events(
             found.append(_told(watched, event, hits, trials, float(log_bayes[place])))
     found.sort(key=lambda one: (-one.log_bayes, one.event))
     return tuple(one for place, one in enumerate(found[:most]) if not place or one.log_bayes > 0.0)
+
+
+def named_columns(detector: Ewin, state: EwinState) -> list[str]:
+    """The suspects, strongest first; where columns hang together otherwise, the two of the strongest pair follow."""
+    names = suspects(detector, state)
+    if PAIRS not in names:
+        return names
+    feature = next(one for one in detector.features if one.name == PAIRS)
+    strongest = strongest_events(detector, state, PAIRS, since=onset(detector, state).at, most=1)
+    pairs = {event.name: event.of for event in feature.events}
+    return [*names, *(pairs[strongest[0].event] or ())] if strongest else names
 
 
 def words_of(event: Event) -> str:
