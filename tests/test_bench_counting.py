@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from bench.counting import batches, close, count, filled, is_same_of_replicas, read
 from taut.home import open_home
 
@@ -14,5 +16,6 @@ def test_the_window_that_is_measured_has_the_rows_that_were_answered(tmp_path: P
         assert read(home) == count(home) == close(home) == 640
 
 
+@pytest.mark.slow
 def test_replicas_are_compared_in_any_order(tmp_path: Path):
     assert is_same_of_replicas(tmp_path, batches(640))

@@ -127,6 +127,7 @@ def state_of(home: Home) -> list[str]:
         return [str(state) for (state,) in tx.rows("SELECT state FROM monitor_state")]
 
 
+@pytest.mark.slow
 def test_counts_are_exact_though_all_that_counts_is_killed(tmp_path: Path):
     project = tmp_path / "project"
     reference = watched(project)

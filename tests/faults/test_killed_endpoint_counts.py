@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import urllib3
 
 from taut.deploy.running import run_folder, serving_now
@@ -100,6 +101,7 @@ def killed_while_asked(home: Home, round_: int) -> list[str]:
     return told
 
 
+@pytest.mark.slow
 def test_what_a_killed_endpoint_answered_is_counted_exactly(tmp_path: Path):
     wanted = reference()
     with make_home(tmp_path / "project") as home:

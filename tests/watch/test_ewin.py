@@ -20,7 +20,7 @@ from taut.watch.profile import make_reference
 from tests.watch import streams
 
 # Alpha 0.01 allows an alarm on 1 of 100 streams. More than these has a chance below 1 in 1,000.
-FAST_STREAMS, FAST_ALARMS_MAX = 300, 9
+FAST_STREAMS, FAST_ALARMS_MAX = 100, 5
 SLOW_STREAMS, SLOW_ALARMS_MAX = 1_000, 21
 
 

@@ -174,6 +174,7 @@ def test_what_swings_as_its_reference_did_is_calm_and_a_shift_beyond_it_is_found
 # On the command line
 
 
+@pytest.mark.slow
 def test_check_profile_and_replay_are_typed_without_a_home(tmp_path: Path, reference: Path):
     assert taut(tmp_path, "watch", "profile", "january.parquet").out == "the profile is in january.json\n"
     write(tmp_path / "older.parquet", 3, 2_000, aged)

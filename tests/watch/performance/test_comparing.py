@@ -107,6 +107,7 @@ def test_the_judge_of_rollouts_and_the_comparison_weigh_by_the_same_function():
     assert weigh(Evidence(), 0.0, [], [0.5]) == weigh(Evidence(), 0.0, [0.5], []) == Evidence()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["pairs", "arms"])
 def test_equal_versions_are_hardly_ever_told_apart_at_any_look(how: Any):
     told = missed = 0

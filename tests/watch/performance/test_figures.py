@@ -58,6 +58,7 @@ def test_values_of_a_regression_are_those_of_scikit_learn():
     assert figures["bias"].low > 0.0, "it is off by 0.2 on average, and a thousand rows show that"
 
 
+@pytest.mark.slow
 def test_the_true_measures_lie_in_the_bounds_at_every_look_of_nearly_all_streams():
     y, s = rows(99, 400_000)
     truth = {name: one.value for name, one in figures_of("binary", y, s, 0.5).items()}
