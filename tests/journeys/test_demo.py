@@ -149,7 +149,7 @@ def test_a_demo_killed_at_twenty_random_points_goes_on_and_does_nothing_twice(tm
             kills += 1
         answered = check_nothing_lost(folder, answered)
     told(folder)
-    assert len(check_nothing_lost(folder, answered)) > 1_000
+    assert len(check_nothing_lost(folder, answered)) > 800  # Four requests a day, from June on.
     check_the_story(folder)
     assert kills >= KILLS // 2
 
