@@ -12,7 +12,7 @@ from taut.deploy.rights import of_deployment
 from taut.errors import Conflict, NotFound
 from taut.ground import wire
 from taut.ground.clock import duration_ms
-from taut.ground.ledger import draw_arrow
+from taut.ground.ledger import draw_arrow, take_turn
 from taut.ground.meta import Row, Tx, Value
 from taut.home import Home, sight, verb
 from taut.project import MonitorSpec
@@ -81,6 +81,7 @@ def set_status(
 
     Those who were told of it are told that it is closed, whoever closes it.
     """
+    take_turn(tx)  # Before the row, as whoever closes a window has it.
     was = find_alert(tx, alert_id)
     now = home.clock.now_ms()
     tx.execute(CLOSE_ALERT, {"id": alert_id, "status": status, "reason": verdict, "now": now})

@@ -10,6 +10,7 @@ from typing import Literal, cast
 
 from taut.ground import wire
 from taut.ground.access import ANY
+from taut.ground.ledger import take_turn
 from taut.ground.meta import Row, Tx, Value
 from taut.ground.queues import LEASE_MS, queue_in, wait_ms
 from taut.home import Home, sight, verb
@@ -138,7 +139,9 @@ def end_notice(home: Home, notice_id: str, attempts: int, *, success: bool, answ
     with home.meta.transaction() as tx:
         if status == "due":
             tx.execute(QUEUE.try_later, ended)
-        elif tx.execute(QUEUE.end, ended):
+            return status
+        take_turn(tx)  # Whoever closes a window has the ledger's turn when it comes to these rows, so we come so too.
+        if tx.execute(QUEUE.end, ended):
             row = tx.row("SELECT alert_id, change, receiver FROM notice WHERE id = :id", {"id": notice_id})
             assert row is not None, notice_id
             body = {"change": row[1], "receiver": row[2], "success": success, "attempts": attempts}
